@@ -1,0 +1,175 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What infra.yml means once it is checked: immutable values, every default filled in, no YAML left.
+
+`check` makes a :class:`Model`; `render` turns it into files and `_incus.desired` into Incus
+objects. Nothing here reads or writes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Config = Mapping[str, str]
+"""Incus `config` keys: values are always strings, as Incus keeps them."""
+
+Devices = Mapping[str, Config]
+"""Incus devices by name, each with its keys as strings."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """An Incus profile of a domain (`domains.<d>.profiles.<p>`)."""
+
+    name: str
+    config: Config = field(default_factory=dict)
+    devices: Devices = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StorageVolume:
+    """A custom volume of a machine (`storage_volumes.<name>`); `size` like "20GiB", "" without a quota."""
+
+    name: str
+    pool: str
+    path: str
+    size: str = ""
+
+
+@dataclass(frozen=True)
+class PersistentData:
+    """A host folder that outlives its machine (`persistent_data.<name>`), mounted at `path`."""
+
+    name: str
+    source: str
+    path: str
+    readonly: bool = False
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One instance. `ip` is None where Incus may lease any address."""
+
+    name: str
+    domain: str
+    type: Literal["lxc", "vm"] = "lxc"
+    description: str = ""
+    ip: str | None = None
+    ephemeral: bool = False
+    gpu: bool = False
+    image: str = "images:debian/13"
+    profiles: tuple[str, ...] = ("default",)
+    config: Config = field(default_factory=dict)
+    devices: Devices = field(default_factory=dict)
+    storage_volumes: tuple[StorageVolume, ...] = ()
+    persistent_data: tuple[PersistentData, ...] = ()
+    roles: tuple[str, ...] = ()
+    weight: int = 1
+    boot_autostart: bool | None = None
+    boot_priority: int | None = None
+    snapshots_schedule: str | None = None
+    snapshots_expiry: str | None = None
+    carried: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of AnKLuMe that are kept in host_vars and not acted on (`services`, `export_apps`)."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """The bridge of a domain. Addresses are plain IPv4 text; `subnet` is in CIDR form, always a /24."""
+
+    name: str
+    subnet: str
+    gateway: str
+    dhcp_first: str
+    dhcp_last: str
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain: an Incus project of the same name, a bridge `net-<name>`, profiles and machines."""
+
+    name: str
+    network: Network
+    subnet_id: int
+    description: str = ""
+    ephemeral: bool = False
+    trust_level: str | None = None
+    profiles: tuple[Profile, ...] = ()
+    machines: tuple[Machine, ...] = ()
+    carried: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def project(self) -> str:
+        """The name of the Incus project."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One side of a network policy. `name` is "host" for the Incus host itself."""
+
+    kind: Literal["domain", "machine", "host"]
+    name: str
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A permitted flow. `ports` is None for all ports; protocol "any" only with all ports."""
+
+    source: Endpoint
+    target: Endpoint
+    ports: tuple[str, ...] | None = None
+    protocol: Literal["tcp", "udp", "any"] = "tcp"
+    bidirectional: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class SharedVolume:
+    """A host folder mounted in several machines; consumers map a machine to "ro" or "rw"."""
+
+    name: str
+    source: str
+    path: str
+    consumers: Mapping[str, Literal["ro", "rw"]]
+    shift: bool = True
+    propagate: bool = False
+
+
+@dataclass(frozen=True)
+class ResourcePolicy:
+    """How host CPU and memory are shared out by `weight` (AnKLuMe's `resource_policy`)."""
+
+    host_reserve_cpu: str = "20%"
+    host_reserve_memory: str = "20%"
+    mode: Literal["proportional", "equal"] = "proportional"
+    cpu_mode: Literal["allowance", "count"] = "allowance"
+    memory_enforce: Literal["soft", "hard"] = "soft"
+    overcommit: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A whole infra.yml, disabled domains left out."""
+
+    project_name: str
+    domains: tuple[Domain, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    shared_volumes: tuple[SharedVolume, ...] = ()
+    default_image: str = "images:debian/13"
+    gpu_policy: Literal["exclusive", "shared"] = "exclusive"
+    firewall_mode: Literal["host", "vm"] = "host"
+    base_subnet: str | None = None
+    addressing: Mapping[str, int] | None = None
+    default_connection: str | None = None
+    default_user: str | None = None
+    resource_policy: ResourcePolicy | None = None
+    carried: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """All machines, domain by domain, in the order of the file."""
+        return tuple(machine for domain in self.domains for machine in domain.machines)
