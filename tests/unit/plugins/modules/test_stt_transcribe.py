@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests of the module that transcribes and compares: run as Ansible runs it, against a stand-in on loopback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.anklume.stt.plugins.module_utils._openai_audio import RESPONSE_FORMATS
+from ansible_collections.anklume.stt.plugins.modules import stt_transcribe
+from stt_stand_in import SENTENCE, Answer, SttStandIn
+
+FOX = Path(__file__).resolve().parents[3] / "data" / "clips" / "en-fox.wav"
+
+
+@pytest.fixture
+def server() -> Iterator[SttStandIn]:
+    with SttStandIn() as stand_in:
+        yield stand_in
+
+
+def run(**params: Any) -> dict[str, Any]:
+    arguments = {"_ansible_check_mode": True, "timeout": 5, "path": str(FOX), **params}
+    done = subprocess.run(
+        [sys.executable, "-m", stt_transcribe.__name__],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert result.get("changed", False) is False
+    assert done.returncode == (1 if result.get("failed") else 0)
+    return result
+
+
+def test_every_format_is_asked_for_and_compared(server: SttStandIn) -> None:
+    result = run(url=server.origin, expect=SENTENCE.upper(), response_formats=list(RESPONSE_FORMATS), model="tiny-test")
+    assert not result.get("failed"), result
+    assert result["text"] == SENTENCE
+    assert list(result["texts"]) == list(RESPONSE_FORMATS)
+    assert "-->" in result["texts"]["srt"]
+    assert result["wer"] == 0
+    assert result["models"] == ["tiny-test"]
+    assert result["url"] == f"{server.origin}/v1" and result["notes"] == ["/v1 was added"]
+    assert result["real_time_factor"] == pytest.approx(result["seconds"] / result["audio_seconds"], abs=0.001)
+
+
+def test_another_sentence_fails_and_says_both(server: SttStandIn) -> None:
+    result = run(url=server.origin, expect="Ansible removed every speech client")
+    assert result["failed"]
+    assert (
+        "heard 'Ansible installed the speech server.' instead of 'Ansible removed every speech client'" in result["msg"]
+    )
+    assert result["wer"] == 0.6
+    assert result["text"] == SENTENCE
+    assert run(url=server.origin, expect="Ansible removed every speech client", max_wer=0.6)["wer"] == 0.6
+
+
+def test_silence_must_give_no_text(server: SttStandIn) -> None:
+    assert run(url=server.origin, expect="")["failed"]
+    server.answers["/v1/audio/transcriptions"] = [Answer(body='{"text": ""}')]
+    assert run(url=server.origin, expect="")["wer"] == 0
+
+
+def test_a_failure_tells_how_far_it_came(server: SttStandIn) -> None:
+    result = run(url=server.origin, model="absent")
+    assert result["failed"] and "has no model 'absent': it has tiny-test" in result["msg"]
+    assert result["healthy"] is True and result["models"] == ["tiny-test"]
+    assert run(url="http://127.0.0.1:1")["healthy"] is False
+
+
+def test_the_key_is_sent_and_never_shown() -> None:
+    with SttStandIn(key="s3cret-key") as server:
+        assert run(url=server.origin, api_key="s3cret-key")["text"] == SENTENCE
+        refused = run(url=server.origin, api_key="wr0ng-key")
+        assert refused["failed"] and "wr0ng-key" not in json.dumps(refused)
+
+
+def test_through_open_webui(server: SttStandIn) -> None:
+    account = {"email": "admin@example.org", "password": "right", "ollama": True}
+    result = run(url=f"{server.origin}/", open_webui=account, expect=SENTENCE)
+    assert not result.get("failed"), result
+    assert result["text"] == SENTENCE and result["wer"] == 0
+    assert result["ollama"] == {"version": "0.30.1", "error": ""}
+    assert server.requests.count("POST /api/v1/auths/signin") == 1
+    assert "models" not in result
+
+
+def test_ollama_out_of_reach_does_not_fail_the_transcription(server: SttStandIn) -> None:
+    account = {"email": "admin@example.org", "password": "right", "ollama": True}
+    server.answers["/ollama/api/version"] = [Answer(500, '{"detail": "could not connect"}')]
+    result = run(url=server.origin, open_webui=account)
+    assert not result.get("failed")
+    assert result["ollama"]["version"] == "" and "could not connect" in result["ollama"]["error"]
+
+
+def test_open_webui_chooses_the_model_itself(server: SttStandIn) -> None:
+    result = run(url=server.origin, model="x", open_webui={"email": "a@b.c", "password": "p"})
+    assert result["failed"] and "mutually exclusive" in result["msg"]
+
+
+def test_documentation_and_spec_agree() -> None:
+    documented = yaml.safe_load(stt_transcribe.DOCUMENTATION)["options"]
+    assert set(documented) == set(stt_transcribe.SPEC)
+    for name, option in stt_transcribe.SPEC.items():
+        assert documented[name].get("default") == option.get("default"), name
+    yaml.safe_load(stt_transcribe.EXAMPLES)
+    yaml.safe_load(stt_transcribe.RETURN)
