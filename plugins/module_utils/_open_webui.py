@@ -1,0 +1,145 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Open WebUI's live settings: read from its database, compared and changed.
+
+Open WebUI reads its environment at the first start only; from then on the database rules, and it is asked at every
+use, so a change there is live at once. In SQLite, where a setting is one row with a JSON value, Python's own module
+reads and writes them in milliseconds. Other databases are reached through Open WebUI's own class in its own
+interpreter, which takes some seconds to import. Both run as the service's user: a database opened by root would leave
+files behind that the service cannot use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.anklume.stt.plugins.module_utils._errors import ServiceError
+
+MASK = "(secret)"
+
+IN_SQLITE = """
+import json, sqlite3, sys, time
+wanted = json.load(sys.stdin)
+database = sqlite3.connect(f"file:{wanted['database']}?mode=rw", uri=True, timeout=10)
+with database:
+    database.executemany(
+        "insert into config (key, value, updated_at) values (?, ?, ?)"
+        " on conflict (key) do update set value = excluded.value, updated_at = excluded.updated_at",
+        [(key, json.dumps(value), int(time.time())) for key, value in wanted["values"].items()],
+    )
+rows = dict(database.execute("select key, value from config"))
+print(json.dumps({key: json.loads(rows[key]) for key in wanted["keys"] if key in rows}))
+"""
+
+IN_OWN_CODE = """
+import asyncio, json, sys
+from open_webui.models.config import Config
+wanted = json.load(sys.stdin)
+async def main():
+    if wanted["values"]:
+        await Config.upsert(wanted["values"])
+    rows = await Config.get_all()
+    return {key: rows[key] for key in wanted["keys"] if key in rows}
+settings = asyncio.run(main())
+print("\\n" + json.dumps(settings))
+"""
+
+
+def read_environment(text: str) -> dict[str, str]:
+    """The variables of a systemd environment file, as far as the role writes them: ``NAME="value"`` lines."""
+    variables = {}
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        if not equals or line.startswith(("#", ";")):
+            continue
+        if len(value) > 1 and value[0] == value[-1] == '"':
+            value = value[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+        variables[name.strip()] = value
+    return variables
+
+
+def changes(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The wanted settings that the database does not hold as they are."""
+    return {key: value for key, value in wanted.items() if key not in current or current[key] != value}
+
+
+def shown(settings: Mapping[str, Any], keys: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:
+    """One side of a diff: the changed settings, those of ``secrets`` masked (but whether they are empty is shown)."""
+    return {key: MASK if key in secrets and settings[key] else settings[key] for key in sorted(keys) if key in settings}
+
+
+class Settings:
+    """The settings of one installed Open WebUI."""
+
+    def __init__(self, python: str, user: str, environment: Mapping[str, str]) -> None:
+        """Takes the interpreter of Open WebUI's virtual environment, the service's user and its environment."""
+        self.python = python
+        try:
+            self.account = pwd.getpwnam(user)
+        except KeyError as error:
+            raise ServiceError(f"there is no user {user}: install Open WebUI first") from error
+        self.environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment, "ENABLE_DB_MIGRATIONS": "false"}
+
+    def read(self, keys: list[str]) -> dict[str, Any]:
+        """The current values of some settings; those that the database lacks are left out."""
+        return self._ask(keys, {})
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        """Sets some settings, and sees that they stuck."""
+        lost = sorted(changes(self._ask(list(values), values), values))
+        if lost:
+            raise ServiceError(
+                f"open webui did not keep the settings {', '.join(lost)}: ENABLE_PERSISTENT_CONFIG must not be false"
+            )
+
+    def _ask(self, keys: list[str], values: Mapping[str, Any]) -> dict[str, Any]:
+        """Sets ``values``, then reads ``keys``."""
+        database = self._sqlite_file()
+        if database is None:
+            if not os.access(self.python, os.X_OK):
+                raise ServiceError(f"there is no interpreter {self.python}: install Open WebUI first")
+            return self._run([self.python, "-Ic", IN_OWN_CODE], {"keys": keys, "values": values})
+        if not database.is_file():
+            raise ServiceError(f"there is no database {database}: start Open WebUI once, then converge its settings")
+        question = {"database": str(database), "keys": keys, "values": values}
+        return self._run([sys.executable, "-Ic", IN_SQLITE], question)
+
+    def _sqlite_file(self) -> Path | None:
+        """The SQLite database in use, or None where it is another kind."""
+        url = self.environment.get("DATABASE_URL", "")
+        if url.startswith("sqlite:///"):
+            return Path(url.removeprefix("sqlite:///"))
+        if url or self.environment.get("DATABASE_TYPE"):
+            return None
+        return Path(self.environment.get("DATA_DIR", "/var/lib/open-webui")) / "webui.db"
+
+    def _run(self, command: list[str], question: Mapping[str, Any]) -> dict[str, Any]:
+        """Runs a program as the service's user, with a question on its input and the answer as its last line."""
+        identity: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            groups = os.getgrouplist(self.account.pw_name, self.account.pw_gid)
+            identity = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": groups}
+        result = subprocess.run(
+            command,
+            input=json.dumps(question),
+            env=self.environment,
+            cwd=self.environment.get("DATA_DIR", "/"),
+            capture_output=True,
+            text=True,
+            check=False,
+            umask=0o027,
+            **identity,
+        )
+        if result.returncode:
+            reason = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise ServiceError(f"open webui's settings cannot be read or changed: {reason}")
+        answer: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
+        return answer
