@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the parts of the test suite one after the other, prints the time of each, and says at the end what did not run and why.
+
+usage: run.py fast|test|long [PART ...]
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SUITES = ("fast", "test", "long")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: the make target that runs it, the seconds it may take in `test`, and the smallest suite that has it."""
+
+    name: str
+    target: str
+    budget: int
+    suite: str = "test"
+
+
+PARTS = (
+    Part("bootstrap", "venv-test engine-venv", 60, "fast"),
+    Part("lint", "lint", 40, "fast"),
+    Part("units", "units", 60, "fast"),
+    Part("sanity", "sanity", 140),
+    Part("engine", "engine-test", 60),
+    Part("host", "test-host", 120),
+    Part("incus", "test-incus", 240),
+    Part("molecule", "molecule", 600),
+    Part("browser", "test-browser", 120),
+)
+
+
+def not_run(suite: str, chosen: list[str]) -> list[str]:
+    """What this machine or this suite leaves out, each with the reason."""
+    reasons = [f"{part.name}: part of `{part.suite}`" for part in PARTS if SUITES.index(part.suite) > SUITES.index(suite)]
+    if chosen:
+        reasons += [f"{part.name}: not asked for" for part in PARTS if part.name not in chosen]
+    if suite != "long":
+        reasons.append("the long series (kills, 10,000 mutated files, soaks, the other Ansible): part of `make test-long`")
+    if not Path("/dev/nvidiactl").exists():
+        reasons.append("anything on an NVIDIA GPU: this machine has none")
+    if not os.environ.get("SPEACHES_ARCHIVE"):
+        reasons.append("Speaches itself: SPEACHES_ARCHIVE does not name an archive of its source")
+    return reasons
+
+
+def run(part: Part, suite: str) -> bool:
+    """Run one part with its output on the terminal; True when it passed."""
+    print(f"\n=== {part.name}", flush=True)
+    environment = os.environ | ({"ANKLUME_TEST_LONG": "1"} if suite == "long" else {})
+    start = time.monotonic()
+    passed = subprocess.run(["make", *part.target.split()], cwd=ROOT, env=environment, check=False).returncode == 0
+    seconds = time.monotonic() - start
+    note = f"{seconds:.0f} s of {part.budget}" if suite != "long" else f"{seconds:.0f} s"
+    print(f"=== {part.name}: {'passed' if passed else 'FAILED'}, {note}", flush=True)
+    RESULTS.append((part.name, passed, note))
+    return passed
+
+
+RESULTS: list[tuple[str, bool, str]] = []
+
+
+def main(suite: str, chosen: list[str]) -> int:
+    """Run the suite; the exit status is the number of failed parts, at most 1."""
+    start = time.monotonic()
+    for part in PARTS:
+        if SUITES.index(part.suite) <= SUITES.index(suite) and (not chosen or part.name in chosen):
+            passed = run(part, suite)
+            if part.name == "bootstrap" and not passed:
+                break
+    print(f"\n=== {suite}: {time.monotonic() - start:.0f} s in all")
+    for name, passed, note in RESULTS:
+        print(f"  {'passed' if passed else 'FAILED':7} {name:10} {note}")
+    print("Did not run:")
+    for reason in not_run(suite, chosen):
+        print(f"  {reason}")
+    failed = sum(not passed for _, passed, _ in RESULTS)
+    print(f"{len(RESULTS) - failed} passed, {failed} failed")
+    return min(failed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
