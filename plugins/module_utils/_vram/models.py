@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
@@ -191,7 +191,7 @@ def resolve_model(name: str) -> str:
     )
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Collection[str]) -> str:
     """A part of a message that names the nearest known word, or "" when none is near."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
-    return f" (nearest: {near[0]!r})" if near else ""
+    near = difflib.get_close_matches(word.lower(), [name.lower() for name in known], n=1, cutoff=0.5)
+    return next((f" (nearest: {name!r})" for name in known if near and name.lower() == near[0]), "")
