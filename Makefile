@@ -27,15 +27,26 @@ local_play = ansible-playbook $(ARGS) anklume.stt.$(1)
 play = ansible-playbook -i $(INVENTORY) $(ARGS) anklume.stt.$(1)
 
 ##@ First steps
-.PHONY: help
+.PHONY: help demo demo-clean host
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@ / {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
 	  /^[a-z-]+:.*## / {printf "  \033[36mmake %-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-
-.PHONY: host
+demo: ## from nothing to a sentence that was spoken and recognised, in containers of its own
+	@scripts/demo
+demo-clean: venv ## remove all that the demo made, and nothing else
+	@scripts/demo clean
 host: venv ## install and start Incus on this machine, with a storage pool, a bridge and the base image
 	@$(call local_play,host)
+
+##@ Every day (PROJECT=dir names the folder of your infra.yml; ARGS="--limit homelab-ai -v" goes to ansible-playbook)
+.PHONY: apply apply-stt verify
+apply: venv ## do what plan shows, in Incus and in the services, and verify
+	@$(call play,apply)
+apply-stt: venv ## the STT role alone
+	@$(call play,stt)
+verify: venv ## every hop from the instance to a recognised sentence, as a table; changes nothing
+	@$(call play,verify)
 
 ##@ Setup (every target does what it needs by itself)
 VENV_STAMP := $(VENV)/.demo
@@ -61,7 +72,13 @@ $(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_co
 	@touch $@
 
 ##@ Tests
-.PHONY: lint sanity units
+.PHONY: test test-fast test-long lint sanity units test-host molecule
+test: ## everything that can be tested here, real Incus included (30 minutes at most)
+	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
+test-fast: ## lint and units, for the inner loop
+	@$(MAKE) venv >/dev/null && python tests/run.py fast $(PARTS)
+test-long: ## the long series too: kills, fuzzing, soaks, the other Ansible (90 minutes at most)
+	@$(MAKE) venv >/dev/null && python tests/run.py long $(PARTS)
 lint: venv-test ## ansible-lint, yamllint, ruff, mypy, shellcheck
 	@ruff check . && ruff format --check . && yamllint --strict .
 	@mypy -p ansible_collections.anklume.stt.plugins.module_utils
@@ -71,3 +88,7 @@ sanity: venv-test ## ansible-test sanity
 	@scripts/sanity $(VENV) $(ARGS)
 units: venv-test ## unit tests, with coverage
 	@pytest -q --cov --cov-report=term:skip-covered $(ARGS) tests/unit
+test-host: venv-test ## the role incus_host on this machine, twice
+	@pytest -q tests/integration/host
+molecule: venv-test ## the scenarios on real Incus; SCENARIO=default runs one
+	@for scenario in $(or $(SCENARIO),$(notdir $(patsubst %/,%,$(wildcard molecule/*/)))); do molecule test -s "$$scenario"; done
