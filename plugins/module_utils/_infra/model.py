@@ -168,6 +168,8 @@ class Model:
     default_user: str | None = None
     resource_policy: ResourcePolicy | None = None
     carried: Mapping[str, Any] = field(default_factory=dict)
+    disabled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The machines of each disabled domain: left out everywhere, but their files are not leftovers."""
 
     @property
     def machines(self) -> tuple[Machine, ...]:

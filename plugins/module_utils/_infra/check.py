@@ -1,0 +1,720 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The meaning of infra.yml: names that must exist, addresses in their subnet, one GPU; out comes the model.
+
+The form (types, allowed keys and words) is checked first, in `form`; both report into the same list, and
+what was malformed is missing from the data here, so a fault is told once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from ansible_collections.anklume.stt.plugins.module_utils._infra import model, schema
+from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, Level, nearest
+from ansible_collections.anklume.stt.plugins.module_utils._infra.form import INVALID, Form, diagnose
+from ansible_collections.anklume.stt.plugins.module_utils._infra.load import Node
+
+OWN_ROLES = ("base_system", "ollama_server", "open_webui", "stt_server")
+"""The roles of this collection that a machine can have."""
+
+COLLECTION = "anklume.stt."
+
+GATEWAY = 254
+DHCP_FIRST, DHCP_LAST = 100, 249
+FIREWALL = 253
+NUMBERED = range(1, 100)
+"""Last numbers given to machines without an address."""
+
+ZONES = {"admin": 0, "trusted": 10, "semi-trusted": 20, "untrusted": 40, "disposable": 50}
+DEFAULT_ZONE = "semi-trusted"
+DEFAULT_IMAGE = "images:debian/13"
+DEFAULT_SUBNET = "10.100"
+
+_PRIVATE = re.compile(r"^(10\.|192\.168$|172\.(1[6-9]|2[0-9]|3[01])$)")
+
+Path = tuple[str | int, ...]
+
+
+def check(
+    root: Node, *, folder: str = "project", roles: Collection[str] = ()
+) -> tuple[model.Model | None, list[Diagnostic]]:
+    """The model of a project, or None, and everything there is to say about it.
+
+    `folder` names the project when it does not name itself; `roles` are those found in the project.
+    """
+    form = Form()
+    data = form.read(schema.ROOT, root, "")
+    if data is INVALID:
+        return None, form.diagnostics
+    checker = _Checker(root, data, form, frozenset(roles))
+    made = checker.run(folder)
+    found = checker.diagnostics
+    if any(diagnostic.level == "error" for diagnostic in found):
+        return None, found
+    return made, found
+
+
+class _Checker:
+    """What the checks share: the data, the tree for places, and the list of diagnostics."""
+
+    def __init__(self, root: Node, data: dict[str, Any], form: Form, roles: frozenset[str]) -> None:
+        self.root = root
+        self.data = data
+        self.diagnostics = form.diagnostics
+        self.carried = form.carried
+        self.roles = roles
+        self.settings: dict[str, Any] = data.get("global", {})
+        self.domains: dict[str, dict[str, Any]] = data.get("domains", {})
+        self.enabled = {name: one for name, one in self.domains.items() if one.get("enabled", True)}
+        self.home: dict[str, str] = {}
+        """The domain of each machine, disabled domains included."""
+        self.prefixes: dict[str, tuple[str, int]] = {}
+        """The first three numbers of each domain's addresses, and its subnet_id."""
+        self.addresses: dict[str, str] = {}
+        """The address of each machine that has one."""
+        self.mounts: dict[str, dict[str, str]] = {}
+        """What is mounted where, per machine."""
+
+    # Where things stand ------------------------------------------------------------------------
+
+    def _node(self, path: Path, on_key: bool = False) -> Node:
+        """The node at a path, or its key when it is a block; the nearest one above when there is none."""
+        node, key = self.root, self.root
+        for step in path:
+            if node.kind == "map" and step in node.value:
+                node, key = node.value[step], node.keys[str(step)]
+            elif node.kind == "list" and isinstance(step, int) and step < len(node.items):
+                node = key = node.items[step]
+            else:
+                return key
+        return key if on_key or node.kind in ("map", "list") else node
+
+    def _has(self, path: Path) -> bool:
+        """Whether the file says something at a path, well-formed or not."""
+        node = self.root
+        for step in path:
+            if node.kind != "map" or step not in node.value:
+                return False
+            node = node.value[step]
+        return node.kind != "null"
+
+    def _say(self, level: Level, path: Path, message: str, *hints: str, on_key: bool = False) -> None:
+        text = ""
+        for step in path:
+            text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        self.diagnostics.append(diagnose(level, self._node(path, on_key), text, message, hints))
+
+    def _error(self, path: Path, message: str, *hints: str, on_key: bool = False) -> None:
+        self._say("error", path, message, *hints, on_key=on_key)
+
+    def _line(self, path: Path) -> int:
+        return self._node(path, on_key=True).line + 1
+
+    def _names(self, path: Path) -> Iterable[str]:
+        """The names that the file has at a path, those of malformed entries too."""
+        node = self.root
+        for step in path:
+            if node.kind != "map" or step not in node.value:
+                return ()
+            node = node.value[step]
+        return node.value if node.kind == "map" else ()
+
+    # The whole -------------------------------------------------------------------------------
+
+    def run(self, folder: str) -> model.Model:
+        self._settings()
+        self._firewall()
+        self._machine_names()
+        self._subnets()
+        self._addresses()
+        domains = tuple(self._domain(name, domain) for name, domain in self.enabled.items() if name in self.prefixes)
+        self._gpus()
+        volumes = self._shared_volumes()
+        policies = self._policies()
+        self._roles()
+        self._notes()
+        addressing = self.settings.get("addressing")
+        return model.Model(
+            project_name=self.data.get("project_name", _valid_name(folder)),
+            domains=domains,
+            policies=policies,
+            shared_volumes=volumes,
+            default_image=self.settings.get("default_os_image", DEFAULT_IMAGE),
+            gpu_policy=self.settings.get("gpu_policy", "exclusive"),
+            firewall_mode=self.settings.get("firewall_mode", "host"),
+            base_subnet=None if self._zoned else self.settings.get("base_subnet", DEFAULT_SUBNET),
+            addressing={"base_octet": 10, "zone_base": 100, "zone_step": 10, **(addressing or {})}
+            if self._zoned
+            else None,
+            default_connection=self.settings.get("default_connection"),
+            default_user=self.settings.get("default_user"),
+            resource_policy=self._resource_policy(),
+            carried={name: self.settings[name] for name in _carried(schema.GLOBAL) if name in self.settings},
+            disabled={
+                name: tuple(one.get("machines", {})) for name, one in self.domains.items() if name not in self.enabled
+            },
+        )
+
+    @property
+    def _zoned(self) -> bool:
+        return self._has(("global", "addressing"))
+
+    def _settings(self) -> None:
+        base = self.settings.get("base_subnet")
+        if base is not None and self._zoned:
+            self._say("warning", ("global", "base_subnet"), "is not used: addressing decides the addresses")
+        elif base is not None and not _PRIVATE.match(base):
+            self._say(
+                "warning",
+                ("global", "base_subnet"),
+                f"{base} is not a private range",
+                "private are 10.x, 172.16 to 172.31 and 192.168",
+            )
+        if not self.enabled and not any(True for _name in self._names(("domains",))) and self._has(("domains",)):
+            self._say("warning", ("domains",), "there is no domain yet")
+
+    def _firewall(self) -> None:
+        """`firewall_mode: vm` adds a machine, as both generations of AnKLuMe do."""
+        if self.settings.get("firewall_mode") != "vm":
+            return
+        own = {"anklume": "anklume-firewall", "admin": "sys-firewall"}
+        if any(
+            name in own.values() for domain in self.domains for name in self._names(("domains", domain, "machines"))
+        ):
+            return
+        order = ("anklume", "admin") if self._zoned else ("admin", "anklume")
+        home = next((name for name in order if name in self.enabled), None)
+        if home is None:
+            self._error(
+                ("global", "firewall_mode"),
+                "vm needs an enabled domain anklume or admin for the firewall machine",
+                "add the domain, or declare a machine anklume-firewall yourself",
+            )
+            return
+        domain = dict(self.enabled[home])
+        domain["machines"] = dict(domain.get("machines", {}))
+        domain["machines"][own[home]] = {
+            "description": "Firewall of all domains (added by firewall_mode: vm)",
+            "type": "vm",
+            "ephemeral": False,
+            "config": {"limits.cpu": "2", "limits.memory": "2GiB"},
+            "roles": ["base_system", "firewall_router"],
+            _LAST_NUMBER: FIREWALL,
+        }
+        self.enabled[home] = self.domains[home] = domain
+
+    def _machine_names(self) -> None:
+        for domain, entry in self.domains.items():
+            for name in (*self._names(("domains", domain, "machines")), *entry.get("machines", {})):
+                path: Path = ("domains", domain, "machines", name)
+                other = self.home.setdefault(name, domain)
+                if other != domain:
+                    self._error(
+                        path,
+                        f'the machine name "{name}" is also in domain {other}, '
+                        f"line {self._line(('domains', other, 'machines', name))}",
+                        "machine names are unique over all domains",
+                        on_key=True,
+                    )
+        for name, domain in self.home.items():
+            path = ("domains", domain, "machines", name)
+            if name in self.enabled and domain in self.enabled:
+                self._say(
+                    "warning",
+                    path,
+                    f"the machine has the name of domain {name}; Ansible mixes up hosts and groups of one name",
+                    on_key=True,
+                )
+            if name == "host":
+                self._say("warning", path, "policies cannot name this machine: host means the Incus host", on_key=True)
+        if "host" in self.domains:
+            message = "policies cannot name this domain: host means the Incus host"
+            self._say("warning", ("domains", "host"), message, on_key=True)
+
+    # Addresses -------------------------------------------------------------------------------
+
+    def _subnets(self) -> None:
+        """Give every domain its prefix; disabled ones keep their numbers."""
+        taken: dict[tuple[str, int], str] = {}
+        automatic: list[tuple[str, str]] = []
+        for name, domain in self.domains.items():
+            path: Path = ("domains", name, "subnet_id")
+            zone = domain.get("trust_level", DEFAULT_ZONE) if self._zoned else ""
+            if "trust_level" not in domain and self._zoned and self._has(("domains", name, "trust_level")):
+                continue
+            number = domain.get("subnet_id")
+            if number is None:
+                if self._has(path):
+                    continue
+                if self._zoned:
+                    automatic.append((zone, name))
+                else:
+                    free = next(
+                        n for n in range(1, 255) if all(one.get("subnet_id") != n for one in self.domains.values())
+                    )
+                    self._error(path, "has no subnet_id, a number from 0 to 254", f"{free} is free")
+                continue
+            other = taken.setdefault((zone, number), name)
+            if other != name:
+                inside = f" in zone {zone}" if zone else ""
+                self._error(
+                    path,
+                    f"{number} is already the subnet_id of domain {other}{inside}, "
+                    f"line {self._line(('domains', other, 'subnet_id'))}",
+                )
+                continue
+            self._set_prefix(name, zone, number)
+        for zone, name in sorted(automatic):
+            number = next((n for n in range(255) if (zone, n) not in taken), None)
+            if number is None:
+                self._error(("domains", name), f"zone {zone} has no subnet left", on_key=True)
+                continue
+            taken[zone, number] = name
+            self._set_prefix(name, zone, number)
+
+    def _set_prefix(self, name: str, zone: str, number: int) -> None:
+        if not self._zoned:
+            base = self.settings.get("base_subnet")
+            if base is None and self._has(("global", "base_subnet")):
+                return
+            self.prefixes[name] = (f"{base or DEFAULT_SUBNET}.{number}", number)
+            return
+        addressing = self.settings.get("addressing") or {}
+        if "zone_base" not in addressing and self._has(("global", "addressing", "zone_base")):
+            return
+        second = addressing.get("zone_base", 100) + ZONES[zone]
+        if second > 255:
+            self._error(
+                ("domains", name),
+                f"zone {zone} gets the addresses 10.{second}.x.x, and 255 is the highest number",
+                f"lower global.addressing.zone_base to {255 - ZONES[zone]} or less",
+                on_key=True,
+            )
+            return
+        self.prefixes[name] = (f"10.{second}.{number}", number)
+
+    def _addresses(self) -> None:
+        owners: dict[str, str] = {}
+        for domain, entry in self.domains.items():
+            prefix = self.prefixes.get(domain, ("", 0))[0]
+            unnumbered: list[str] = []
+            for name, machine in entry.get("machines", {}).items():
+                if self.home.get(name) != domain:
+                    continue
+                path: Path = ("domains", domain, "machines", name, "ip")
+                address = machine.get("ip")
+                if address is None and _LAST_NUMBER in machine and prefix:
+                    address = f"{prefix}.{machine[_LAST_NUMBER]}"
+                    path = ("global", "firewall_mode")
+                if address is None:
+                    if not self._has(path):
+                        unnumbered.append(name)
+                    continue
+                other = owners.setdefault(address, name)
+                if other != name:
+                    at = self._line(("domains", self.home[other], "machines", other, "ip"))
+                    self._error(path, f"{address} is already the address of {other}, line {at}")
+                elif prefix:
+                    self._address(path, address, prefix)
+                self.addresses[name] = address
+            if self._zoned and prefix:
+                self._number(domain, prefix, unnumbered, owners)
+
+    def _address(self, path: Path, address: str, prefix: str) -> None:
+        first, _dot, last = address.rpartition(".")
+        number = int(last)
+        if first != prefix:
+            self._error(path, f"{address} is outside the domain's subnet {prefix}.0/24", f"like {prefix}.{last}")
+        elif number == GATEWAY:
+            self._error(path, f"{address} is the gateway of the domain", f"take one from {prefix}.1 to {prefix}.99")
+        elif number in (0, 255):
+            what = "network" if number == 0 else "broadcast"
+            self._error(path, f"{address} is the {what} address", f"take one from {prefix}.1 to {prefix}.99")
+        elif DHCP_FIRST <= number <= DHCP_LAST:
+            self._say(
+                "warning",
+                path,
+                f"{address} is among the addresses that DHCP hands out ({prefix}.{DHCP_FIRST} to .{DHCP_LAST})",
+                f"it is reserved for the machine, but another may hold it now; {prefix}.1 to {prefix}.99 are safe",
+            )
+
+    def _number(self, domain: str, prefix: str, names: list[str], owners: dict[str, str]) -> None:
+        free = (number for number in NUMBERED if f"{prefix}.{number}" not in owners)
+        for name in names:
+            number = next(free, None)
+            if number is None:
+                self._error(
+                    ("domains", domain, "machines", name),
+                    f"no address from {prefix}.1 to {prefix}.99 is left for the machine",
+                    "give it an ip, or move it to another domain",
+                    on_key=True,
+                )
+                return
+            self.addresses[name] = f"{prefix}.{number}"
+            owners[self.addresses[name]] = name
+
+    # Domains and machines --------------------------------------------------------------------
+
+    def _domain(self, name: str, domain: dict[str, Any]) -> model.Domain:
+        prefix, number = self.prefixes[name]
+        profiles = tuple(
+            model.Profile(profile, entry.get("config", {}), entry.get("devices", {}))
+            for profile, entry in domain.get("profiles", {}).items()
+        )
+        known = {"default", *self._names(("domains", name, "profiles"))}
+        return model.Domain(
+            name=name,
+            network=model.Network(
+                name=f"net-{name}",
+                subnet=f"{prefix}.0/24",
+                gateway=f"{prefix}.{GATEWAY}",
+                dhcp_first=f"{prefix}.{DHCP_FIRST}",
+                dhcp_last=f"{prefix}.{DHCP_LAST}",
+            ),
+            subnet_id=number,
+            description=domain.get("description", ""),
+            ephemeral=domain.get("ephemeral", False),
+            trust_level=domain.get("trust_level", DEFAULT_ZONE if self._zoned else None),
+            profiles=profiles,
+            machines=tuple(
+                self._machine(name, domain, machine, entry, known)
+                for machine, entry in domain.get("machines", {}).items()
+            ),
+            carried={key: domain[key] for key in _carried(schema.DOMAIN) if key in domain},
+        )
+
+    def _machine(
+        self, domain: str, owner: dict[str, Any], name: str, entry: dict[str, Any], profiles: set[str]
+    ) -> model.Machine:
+        path: Path = ("domains", domain, "machines", name)
+        wanted = tuple(entry.get("profiles", ("default",)))
+        for profile in wanted:
+            if profile not in profiles:
+                self._unknown_profile(path, domain, profile, profiles)
+        volumes = tuple(
+            model.StorageVolume(volume, one.get("pool", "default"), one["path"], one.get("size", ""))
+            for volume, one in entry.get("storage_volumes", {}).items()
+            if "path" in one
+        )
+        base = self.settings.get("persistent_data_base", "/srv/anklume/data").rstrip("/")
+        data = tuple(
+            model.PersistentData(folder, f"{base}/{domain}/{name}/{folder}", one["path"], one.get("readonly", False))
+            for folder, one in entry.get("persistent_data", {}).items()
+            if "path" in one
+        )
+        devices = entry.get("devices", {})
+        if devices or volumes or data:
+            self._machine_mounts(path, name, devices, volumes, data)
+        return model.Machine(
+            name=name,
+            domain=domain,
+            type=entry.get("type", "lxc"),
+            description=entry.get("description", ""),
+            ip=self.addresses.get(name),
+            ephemeral=entry.get("ephemeral", owner.get("ephemeral", False)),
+            gpu=entry.get("gpu", False),
+            image=entry.get("os_image", self.settings.get("default_os_image", DEFAULT_IMAGE)),
+            profiles=wanted,
+            config=entry.get("config", {}),
+            devices=devices,
+            storage_volumes=volumes,
+            persistent_data=data,
+            roles=tuple(entry.get("roles", ())),
+            weight=entry.get("weight", 1),
+            boot_autostart=entry.get("boot_autostart"),
+            boot_priority=entry.get("boot_priority"),
+            snapshots_schedule=entry.get("snapshots_schedule"),
+            snapshots_expiry=entry.get("snapshots_expiry"),
+            carried={key: entry[key] for key in _MACHINE_CARRIED if key in entry},
+        )
+
+    def _unknown_profile(self, path: Path, domain: str, profile: str, known: set[str]) -> None:
+        listing = self.root.value["domains"].value[domain].value["machines"].value[path[-1]].value["profiles"]
+        index = next(i for i, item in enumerate(listing.items) if item.value == profile)
+        near = nearest(profile, known)
+        hints = [f"did you mean {near}?"] if near else []
+        hints.append("known here: " + ", ".join(sorted(known)))
+        self._error((*path, "profiles", index), f'domain {domain} has no profile "{profile}"', *hints)
+
+    def _mount(self, machine: str, where: str, what: str, path: Path) -> None:
+        """Note that something is mounted in a machine; two things cannot be at one place."""
+        places = self.mounts.setdefault(machine, {})
+        place = "/" + "/".join(part for part in where.split("/") if part not in ("", "."))
+        other = places.setdefault(place, what)
+        if other != what:
+            self._error(path, f"{place} of {machine} is already the place of {other}")
+
+    def _machine_mounts(
+        self,
+        path: Path,
+        name: str,
+        devices: Mapping[str, Mapping[str, str]],
+        volumes: tuple[model.StorageVolume, ...],
+        data: tuple[model.PersistentData, ...],
+    ) -> None:
+        for device, keys in devices.items():
+            if keys.get("type") == "disk" and "path" in keys:
+                self._mount(name, keys["path"], f"device {device}", (*path, "devices", device, "path"))
+        for volume in volumes:
+            here = (*path, "storage_volumes", volume.name)
+            self._mount(name, volume.path, f"storage volume {volume.name}", (*here, "path"))
+            if volume.name in devices:
+                self._error(here, f"the machine has a device of the name {volume.name} too", on_key=True)
+        for folder in data:
+            here = (*path, "persistent_data", folder.name)
+            self._mount(name, folder.path, f"persistent data {folder.name}", (*here, "path"))
+            if f"pd-{folder.name}" in devices:
+                self._error(here, f"the machine has a device pd-{folder.name}, the name this folder needs", on_key=True)
+
+    # What several machines share -------------------------------------------------------------
+
+    def _gpus(self) -> None:
+        """`gpu_policy`, counting every way in which a machine gets the GPU."""
+        users: list[tuple[str, Path]] = []
+        for domain, entry in self.enabled.items():
+            profiles = entry.get("profiles", {})
+            with_gpu = {name for name, profile in profiles.items() if _has_gpu(profile.get("devices", {}))}
+            for name, machine in entry.get("machines", {}).items():
+                path: Path = ("domains", domain, "machines", name)
+                if machine.get("gpu"):
+                    users.append((name, (*path, "gpu")))
+                elif _has_gpu(machine.get("devices", {})):
+                    users.append((name, (*path, "devices")))
+                elif with_gpu and not with_gpu.isdisjoint(machine.get("profiles", ("default",))):
+                    users.append((name, (*path, "profiles")))
+        if len(users) < 2:
+            return
+        names = ", ".join(name for name, _path in users)
+        if self.settings.get("gpu_policy", "exclusive") == "exclusive" and not (
+            self._has(("global", "gpu_policy")) and "gpu_policy" not in self.settings
+        ):
+            self._error(
+                users[1][1],
+                f"{len(users)} machines have the GPU ({names}), and gpu_policy is exclusive",
+                "take the GPU from all but one, or set global.gpu_policy: shared",
+            )
+        elif self.settings.get("gpu_policy") == "shared":
+            self._say(
+                "warning",
+                users[1][1],
+                f"{len(users)} machines share the GPU ({names}): their memory is not kept apart",
+            )
+
+    def _shared_volumes(self) -> tuple[model.SharedVolume, ...]:
+        volumes = []
+        base = self.settings.get("shared_volumes_base", "/srv/anklume/shares").rstrip("/")
+        for name, entry in self.data.get("shared_volumes", {}).items():
+            path: Path = ("shared_volumes", name)
+            where = entry.get("path", f"/shared/{name}")
+            consumers = self._consumers(path, entry.get("consumers", {}))
+            for machine in consumers:
+                self._mount(machine, where, f"shared volume {name}", (*path, "path"))
+                devices = self.enabled[self.home[machine]]["machines"][machine].get("devices", {})
+                if f"sv-{name}" in devices:
+                    message = f"machine {machine} has a device sv-{name}, the name this volume needs"
+                    self._error(path, message, on_key=True)
+            volumes.append(
+                model.SharedVolume(
+                    name=name,
+                    source=entry.get("source", f"{base}/{name}"),
+                    path=where,
+                    consumers=consumers,
+                    shift=entry.get("shift", True),
+                    propagate=entry.get("propagate", False),
+                )
+            )
+        return tuple(volumes)
+
+    def _consumers(self, path: Path, entries: dict[str, Any]) -> dict[str, Any]:
+        """Domains become their machines; a machine's own entry wins."""
+        of_domains: dict[str, Any] = {}
+        of_machines: dict[str, Any] = {}
+        for name, access in entries.items():
+            here = (*path, "consumers", name)
+            if name in self.domains:
+                for machine in self.enabled.get(name, {}).get("machines", {}):
+                    if self.home.get(machine) == name:
+                        of_domains[machine] = access
+            elif name in self.home:
+                domain = self.enabled.get(self.home[name], {})
+                if name in domain.get("machines", {}):
+                    of_machines[name] = access
+            elif name not in self._names(("domains",)):
+                self._unknown_name(here, name, on_key=True)
+                continue
+            self._disabled(here, name, "the volume is not mounted there")
+        return {**of_domains, **of_machines}
+
+    def _unknown_name(self, path: Path, name: str, *, host: bool = False, on_key: bool = False) -> None:
+        known = [*self._names(("domains",)), *self.home, *(["host"] if host else [])]
+        near = nearest(name, known)
+        hints = [f"did you mean {near}?"] if near else []
+        self._error(path, f'there is no domain or machine "{name}"', *hints, on_key=on_key)
+
+    def _disabled(self, path: Path, name: str, effect: str) -> bool:
+        """Whether a name belongs to a disabled domain; says so once per use."""
+        domain = name if name in self.domains else self.home.get(name, "")
+        if domain not in self.domains or domain in self.enabled:
+            return False
+        self._say("warning", path, f"domain {domain} is disabled: {effect}", on_key=True)
+        return True
+
+    def _policies(self) -> tuple[model.Policy, ...]:
+        policies = []
+        for index, entry in self._policy_entries():
+            path: Path = ("network_policies", index)
+            ends = [self._endpoint((*path, side), entry.get(side)) for side in ("from", "to")]
+            if ends[0] is None or ends[1] is None:
+                continue
+            if ends[0] == ends[1]:
+                self._say(
+                    "warning", path, f"from and to are both {ends[0].name}: within a domain all is allowed anyway"
+                )
+            ports = entry.get("ports", "all")
+            for port in ports if ports != "all" else ():
+                low, _dash, high = str(port).partition("-")
+                if int(high or low) > 65535 or int(low) > int(high or low):
+                    self._error((*path, "ports"), f"{port} is not a range of ports from 1 to 65535")
+            policies.append(
+                model.Policy(
+                    source=ends[0],
+                    target=ends[1],
+                    ports=None if ports == "all" else tuple(str(port) for port in ports),
+                    protocol="any" if ports == "all" else entry.get("protocol", "tcp"),
+                    bidirectional=entry.get("bidirectional", False),
+                    description=entry.get("description", ""),
+                )
+            )
+        return (*policies, *self._ai_access(policies))
+
+    def _policy_entries(self) -> Iterable[tuple[int, dict[str, Any]]]:
+        """The policies with their index in the file; malformed ones are not in the data."""
+        node = self.root.value.get("network_policies")
+        entries = iter(self.data.get("network_policies", ()))
+        for index, item in enumerate(node.items if node is not None and node.kind == "list" else ()):
+            if item.kind == "map":
+                entry = next(entries, None)
+                if entry is not None:
+                    yield index, entry
+
+    def _endpoint(self, path: Path, name: str | None) -> model.Endpoint | None:
+        if name is None:
+            return None
+        if name == "host":
+            return model.Endpoint("host", "host")
+        if name not in self.home and name not in self._names(("domains",)):
+            self._unknown_name(path, name, host=True)
+            return None
+        if self._disabled(path, name, "the policy is left out"):
+            return None
+        if name in self.enabled:
+            return model.Endpoint("domain", name)
+        if name in self.home and name in self.enabled.get(self.home[name], {}).get("machines", {}):
+            if name not in self.addresses and not self._has(("domains", self.home[name], "machines", name, "ip")):
+                self._error(path, f"machine {name} has no fixed address for the policy", "give it an ip")
+                return None
+            return model.Endpoint("machine", name)
+        return None
+
+    def _ai_access(self, policies: list[model.Policy]) -> tuple[model.Policy, ...]:
+        """`ai_access_policy: exclusive`: one domain at a time reaches `ai-tools`."""
+        if self.settings.get("ai_access_policy") != "exclusive":
+            return ()
+        path: Path = ("global", "ai_access_policy")
+        default = self.settings.get("ai_access_default")
+        if "ai-tools" not in self.enabled:
+            self._error(path, "exclusive needs an enabled domain ai-tools")
+            return ()
+        to_tools = [policy for policy in policies if policy.target == model.Endpoint("domain", "ai-tools")]
+        if len(to_tools) > 1:
+            self._error(path, f"exclusive allows one policy to ai-tools, and there are {len(to_tools)}")
+        if default is None:
+            if not self._has(("global", "ai_access_default")):
+                self._error(path, "exclusive needs ai_access_default, the domain that has access first")
+            return ()
+        here: Path = ("global", "ai_access_default")
+        if default == "ai-tools":
+            self._error(here, "ai-tools cannot have access to itself", "name a domain that uses it")
+        elif default not in self.enabled:
+            near = nearest(default, self.enabled)
+            self._error(here, f'there is no enabled domain "{default}"', *([f"did you mean {near}?"] if near else []))
+        elif not to_tools:
+            return (
+                model.Policy(
+                    model.Endpoint("domain", default),
+                    model.Endpoint("domain", "ai-tools"),
+                    protocol="any",
+                    bidirectional=True,
+                    description=f"{default} uses ai-tools (added by ai_access_policy: exclusive)",
+                ),
+            )
+        return ()
+
+    def _resource_policy(self) -> model.ResourcePolicy | None:
+        policy = self.settings.get("resource_policy")
+        if policy is None:
+            return None
+        if policy is True:
+            return model.ResourcePolicy()
+        values = {key: value for key, value in policy.items() if key != "host_reserve"}
+        for key, value in policy.get("host_reserve", {}).items():
+            values[f"host_reserve_{key}"] = str(value)
+        return model.ResourcePolicy(**values)
+
+    def _roles(self) -> None:
+        """Roles that are neither ours nor found in the project: a note, once per role."""
+        seen: set[str] = set()
+        for domain, entry in self.enabled.items():
+            for name, machine in entry.get("machines", {}).items():
+                for index, role in enumerate(machine.get("roles", ())):
+                    if role in seen or role in OWN_ROLES or role in self.roles:
+                        continue
+                    seen.add(role)
+                    if role.startswith(COLLECTION) and role[len(COLLECTION) :] not in OWN_ROLES:
+                        self._error(
+                            ("domains", domain, "machines", name, "roles", index),
+                            f'this collection has no role "{role[len(COLLECTION) :]}" for machines',
+                            "it has " + ", ".join(OWN_ROLES),
+                        )
+                    elif "." not in role:
+                        near = nearest(role, (*OWN_ROLES, *self.roles))
+                        hints = [f"did you mean {near}?"] if near else []
+                        self._say(
+                            "note",
+                            ("domains", domain, "machines", name, "roles", index),
+                            f'role "{role}" is not of this collection and not in the project\'s roles/',
+                            *hints,
+                            "apply will refuse it until it is there",
+                        )
+
+    def _notes(self) -> None:
+        """Each key that is only carried, named once."""
+        for name, node in self.carried.items():
+            if name == "nesting_prefix" and self.settings.get(name) is False:
+                continue
+            self.diagnostics.append(diagnose("note", node, "", f"{name}: carried, not acted on"))
+
+
+_LAST_NUMBER = "(last number)"
+"""How an added machine says which address it takes; no key of the file can have this name."""
+
+
+def _carried(record: schema.Record) -> tuple[str, ...]:
+    return tuple(name for name, key in record.keys.items() if not key.acted)
+
+
+_MACHINE_CARRIED = _carried(schema.MACHINE)
+
+
+def _has_gpu(devices: Mapping[str, Mapping[str, str]]) -> bool:
+    return any(device.get("type") == "gpu" for device in devices.values())
+
+
+def _valid_name(folder: str) -> str:
+    """A folder's name as a project name."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")[:63].rstrip("-._")
+    return name or "project"

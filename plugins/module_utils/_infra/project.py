@@ -1,0 +1,162 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A project's folder: finds infra.yml, or the folder infra/, and reads it into the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.anklume.stt.plugins.module_utils._errors import InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._infra.check import check
+from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, render_all
+from ansible_collections.anklume.stt.plugins.module_utils._infra.form import diagnose
+from ansible_collections.anklume.stt.plugins.module_utils._infra.load import File, Node, parse
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
+
+ROLE_FOLDERS = ("roles", "roles_custom", "roles_vendor")
+"""Where a project keeps roles of its own; the last two are AnKLuMe's habit."""
+
+MOST = 200
+"""So many faults are told in one run."""
+
+
+def read_project(project_dir: str) -> tuple[Model, tuple[Diagnostic, ...]]:
+    """The model of a project with its warnings and notes; InfraError tells all faults at once."""
+    model, diagnostics = judge_project(project_dir)
+    errors = [diagnostic for diagnostic in diagnostics if diagnostic.level == "error"]
+    if model is None or errors:
+        raise InfraError(report(errors))
+    return model, diagnostics
+
+
+def report(errors: list[Diagnostic]) -> str:
+    """All faults as one message."""
+    counted = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"
+    more = f"\n… and {len(errors) - MOST} more" if len(errors) > MOST else ""
+    return f"{counted} in infra.yml, nothing was changed\n{render_all(errors[:MOST])}{more}"
+
+
+def judge_project(project_dir: str) -> tuple[Model | None, tuple[Diagnostic, ...]]:
+    """The model, or None, and every diagnostic; InfraError only when there is nothing to read."""
+    project = Path(project_dir).absolute()
+    root, diagnostics = _load(project)
+    model = None
+    if root is not None:
+        own = [entry.name for name in ROLE_FOLDERS for entry in _listing(project / name) if entry.is_dir()]
+        model, found = check(root, folder=project.resolve().name, roles=own)
+        diagnostics += found
+    if any(diagnostic.level == "error" for diagnostic in diagnostics):
+        model = None
+    order = {"error": 0, "warning": 1, "note": 2}
+    diagnostics.sort(key=lambda one: (order[one.level], one.file, one.line, one.column))
+    return model, tuple(diagnostics)
+
+
+def _load(project: Path) -> tuple[Node | None, list[Diagnostic]]:
+    single, base = project / "infra.yml", project / "infra" / "base.yml"
+    if not base.exists():
+        if not single.exists():
+            raise InfraError(f"there is no infra.yml in {project}; make init writes one")
+        root, diagnostics = _parse(single, project)
+        if root is None and not diagnostics:
+            diagnostics.append(_plain_error(single, project, "the file is empty; it needs at least domains"))
+        return root, diagnostics
+    root, diagnostics = _parse(base, project)
+    if single.exists():
+        note = _plain_error(single, project, "is not read, because infra/base.yml exists; keep one of the two")
+        diagnostics.append(_with_level(note))
+    if root is None and not diagnostics:
+        root = Node("map", {}, "", File(_shown(base, project), ""), 0, 0, 1)
+    parts = [root, *_add_domains(project, root, diagnostics), _add_policies(project, root, diagnostics)]
+    return (root if all(parts) else None), diagnostics
+
+
+def _add_domains(project: Path, root: Node | None, diagnostics: list[Diagnostic]) -> list[bool]:
+    """Merge infra/domains/*.yml in sorted order; a later file wins, with a warning."""
+    domains = root.value.get("domains") if root is not None and root.kind == "map" else None
+    if domains is None or domains.kind != "map":
+        file = root.file if root is not None else File("infra/base.yml", "")
+        domains = Node("map", {}, "", file, 0, 0, 1)
+    read = []
+    for path in sorted(_listing(project / "infra" / "domains")):
+        if path.name.startswith(".") or path.suffix not in (".yml", ".yaml"):
+            continue
+        if path.suffix == ".yaml":
+            diagnostics.append(_with_level(_plain_error(path, project, "is not read; give it the ending .yml")))
+            continue
+        part, faults = _parse(path, project)
+        diagnostics += faults
+        read.append(part is not None or not faults)
+        if part is None:
+            continue
+        for name, node in part.value.items():
+            if name in domains.value:
+                message = f'domain "{name}" replaces the one of {domains.keys[name].file.name}'
+                diagnostics.append(diagnose("warning", part.keys[name], f"domains.{name}", message))
+            domains.value[name], domains.keys[name] = node, part.keys[name]
+    if root is not None and root.kind == "map":
+        given = root.value.get("domains")
+        if given is None or given.kind in ("map", "null"):
+            root.value["domains"] = domains
+            root.keys.setdefault("domains", domains)
+    return read
+
+
+def _add_policies(project: Path, root: Node | None, diagnostics: list[Diagnostic]) -> bool:
+    """infra/policies.yml replaces the network policies of infra/base.yml, as in AnKLuMe."""
+    path = project / "infra" / "policies.yml"
+    if not path.exists():
+        return True
+    part, faults = _parse(path, project)
+    diagnostics += faults
+    if part is None:
+        return not faults
+    for name, node in part.value.items():
+        key = part.keys[name]
+        if name != "network_policies":
+            hint = "other keys belong in infra/base.yml"
+            diagnostics.append(diagnose("error", key, "", f'unknown key "{name}"', ("allowed: network_policies", hint)))
+        elif root is not None and root.kind == "map":
+            if name in root.value:
+                diagnostics.append(diagnose("warning", key, name, "replaces the network_policies of infra/base.yml"))
+            root.value[name], root.keys[name] = node, key
+    return True
+
+
+def _parse(path: Path, project: Path) -> tuple[Node | None, list[Diagnostic]]:
+    """One file as a mapping; another kind of content is a fault."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return None, [_plain_error(path, project, f"cannot be read: {(error.strerror or str(error)).lower()}")]
+    root, diagnostics = parse(data, _shown(path, project))
+    if root is not None and root.kind == "null":
+        return None, diagnostics
+    if root is not None and root.kind != "map":
+        diagnostics.append(diagnose("error", root, "", "must be a mapping of keys like domains:"))
+        return None, diagnostics
+    return root, diagnostics
+
+
+def _plain_error(path: Path, project: Path, message: str) -> Diagnostic:
+    return Diagnostic("error", _shown(path, project), 1, 1, "", message)
+
+
+def _with_level(diagnostic: Diagnostic) -> Diagnostic:
+    return Diagnostic("warning", diagnostic.file, diagnostic.line, diagnostic.column, "", diagnostic.message)
+
+
+def _shown(path: Path, project: Path) -> str:
+    """A file's name for people: relative where that is where they are, else absolute."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def _listing(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []

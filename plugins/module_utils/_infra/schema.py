@@ -1,0 +1,527 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one description of infra.yml: every key, what it may hold, what it means.
+
+`check` judges files by it, the JSON schema for editors and the reference page are written from it.
+What needs more than one value at a time (addresses in their subnet, names that must exist) is in `check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+NAME_SAYS = "lower-case letters, digits and inner hyphens"
+ABSOLUTE = r"^/"
+SIZE = r"^[0-9]+(\.[0-9]+)?([kMGTPE]?B|[KMGTPE]iB)?$"
+PERCENT = r"^[1-9][0-9]?%$"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string. `says` completes "must be …"; `refused` are words that match the pattern and are taken."""
+
+    pattern: str | None = None
+    says: str = "text"
+    longest: int | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An integer."""
+
+    low: int
+    high: int | None = None
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number above zero, with or without decimals."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """true or false; `only` when just one of them has a meaning."""
+
+    only: bool | None = None
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Any scalar; the model keeps it as the text that Incus will store."""
+
+
+@dataclass(frozen=True)
+class Free:
+    """Anything: a part of AnKLuMe's file that is carried along and not looked into."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list."""
+
+    item: Kind
+
+
+@dataclass(frozen=True)
+class Table:
+    """A mapping whose keys are names that the user chooses; `noun` says of what."""
+
+    noun: str
+    name: Text
+    value: Kind
+    filled: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """A mapping with known keys; `others` is what any further key may hold."""
+
+    keys: Mapping[str, Key]
+    others: Kind | None = None
+
+
+@dataclass(frozen=True)
+class Either:
+    """One of several kinds, told apart by the form of the value."""
+
+    kinds: tuple[Kind, ...]
+
+
+Kind = Text | Choice | Whole | Number | Flag | Plain | Free | Listing | Table | Record | Either
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a record. `default` is in words for the reference; `acted` is False for keys that are carried only."""
+
+    kind: Kind
+    description: str
+    example: Any = None
+    default: str = ""
+    required: bool = False
+    acted: bool = True
+
+
+_DESCRIPTION = "Free text for people; written to the inventory variables and to Incus."
+_PATH = Text(ABSOLUTE, "an absolute path")
+_VOLUME_NAME = Text(NAME, NAME_SAYS, 60)
+_WORD = Text(r"^\S+$", "one word")
+
+DEVICE = Record(
+    keys={
+        "type": Key(
+            Choice(
+                (
+                    "disk",
+                    "gpu",
+                    "infiniband",
+                    "nic",
+                    "none",
+                    "pci",
+                    "proxy",
+                    "tpm",
+                    "unix-block",
+                    "unix-char",
+                    "unix-hotplug",
+                    "usb",
+                )
+            ),
+            "The type of the Incus device.",
+            "gpu",
+            required=True,
+        ),
+    },
+    others=Plain(),
+)
+
+_DEVICES = Table("device", Text(r"^[^\s/]+$", "one word without a slash", 64), DEVICE)
+_CONFIG = Table("config key", Text(r"^[A-Za-z0-9_.-]+$", "letters, digits, dots, hyphens and underscores"), Plain())
+
+PROFILE = Record(
+    {
+        "devices": Key(
+            _DEVICES,
+            "Devices of the profile, by name; each has a `type` and the keys that Incus knows for it.",
+            {"gpu": {"type": "gpu", "gputype": "physical"}},
+        ),
+        "config": Key(_CONFIG, "Incus configuration keys of the profile.", {"nvidia.runtime": "true"}),
+    }
+)
+
+STORAGE_VOLUME = Record(
+    {
+        "pool": Key(_WORD, "The storage pool that holds the volume.", "default", default="default"),
+        "size": Key(Text(SIZE, 'a size like "20GiB"'), "The volume's quota.", "20GiB", default="no quota"),
+        "path": Key(_PATH, "Where the volume is mounted in the machine.", "/srv/models", required=True),
+    }
+)
+
+PERSISTENT = Record(
+    {
+        "path": Key(_PATH, "Where the folder is mounted in the machine.", "/var/lib/speaches", required=True),
+        "readonly": Key(Flag(), "Mount it read-only.", False, default="false"),
+    }
+)
+
+MACHINE = Record(
+    {
+        "description": Key(Text(), _DESCRIPTION, "Speech to text"),
+        "type": Key(Choice(("lxc", "vm")), "A container or a virtual machine.", "lxc", default="lxc"),
+        "ip": Key(
+            Text(
+                r"^(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\.){3}"
+                r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$",
+                "four numbers from 0 to 255 with dots between them",
+            ),
+            "The machine's fixed IPv4 address, inside its domain's subnet. .254 is the gateway; .100 to .249 are "
+            "handed out by DHCP and better avoided.",
+            "10.100.3.10",
+            default="with `addressing` the next free one from .1 to .99, in the order of the file; otherwise by DHCP",
+        ),
+        "ephemeral": Key(
+            Flag(), "May be deleted without asking; false protects it.", False, default="that of the domain"
+        ),
+        "gpu": Key(Flag(), "Give the machine the host's GPU. See `gpu_policy`.", True, default="false"),
+        "profiles": Key(
+            Listing(_WORD),
+            "Incus profiles, applied in this order: `default` and those of the domain.",
+            ["default", "nvidia-compute"],
+            default="[default]",
+        ),
+        "config": Key(_CONFIG, "Incus configuration keys of the machine.", {"limits.memory": "8GiB"}),
+        "devices": Key(
+            _DEVICES, "Incus devices of the machine, by name.", {"cam": {"type": "unix-char", "path": "/dev/video0"}}
+        ),
+        "os_image": Key(_WORD, "The image it is made from.", "images:debian/13", default="`default_os_image`"),
+        "storage_volumes": Key(
+            Table("storage volume", _VOLUME_NAME, STORAGE_VOLUME),
+            "Volumes of their own, made in a storage pool and mounted in the machine.",
+            {"models": {"pool": "default", "size": "20GiB", "path": "/srv/models"}},
+        ),
+        "roles": Key(
+            Listing(Text(r"^[A-Za-z_][A-Za-z0-9_.-]*$", "the name of an Ansible role")),
+            "Roles applied to the machine, in this order: those of this collection, roles in the project's `roles/`, "
+            "or roles by their full name (`namespace.collection.role`). Each makes a group `role_<name>`.",
+            ["base_system", "stt_server"],
+        ),
+        "weight": Key(Whole(1), "Its share under `resource_policy`.", 3, default="1"),
+        "boot_autostart": Key(Flag(), "Start it when the host starts.", True, default="as Incus does"),
+        "boot_priority": Key(Whole(0, 100), "Higher starts first.", 10, default="0"),
+        "snapshots_schedule": Key(
+            Text(
+                r"^[0-9A-Za-z*/,?-]+( +[0-9A-Za-z*/,?-]+){4}$",
+                "five fields of a cron table (minute hour day month weekday)",
+            ),
+            "When Incus takes snapshots by itself: minute, hour, day of the month, month, day of the week.",
+            "0 2 * * *",
+        ),
+        "snapshots_expiry": Key(
+            Text(r"^[0-9]+[dhm]$", "a number with d (days), h (hours) or m (minutes)"),
+            "How long such a snapshot is kept: days (d), hours (h) or minutes (m).",
+            "30d",
+        ),
+        "persistent_data": Key(
+            Table("folder", _VOLUME_NAME, PERSISTENT),
+            "Folders of the host that outlive the machine, "
+            "`<persistent_data_base>/<domain>/<machine>/<name>` there; the device is `pd-<name>`.",
+            {"models": {"path": "/var/lib/speaches"}},
+        ),
+        "export_apps": Key(
+            Listing(Text()), "Desktop programs that AnKLuMe shows on the host.", ["firefox"], acted=False
+        ),
+        "services": Key(Listing(Free()), "Services that AnKLuMe offers to other machines.", [], acted=False),
+    }
+)
+
+DOMAIN = Record(
+    {
+        "description": Key(Text(), _DESCRIPTION, "Homelab with a GPU"),
+        "enabled": Key(
+            Flag(),
+            "false leaves the domain out: its machines are not in the inventory, its numbers stay reserved.",
+            True,
+            default="true",
+        ),
+        "subnet_id": Key(
+            Whole(0, 254),
+            "The third number of the domain's subnet; unique, with `addressing` unique per zone.",
+            3,
+            default="required without `addressing`; with it the next free one, in alphabetical order",
+        ),
+        "ephemeral": Key(
+            Flag(), "Its machines may be deleted without asking; false protects them.", False, default="false"
+        ),
+        "trust_level": Key(
+            Choice(("admin", "trusted", "semi-trusted", "untrusted", "disposable")),
+            "The zone; with `addressing` it decides the second number of the addresses.",
+            "trusted",
+            default="semi-trusted",
+        ),
+        "ai_provider": Key(
+            Choice(("local", "cloud", "local-first")),
+            "Where AnKLuMe sends requests to language models.",
+            "local",
+            acted=False,
+        ),
+        "ai_sanitize": Key(
+            Either((Flag(), Choice(("always",)))), "Whether AnKLuMe cleans such requests.", False, acted=False
+        ),
+        "file_portal": Key(
+            Free(), "AnKLuMe's exchange of files between domains.", {"allowed_paths": ["/shared"]}, acted=False
+        ),
+        "desktop": Key(Free(), "AnKLuMe's desktop settings of the domain.", {"panel_color": "#2E7D32"}, acted=False),
+        "profiles": Key(
+            Table("profile", Text(r"^[^\s/]+$", "one word without a slash", 64), PROFILE),
+            "Incus profiles that machines of the domain can name. `default` exists anyway and may be added to.",
+            {"nvidia-compute": {"devices": {"gpu": {"type": "gpu", "gputype": "physical"}}}},
+        ),
+        "machines": Key(
+            Table(
+                "machine",
+                Text(
+                    r"^(?![0-9]+$)[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+                    NAME_SAYS + ", not a number",
+                    63,
+                    {
+                        "all": "Ansible calls every machine so",
+                        "localhost": "Ansible calls the machine it runs on so",
+                        "ungrouped": "Ansible has a group of that name",
+                    },
+                ),
+                MACHINE,
+            ),
+            "The machines, by name; a name may be used once in the whole project.",
+            {"homelab-ai": {"type": "lxc", "ip": "10.100.3.10", "roles": ["base_system", "stt_server"]}},
+        ),
+    }
+)
+
+_RESERVE_SAYS = 'a percentage like "20%"'
+
+RESOURCE_POLICY = Record(
+    {
+        "host_reserve": Key(
+            Record(
+                {
+                    "cpu": Key(
+                        Either((Text(PERCENT, _RESERVE_SAYS), Number())),
+                        "Kept for the host: a percentage, or a number of cores.",
+                        "20%",
+                        default="20%",
+                    ),
+                    "memory": Key(
+                        Either(
+                            (Text(PERCENT[:-1] + "|" + SIZE[1:], _RESERVE_SAYS + ' or a size like "4GiB"'), Number())
+                        ),
+                        "Kept for the host: a percentage, a size, or a number of bytes.",
+                        "4GiB",
+                        default="20%",
+                    ),
+                }
+            ),
+            "What the host keeps for itself.",
+            {"cpu": "20%", "memory": "4GiB"},
+        ),
+        "mode": Key(Choice(("proportional", "equal")), "Share by `weight`, or alike.", "equal", default="proportional"),
+        "cpu_mode": Key(
+            Choice(("allowance", "count")), "A percentage of CPU time, or whole cores.", "count", default="allowance"
+        ),
+        "memory_enforce": Key(
+            Choice(("soft", "hard")),
+            "Whether a machine may exceed its memory while there is some left.",
+            "hard",
+            default="soft",
+        ),
+        "overcommit": Key(Flag(), "Allow the sum to exceed what the host has.", True, default="false"),
+    }
+)
+
+ADDRESSING = Record(
+    {
+        "base_octet": Key(Whole(10, 10), "The first number; always 10.", 10, default="10"),
+        "zone_base": Key(Whole(0, 245), "The second number of zone `admin`.", 100, default="100"),
+        "zone_step": Key(
+            Whole(1), "Accepted for AnKLuMe, which does not use it: the zones' offsets are fixed.", 10, default="10"
+        ),
+    }
+)
+
+GLOBAL = Record(
+    {
+        "base_subnet": Key(
+            Text(
+                r"^(?:[1-9]|[1-9][0-9]|1[0-9][0-9]|2[01][0-9]|22[0-3])\."
+                r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$",
+                'two numbers like "10.100", in quotes',
+            ),
+            "The first two numbers of every address: a domain's subnet is `<base_subnet>.<subnet_id>.0/24`.",
+            "10.100",
+            default="10.100",
+        ),
+        "addressing": Key(
+            ADDRESSING,
+            "Zones instead of `base_subnet`: subnets are `10.<zone_base + offset>.<number>.0/24`, the offset by trust "
+            "level (admin 0, trusted 10, semi-trusted 20, untrusted 40, disposable 50), and machines are numbered.",
+            {"base_octet": 10, "zone_base": 100, "zone_step": 10},
+        ),
+        "default_os_image": Key(
+            _WORD, "The image of machines without `os_image`.", "images:debian/13", default="images:debian/13"
+        ),
+        "default_connection": Key(
+            Text(),
+            "Written to the variable `psot_default_connection`; machines are reached through Incus anyway.",
+            "community.general.incus",
+        ),
+        "default_user": Key(Text(), "Written to the variable `psot_default_user`.", "root"),
+        "gpu_policy": Key(
+            Choice(("exclusive", "shared")),
+            "exclusive: one machine at most has the GPU. shared: several may; their memory is not kept apart.",
+            "exclusive",
+            default="exclusive",
+        ),
+        "firewall_mode": Key(
+            Choice(("host", "vm")),
+            "vm adds a firewall machine at .253: `anklume-firewall` in domain `anklume`, or `sys-firewall` in domain "
+            "`admin`, unless one is declared.",
+            "host",
+            default="host",
+        ),
+        "resource_policy": Key(
+            Either((Flag(only=True), RESOURCE_POLICY)),
+            "How CPU and memory are shared out; `true` takes the defaults below.",
+            True,
+            default="machines are not limited",
+        ),
+        "shared_volumes_base": Key(
+            _PATH,
+            "Where shared volumes without `source` lie on the host.",
+            "/srv/anklume/shares",
+            default="/srv/anklume/shares",
+        ),
+        "persistent_data_base": Key(
+            _PATH, "Where persistent data lies on the host.", "/srv/anklume/data", default="/srv/anklume/data"
+        ),
+        "ai_access_policy": Key(
+            Choice(("open", "exclusive")),
+            "exclusive: one domain at a time reaches domain `ai-tools`; a policy from `ai_access_default` is added "
+            "when none is there.",
+            "open",
+            default="open",
+        ),
+        "ai_access_default": Key(Text(NAME, NAME_SAYS), "That domain; required with exclusive.", "pro"),
+        "ai_vram_flush": Key(Flag(), "Whether AnKLuMe empties the GPU when access changes.", True, acted=False),
+        "nesting_prefix": Key(
+            Flag(),
+            "Whether AnKLuMe prefixes names when it runs inside itself; names are never changed here.",
+            False,
+            acted=False,
+        ),
+        "desktop": Key(Free(), "AnKLuMe's desktop settings.", {"engine": "kde"}, acted=False),
+    }
+)
+
+PORT = Either(
+    (
+        Whole(1, 65535),
+        Text(r"^[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?$", 'a port or a range like "8000-8010"'),
+    )
+)
+
+POLICY = Record(
+    {
+        "description": Key(Text(), "Free text for people.", "The office reaches the STT server"),
+        "from": Key(
+            Text(NAME, NAME_SAYS), "Who may open connections: a domain, a machine, or `host`.", "office", required=True
+        ),
+        "to": Key(Text(NAME, NAME_SAYS), "To whom: a domain, a machine, or `host`.", "homelab-ai", required=True),
+        "ports": Key(
+            Either((Listing(PORT), Choice(("all",)))), "The ports, or `all` of every protocol.", [8000], default="all"
+        ),
+        "protocol": Key(Choice(("tcp", "udp")), "The protocol of the ports.", "tcp", default="tcp"),
+        "bidirectional": Key(Flag(), "The same in the other direction too.", False, default="false"),
+    }
+)
+
+SHARED_VOLUME = Record(
+    {
+        "source": Key(
+            _PATH, "The folder on the host.", "/srv/anklume/shares/docs", default="`<shared_volumes_base>/<name>`"
+        ),
+        "path": Key(_PATH, "Where it is mounted in the machines.", "/shared/docs", default="`/shared/<name>`"),
+        "shift": Key(Flag(), "Map owners, so that containers can use the files.", True, default="true"),
+        "propagate": Key(Flag(), "Accepted for AnKLuMe; carried in the model.", False, default="false"),
+        "consumers": Key(
+            Table("consumer", Text(NAME, NAME_SAYS), Choice(("ro", "rw")), filled=True),
+            "Who gets it, read-only or read-write: domains (all their machines) and machines (which win over their "
+            "domain). The device is `sv-<name>`.",
+            {"office": "ro", "homelab-ai": "rw"},
+            required=True,
+        ),
+    }
+)
+
+DOMAINS = Table(
+    "domain",
+    Text(
+        NAME,
+        NAME_SAYS,
+        11,
+        {
+            "all": "Ansible calls every machine so",
+            "ungrouped": "Ansible has a group of that name",
+            "localhost": "Ansible calls the machine it runs on so",
+            "default": "the Incus project `default` is Incus's own",
+        },
+    ),
+    DOMAIN,
+)
+
+NETWORK_POLICIES = Key(
+    Listing(POLICY),
+    "Which flows between domains are allowed; all others are not.",
+    [{"from": "office", "to": "homelab-ai", "ports": [8000]}],
+)
+
+ROOT = Record(
+    {
+        "project_name": Key(
+            Text(r"^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?$", "letters, digits, dots, hyphens and underscores", 63),
+            "The project's name.",
+            "my-infra",
+            default="the name of the folder",
+        ),
+        "global": Key(GLOBAL, "Settings of the whole project.", {"base_subnet": "10.100"}),
+        "domains": Key(
+            DOMAINS,
+            "The domains, by name: each is a network, an Incus project and a group of machines. A name has at most 11 "
+            "characters, because the bridge `net-<name>` has at most 15.",
+            {"homelab": {"subnet_id": 3, "machines": {}}},
+            required=True,
+        ),
+        "network_policies": NETWORK_POLICIES,
+        "shared_volumes": Key(
+            Table("shared volume", _VOLUME_NAME, SHARED_VOLUME),
+            "Folders of the host that several machines mount.",
+            {"docs": {"consumers": {"office": "rw"}}},
+        ),
+    }
+)
+"""infra.yml, and infra/base.yml (where `domains` may be missing)."""
+
+BASE = Record({name: key if name != "domains" else Key(key.kind, key.description) for name, key in ROOT.keys.items()})
+"""infra/base.yml."""
+
+POLICIES = Record({"network_policies": NETWORK_POLICIES})
+"""infra/policies.yml."""

@@ -1,0 +1,91 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""infra.yml checked, and nothing else."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: infra_check
+short_description: Checks the infra.yml of a project
+version_added: 0.1.0
+author: the anklume.stt authors (@anklume)
+description:
+  - Reads C(infra.yml), or the folder C(infra/), and tells all its faults at once, each with file, line and column,
+    the line itself, and what to write instead.
+  - Runs on the controller.
+options:
+  project_dir:
+    description: The folder that holds C(infra.yml).
+    type: path
+    required: true
+requirements:
+  - PyYAML
+extends_documentation_fragment:
+  - anklume.stt.attributes
+  - anklume.stt.attributes.info
+"""
+
+EXAMPLES = r"""
+- name: Check infra.yml
+  anklume.stt.infra_check:
+    project_dir: /home/me/my-infra
+"""
+
+RETURN = r"""
+project_name:
+  description: The project's name.
+  returned: success
+  type: str
+  sample: my-infra
+domains:
+  description: How many enabled domains there are.
+  returned: success
+  type: int
+  sample: 1
+machines:
+  description: How many machines these have.
+  returned: success
+  type: int
+  sample: 2
+notes:
+  description: What is worth knowing about infra.yml and needs no action, one text each.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+"""
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
+
+
+def main() -> None:
+    """Read and report."""
+    module = AnsibleModule(
+        argument_spec={"project_dir": {"type": "path", "required": True}},
+        supports_check_mode=True,
+    )
+    if not HAS_YAML:
+        module.fail_json(msg=missing_required_lib("PyYAML"))
+    try:
+        model, diagnostics = read_project(module.params["project_dir"])
+    except Error as error:
+        module.fail_json(msg=str(error))
+    for diagnostic in diagnostics:
+        if diagnostic.level == "warning":
+            module.warn(diagnostic.render())
+    module.exit_json(
+        changed=False,
+        project_name=model.project_name,
+        domains=len(model.domains),
+        machines=len(model.machines),
+        notes=[diagnostic.render() for diagnostic in diagnostics if diagnostic.level == "note"],
+    )
+
+
+if __name__ == "__main__":
+    main()
