@@ -40,7 +40,17 @@ host: venv ## install and start Incus on this machine, with a storage pool, a br
 	@$(call local_play,host)
 
 ##@ Every day (PROJECT=dir names the folder of your infra.yml; ARGS="--limit homelab-ai -v" goes to ansible-playbook)
-.PHONY: apply apply-stt verify
+.PHONY: init check sync sync-dry sync-clean apply apply-stt verify
+init: venv ## write a commented infra.yml to begin with
+	@$(call local_play,init)
+check: venv ## say every fault of infra.yml at once; changes nothing
+	@$(call local_play,check)
+sync: venv ## infra.yml → inventory/, host_vars/, group_vars/
+	@$(call local_play,sync)
+sync-dry: venv ## what sync would write, as a diff
+	@$(call local_play,sync) --check --diff
+sync-clean: venv ## sync, and remove the files of machines that are gone
+	@$(call local_play,sync_clean)
 apply: venv ## do what plan shows, in Incus and in the services, and verify
 	@$(call play,apply)
 apply-stt: venv ## the STT role alone
