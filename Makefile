@@ -98,6 +98,16 @@ sanity: venv-test ## ansible-test sanity
 	@scripts/sanity $(VENV) $(ARGS)
 units: venv-test ## unit tests, with coverage
 	@pytest -q --cov --cov-report=term:skip-covered $(ARGS) tests/unit
+PYTHON_TAG = $(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])')
+ENGINE_REQUIREMENTS = roles/stt_server/files/faster_whisper/requirements-$(PYTHON_TAG).txt
+ENGINE_VENV := .cache/venv-engine
+.PHONY: engine-venv engine-test
+engine-venv: $(ENGINE_VENV)/.stamp
+$(ENGINE_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/files/faster_whisper/requirements*)
+	@scripts/venv $(ENGINE_VENV) $(PYTHON) $(ENGINE_REQUIREMENTS) requirements-engine-test.txt
+	@touch $@
+engine-test: engine-venv ## the engine faster_whisper, with a real client and a real model
+	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/unit/roles/stt_server
 test-host: venv-test ## the role incus_host on this machine, twice
 	@pytest -q tests/integration/host
 molecule: venv-test ## the scenarios on real Incus; SCENARIO=default runs one
