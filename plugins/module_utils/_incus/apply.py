@@ -1,0 +1,337 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carries out a plan: independent steps at the same time, each one told to a journal as it starts and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
+    Client,
+    IncusConflictError,
+    IncusNotFoundError,
+    OperationFailedError,
+    OperationForgottenError,
+    path_of,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import IMAGE_MARK, Fields, Key, flatten
+from ansible_collections.anklume.stt.plugins.module_utils._incus.images import Source
+from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Action, Change, Plan, Step, StepId
+
+SNAPSHOT_PREFIX = "anklume-"
+SNAPSHOTS_KEPT = 3
+STOP_TIMEOUT = 30
+ADDRESS_TIMEOUT = 120.0
+POLL = 0.15
+
+WRITABLE = {
+    "project": ("config", "description"),
+    "acl": ("config", "description", "ingress", "egress"),
+    "network": ("config", "description"),
+    "profile": ("config", "description", "devices"),
+    "volume": ("config", "description"),
+    "instance": ("architecture", "config", "description", "devices", "ephemeral", "profiles"),
+}
+"""What a PUT may say, by kind."""
+
+
+class Journal:
+    """JSON lines for whoever follows: one when a step starts, one when it ends."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = Path(path) if path else None
+        self._lock = threading.Lock()
+        if self._path:
+            self._path.write_text("", encoding="utf-8")
+
+    def write(self, state: str, **entry: Any) -> None:
+        """Add one line."""
+        if self._path:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            with self._lock, self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"time": now, "state": state, **entry}) + "\n")
+
+
+def url(key: Key) -> tuple[str, dict[str, str]]:
+    """The path and the query of an object."""
+    match key.kind:
+        case "project":
+            return path_of("projects", key.name), {}
+        case "acl":
+            return path_of("network-acls", key.name), {"project": key.project}
+        case "network":
+            return path_of("networks", key.name), {"project": key.project}
+        case "profile":
+            return path_of("profiles", key.name), {"project": key.project}
+        case "volume":
+            pool, _slash, name = key.name.partition("/")
+            return path_of("storage-pools", pool, "volumes", "custom", name), {"project": key.project}
+        case _:
+            return path_of("instances", key.name), {"project": key.project}
+
+
+def unflatten(fields: Fields) -> dict[str, Any]:
+    """An API object from its fields; the opposite of `flatten`."""
+    body: dict[str, Any] = {}
+    for path, value in fields.items():
+        head, _slash, rest = path.partition("/")
+        if head == "config":
+            body.setdefault("config", {})[rest] = value
+        elif head == "devices":
+            device, _slash, key = rest.partition("/")
+            body.setdefault("devices", {}).setdefault(device, {})[key] = value
+        else:
+            body[path] = value
+    return body
+
+
+def apply(
+    client: Client,
+    plan: Plan,
+    sources: Mapping[tuple[str, str], Source],
+    journal: Journal,
+    *,
+    workers: int,
+    backup_dir: Path,
+) -> list[str]:
+    """Do every step of `plan`; the paths of the exports that were made are returned."""
+    worker = _Worker(client, sources, backup_dir)
+    journal.write("begin", steps=len(plan.steps))
+    try:
+        _run(plan, worker, journal, workers)
+    except Error as error:
+        journal.write("end", error=str(error))
+        raise
+    journal.write("end")
+    return sorted(worker.exports)
+
+
+def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
+    """Start each step when all that it needs is done; after a failure start no more and wait for what runs."""
+    todo = {step.what: step for step in plan.steps}
+    for key in plan.waits:
+        started: tuple[Action, ...] = ("create", "start", "restart")
+        todo[StepId("ready", key)] = Step(StepId("ready", key), needs=tuple(StepId(a, key) for a in started))
+    undone = set(todo)
+    running: dict[Future[None], StepId] = {}
+    failed: list[str] = []
+    with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(max(1, len(plan.waits))) as watch:
+        while True:
+            for what in [] if failed else [w for w, step in todo.items() if undone.isdisjoint(step.needs)]:
+                step = todo.pop(what)
+                if what.action == "ready":
+                    running[watch.submit(_told, journal, what, worker.wait_for_address, plan.waits[what.key])] = what
+                else:
+                    running[pool.submit(_told, journal, what, worker.do, step)] = what
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                what = running.pop(future)
+                error = future.exception()
+                if error is None:
+                    undone.discard(what)
+                elif isinstance(error, Error):
+                    failed.append(f"{what}: {error}")
+                else:
+                    raise error
+    if failed:
+        raise IncusError("\n".join(failed))
+
+
+def _told(journal: Journal, what: StepId, work: Callable[[StepId, Any], None], argument: Any) -> None:
+    """Do `work` and write its beginning and its end."""
+    about = {"action": what.action, "object": str(what.key)}
+    journal.write("start", **about)
+    began = time.monotonic()
+    try:
+        work(what, argument)
+    except Error as error:
+        journal.write("failed", **about, seconds=round(time.monotonic() - began, 3), error=str(error))
+        raise
+    journal.write("done", **about, seconds=round(time.monotonic() - began, 3))
+
+
+class _Worker:
+    """The steps one by one; used by several threads."""
+
+    def __init__(self, client: Client, sources: Mapping[tuple[str, str], Source], backup_dir: Path) -> None:
+        self.client = client
+        self.sources = sources
+        self.backup_dir = backup_dir
+        self.exports: list[str] = []
+        self.stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+
+    def do(self, what: StepId, step: Step) -> None:
+        """Carry out one step."""
+        match what.action, what.key.kind:
+            case "create", "folder":
+                _make_folder(Path(what.key.name))
+            case "create", _:
+                self._create(step)
+            case "update", _:
+                self._update(what.key, step.changes)
+            case "snapshot", _:
+                take_snapshot(self.client, what.key, f"{SNAPSHOT_PREFIX}{self.stamp}")
+                self._forget_old_snapshots(what.key)
+            case "start", _:
+                self._set_state(what.key, "unfreeze" if step.reason == "is frozen" else "start")
+            case "restart", _:
+                self._restart(what.key)
+            case "export", _:
+                self.exports.append(str(self._export(what.key)))
+            case "delete", _:
+                self._delete(what.key)
+
+    def _create(self, step: Step) -> None:
+        key, resource = step.what.key, step.resource
+        assert resource is not None
+        if key.kind == "profile" and key.name == "default":
+            self._update(key, step.changes)  # it came with its project
+            return
+        body = {"name": key.name.rpartition("/")[2], **unflatten(resource.fields)}
+        if key.kind == "instance":
+            kind, image = resource.create["type"], resource.create["image"]
+            body["config"][IMAGE_MARK] = image
+            body |= {"type": kind, "source": self.sources[image, kind], "start": True}
+        elif key.kind == "network":
+            body["type"] = "bridge"
+        elif key.kind == "project":
+            body["config"] |= resource.create["config"]
+        path, query = url(key)
+        collection = path.rpartition("/")[0]
+        try:
+            self.client.send("POST", collection, body, **query)
+        except OperationForgottenError:
+            self.client.get(path, **query)
+
+    def _update(self, key: Key, changes: tuple[Change, ...]) -> None:
+        """Change our fields of what is there now; the rest stays as it is."""
+        path, query = url(key)
+        body, etag = self.client.get_tagged(path, **query)
+        fields = flatten({name: body[name] for name in WRITABLE[key.kind] if name in body})
+        for change in changes:
+            now = fields.get(change.path)
+            if now not in (change.before, change.after) and not (change.before is None and now == ""):
+                raise IncusConflictError(f"{change.path} was changed by somebody else while this ran; run it again")
+            if change.after is not None:
+                fields[change.path] = change.after
+            elif change.path in ("description", "profiles", "ingress", "egress"):
+                fields[change.path] = type(now)() if now is not None else ""
+            else:
+                fields.pop(change.path, None)
+        kept = {name: body[name] for name in WRITABLE[key.kind] if name in ("architecture", "ephemeral")}
+        empty: dict[str, Any] = {name: {} for name in WRITABLE[key.kind] if name in ("config", "devices")}
+        try:
+            self.client.send("PUT", path, {**kept, **empty, **unflatten(fields)}, etag=etag, **query)
+        except OperationForgottenError:
+            now = flatten(self.client.get(path, **query))
+            if any(now.get(change.path) != change.after for change in changes if change.after is not None):
+                raise
+
+    def _set_state(self, key: Key, action: str, *, force: bool = False) -> None:
+        path, query = url(key)
+        body = {"action": action, "timeout": STOP_TIMEOUT, "force": force}
+        try:
+            self.client.send("PUT", f"{path}/state", body, **query)
+        except OperationForgottenError:
+            wanted = "Stopped" if action == "stop" else "Running"
+            if self.client.get(path, **query)["status"] != wanted:
+                raise
+
+    def _restart(self, key: Key) -> None:
+        try:
+            self._set_state(key, "restart")
+        except OperationFailedError:
+            # it did not shut down by itself in time
+            self._set_state(key, "restart", force=True)
+
+    def wait_for_address(self, what: StepId, address: str | None) -> None:
+        """Until the instance runs and has its IPv4 address."""
+        path, query = url(what.key)
+        end = time.monotonic() + ADDRESS_TIMEOUT
+        while time.monotonic() < end:
+            state = self.client.get(f"{path}/state", **query)
+            if state["status"] == "Running" and _has_address(state, address):
+                return
+            time.sleep(POLL)
+        raise IncusError(
+            f"no {f'address {address}' if address else 'IPv4 address'} within {ADDRESS_TIMEOUT:g} s: "
+            f"see incus console --show-log {what.key.name} --project {what.key.project}"
+        )
+
+    def _forget_old_snapshots(self, key: Key) -> None:
+        path, query = url(key)
+        names = [snapshot["name"] for snapshot in self.client.get(f"{path}/snapshots", recursion="1", **query)]
+        ours = sorted(name for name in names if re.fullmatch(rf"{SNAPSHOT_PREFIX}\d{{8}}-\d{{6}}", name))
+        for name in ours[:-SNAPSHOTS_KEPT]:
+            self.client.send("DELETE", f"{path}/snapshots/{name}", None, **query)
+
+    def _export(self, key: Key) -> Path:
+        """A file from which `incus import` (or `incus storage volume import`) makes the object again."""
+        path, query = url(key)
+        name = f"{SNAPSHOT_PREFIX}{self.stamp}"
+        target = self.backup_dir / f"{key.project}_{key.name.replace('/', '_')}_{self.stamp}.tar.gz"
+        _make_folder(self.backup_dir, 0o700)
+        expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        body = {"name": name, "compression_algorithm": "gzip", "expires_at": expires}
+        self.client.send("POST", f"{path}/backups", body, **query)
+        self.client.download(f"{path}/backups/{name}/export", target, **query)
+        self.client.send("DELETE", f"{path}/backups/{name}", None, **query)
+        return target
+
+    def _delete(self, key: Key) -> None:
+        path, query = url(key)
+        try:
+            if key.kind == "instance":
+                body = self.client.get(path, **query)
+                if body["status"] != "Stopped":
+                    self._set_state(key, "stop", force=True)
+                if body["config"].get("security.protection.delete") == "true":
+                    self.client.send("PATCH", path, {"config": {"security.protection.delete": "false"}}, **query)
+            self.client.send("DELETE", path, None, **query)
+        except IncusNotFoundError:
+            pass
+        except OperationForgottenError:
+            with contextlib.suppress(IncusNotFoundError):
+                self.client.get(path, **query)
+                raise
+
+
+def take_snapshot(client: Client, key: Key, name: str) -> None:
+    """A snapshot of an instance."""
+    path, query = url(key)
+    try:
+        client.send("POST", f"{path}/snapshots", {"name": name, "stateful": False}, **query)
+    except OperationForgottenError:
+        client.get(f"{path}/snapshots/{name}", **query)
+
+
+def _has_address(state: Mapping[str, Any], wanted: str | None) -> bool:
+    found = [
+        address["address"]
+        for name, interface in (state["network"] or {}).items()
+        if name != "lo"
+        for address in interface["addresses"]
+        if address["family"] == "inet" and address["scope"] == "global"
+    ]
+    return wanted in found if wanted else bool(found)
+
+
+def _make_folder(path: Path, mode: int = 0o755) -> None:
+    try:
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        raise IncusError(
+            f"cannot make the folder {path} ({error.strerror}): make it as root, then run this again"
+        ) from error

@@ -1,0 +1,296 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Incus should hold, computed from the model: projects, networks, profiles, volumes, instances. Pure.
+
+Every object is a flat mapping of fields, `config/limits.memory` or `devices/eth0/network`, and
+only fields that infra.yml (or this project) means something by are in it: the plan compares
+these and leaves all others alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ansible_collections.anklume.stt.plugins.module_utils._incus.flows import acl_rules
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import ETHERNET_MTU, Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.share import shares
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model
+
+PROJECT_MARK = "config/user.anklume.project"
+"""Whose object this is: the `project_name` of an infra.yml."""
+
+KEYS_MARK = "config/user.anklume.keys"
+"""Which fields we set: those, and no others, are removed once infra.yml no longer names them."""
+
+IMAGE_MARK = "user.anklume.image"
+"""What an instance was made from, in the words of infra.yml."""
+
+TYPES = {"lxc": "container", "vm": "virtual-machine"}
+
+Fields = Mapping[str, Any]
+"""Flat path → text, or a list (`profiles`, `ingress`, `egress`)."""
+
+
+class Key(NamedTuple):
+    """Which object: networks and ACLs live in project `default`, a volume's name is `pool/name`."""
+
+    kind: str
+    project: str
+    name: str
+
+    def __str__(self) -> str:
+        inside = f" in {self.project}" if self.kind in ("profile", "volume", "instance") else ""
+        return f"{self.kind} {self.name}{inside}"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One object as it should be."""
+
+    key: Key
+    fields: Fields
+    create: Mapping[str, Any] = field(default_factory=dict)
+    """What only its creation can say (project features, an instance's type and image)."""
+    needs: tuple[Key, ...] = ()
+    """What has to be there before it."""
+    ephemeral: bool = False
+    address: str | None = None
+    """The IPv4 address that an instance will have, None where Incus may lease any."""
+
+
+@dataclass(frozen=True)
+class Desired:
+    """All that one infra.yml asks of Incus."""
+
+    project_name: str
+    resources: Mapping[Key, Resource] = field(default_factory=dict)
+    gpu: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
+    """Instances that ask for a GPU, with the profiles that give it to them."""
+
+
+def project_key(name: str) -> Key:
+    """The key of an Incus project."""
+    return Key("project", "", name)
+
+
+def flatten(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an API object or of a part of one."""
+    flat: dict[str, Any] = {}
+    for name in ("description", "profiles", "ingress", "egress"):
+        if body.get(name) is not None:
+            flat[name] = body[name]
+    for key, value in (body.get("config") or {}).items():
+        flat[f"config/{key}"] = value
+    for device, keys in (body.get("devices") or {}).items():
+        for key, value in keys.items():
+            flat[f"devices/{device}/{key}"] = value
+    return flat
+
+
+def desired(model: Model, host: Host) -> Desired:
+    """Everything that `model` asks for on `host`."""
+    found: list[Resource] = []
+    gpu: dict[Key, tuple[str, ...]] = {}
+    limits = shares(model, host.cpus, host.memory)
+    for domain in model.domains:
+        found += _domain(model, domain, host)
+        for machine in domain.machines:
+            given = _gpu_profiles(domain, machine)
+            if machine.gpu or given or _has_gpu(machine.devices):
+                gpu[Key("instance", domain.project, machine.name)] = given
+            found += _machine(model, domain, machine, host, limits.get(machine.name, {}))
+    unique = {resource.key: resource for resource in found}
+    return Desired(
+        model.project_name, {key: _marked(resource, model.project_name) for key, resource in unique.items()}, gpu
+    )
+
+
+def _marked(resource: Resource, project_name: str) -> Resource:
+    if resource.key.kind == "folder":
+        return resource
+    fields = {**resource.fields, PROJECT_MARK: project_name}
+    fields[KEYS_MARK] = json.dumps(sorted(fields), separators=(",", ":"))
+    return Resource(resource.key, fields, resource.create, resource.needs, resource.ephemeral, resource.address)
+
+
+def _domain(model: Model, domain: Domain, host: Host) -> Iterable[Resource]:
+    project = project_key(domain.project)
+    network = Key("network", "default", domain.network.name)
+    acl = Key("acl", "default", domain.network.name)
+    yield Resource(
+        project,
+        flatten({"description": domain.description or None}),
+        create={
+            "config": {
+                "features.images": "false",
+                "features.networks": "false",
+                "features.profiles": "true",
+                "features.storage.volumes": "true",
+            }
+        },
+    )
+    ingress, egress = acl_rules(model, domain, host.addresses, ranges=host.nftables)
+    yield Resource(acl, {"description": f"Who may talk to {domain.name}", "ingress": ingress, "egress": egress})
+    yield Resource(
+        network, flatten({"description": domain.description or None, "config": _bridge(domain, host)}), needs=(acl,)
+    )
+    given = {profile.name: profile for profile in domain.profiles}
+    base = given.pop("default", None)
+    yield Resource(
+        Key("profile", domain.project, "default"),
+        flatten(
+            {
+                "config": {**host.default_config, **(base.config if base else {})},
+                "devices": {
+                    "root": host.root,
+                    "eth0": {"type": "nic", "network": domain.network.name, "name": "eth0"},
+                    **(base.devices if base else {}),
+                },
+            }
+        ),
+        needs=(project, network),
+    )
+    for profile in given.values():
+        yield Resource(
+            Key("profile", domain.project, profile.name),
+            flatten({"config": profile.config, "devices": profile.devices}),
+            needs=(project, network),
+        )
+
+
+def _bridge(domain: Domain, host: Host) -> dict[str, str]:
+    network = domain.network
+    config = {
+        "ipv4.address": f"{network.gateway}/{network.subnet.partition('/')[2]}",
+        "ipv4.nat": "true",
+        "ipv4.dhcp.ranges": f"{network.dhcp_first}-{network.dhcp_last}",
+        "ipv6.address": "none",
+        "security.acls": network.name,
+        "security.acls.default.ingress.action": "reject",
+        "security.acls.default.egress.action": "reject",
+    }
+    if host.mtu < ETHERNET_MTU:
+        config["bridge.mtu"] = str(host.mtu)
+    return config
+
+
+def _machine(
+    model: Model, domain: Domain, machine: Machine, host: Host, limits: Mapping[str, str]
+) -> Iterable[Resource]:
+    project = project_key(domain.project)
+    profiles = [Key("profile", domain.project, name) for name in machine.profiles]
+    needs: list[Key] = [project, *profiles, Key("network", "default", domain.network.name)]
+    devices: dict[str, Mapping[str, str]] = {"eth0": _nic(domain, machine)}
+    if "default" not in machine.profiles and not any(_is_root(d) for d in _profile_devices(domain, machine)):
+        devices["root"] = host.root
+    for volume in machine.storage_volumes:
+        pool = volume.pool or host.root["pool"]
+        key = Key("volume", domain.project, f"{pool}/{volume.name}")
+        yield Resource(
+            key,
+            flatten({"config": {"size": volume.size} if volume.size else {}}),
+            needs=(project,),
+            ephemeral=machine.ephemeral,
+        )
+        needs.append(key)
+        devices[volume.name] = {"type": "disk", "pool": pool, "source": volume.name, "path": volume.path}
+    for name, device in _folders(model, domain, machine).items():
+        folder = Key("folder", "", device["source"])
+        yield Resource(folder, {})
+        needs.append(folder)
+        devices[name] = device
+    config: dict[str, str] = {"security.protection.delete": "false" if machine.ephemeral else "true", **limits}
+    if machine.boot_autostart is not None:
+        config["boot.autostart"] = "true" if machine.boot_autostart else "false"
+    if machine.boot_priority is not None:
+        config["boot.autostart.priority"] = str(machine.boot_priority)
+    if machine.snapshots_schedule:
+        config["snapshots.schedule"] = machine.snapshots_schedule
+    if machine.snapshots_expiry:
+        config["snapshots.expiry"] = machine.snapshots_expiry
+    given = _gpu_profiles(domain, machine)
+    if machine.gpu and not given and not _has_gpu(machine.devices):
+        devices["gpu"] = {"type": "gpu", "gputype": "physical"}
+    if (machine.gpu or given or _has_gpu(machine.devices)) and machine.type == "lxc" and host.nvidia_tools:
+        config["nvidia.runtime"] = "true"
+    merged = {**devices, **{k: v for k, v in machine.devices.items() if k != "eth0"}}
+    yield Resource(
+        Key("instance", domain.project, machine.name),
+        flatten(
+            {
+                "description": machine.description or None,
+                "profiles": list(machine.profiles),
+                "config": {**config, **machine.config},
+                "devices": merged,
+            }
+        ),
+        create={"type": TYPES[machine.type], "image": machine.image},
+        needs=tuple(needs),
+        ephemeral=machine.ephemeral,
+        address=merged["eth0"].get("ipv4.address"),
+    )
+
+
+def _nic(domain: Domain, machine: Machine) -> Mapping[str, str]:
+    """The interface, its address fixed before the first start, and nothing but its own addresses let out of it."""
+    given = machine.devices.get("eth0", {})
+    if "parent" in given:
+        return given
+    nic = {
+        "type": "nic",
+        "network": domain.network.name,
+        "name": "eth0",
+        "security.mac_filtering": "true",
+        "security.ipv4_filtering": "true",
+    }
+    if machine.ip:
+        nic["ipv4.address"] = machine.ip
+    return {**nic, **given}
+
+
+def _folders(model: Model, domain: Domain, machine: Machine) -> dict[str, dict[str, str]]:
+    """Disk devices on folders of the host: `pd-<name>` and `sv-<name>`, as AnKLuMe calls them."""
+    devices = {}
+    for data in machine.persistent_data:
+        devices[f"pd-{data.name}"] = _folder(data.source, data.path, shift=True, readonly=data.readonly)
+    nesting = any(config.get("security.nesting") == "true" for config in _configs(domain, machine))
+    for volume in model.shared_volumes:
+        access = volume.consumers.get(machine.name, "ro" if volume.propagate and nesting else None)
+        if access:
+            devices[f"sv-{volume.name}"] = _folder(
+                volume.source, volume.path, shift=volume.shift, readonly=access == "ro"
+            )
+    return devices
+
+
+def _folder(source: str, path: str, *, shift: bool, readonly: bool) -> dict[str, str]:
+    device = {"type": "disk", "source": source, "path": path}
+    if shift:
+        device["shift"] = "true"
+    if readonly:
+        device["readonly"] = "true"
+    return device
+
+
+def _configs(domain: Domain, machine: Machine) -> list[Mapping[str, str]]:
+    return [profile.config for profile in domain.profiles if profile.name in machine.profiles] + [machine.config]
+
+
+def _profile_devices(domain: Domain, machine: Machine) -> list[Mapping[str, str]]:
+    return [d for profile in domain.profiles if profile.name in machine.profiles for d in profile.devices.values()]
+
+
+def _is_root(device: Mapping[str, str]) -> bool:
+    return device.get("type") == "disk" and device.get("path") == "/"
+
+
+def _has_gpu(devices: Mapping[str, Mapping[str, str]]) -> bool:
+    return any(device.get("type") == "gpu" for device in devices.values())
+
+
+def _gpu_profiles(domain: Domain, machine: Machine) -> tuple[str, ...]:
+    return tuple(p.name for p in domain.profiles if p.name in machine.profiles and _has_gpu(p.devices))

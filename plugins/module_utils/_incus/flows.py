@@ -1,0 +1,124 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Network policies as the rules of one network ACL per domain. Pure.
+
+Incus applies a domain's ACL where its bridge meets the host, after replies to what was let
+through. Whatever no rule allows is rejected. Three rules are always there: the host may talk to
+its instances, peers of the same bridge may talk to each other (needed where bridged traffic
+passes the firewall), and instances may talk to everything but other domains and the host itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, summarize_address_range
+
+from ansible_collections.anklume.stt.plugins.module_utils._errors import InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Endpoint, Model, Policy
+
+Rule = dict[str, str]
+LAST = (1 << 32) - 1
+
+
+def acl_rules(
+    model: Model, domain: Domain, host: Sequence[IPv4Address], *, ranges: bool = True
+) -> tuple[list[Rule], list[Rule]]:
+    """(ingress, egress) of `domain`; `host` are the host's own addresses outside our networks."""
+    network = domain.network
+    closed = [_span(IPv4Network(other.network.subnet)) for other in model.domains if other is not domain]
+    if model.base_subnet and all(d.network.subnet.startswith(f"{model.base_subnet}.") for d in model.domains):
+        # the whole base subnet: a domain that comes or goes changes no other domain's rules
+        whole = _span(IPv4Network(f"{model.base_subnet}.0.0/16"))
+        own = _span(IPv4Network(network.subnet))
+        closed = [(whole[0], own[0] - 1), (own[1] + 1, whole[1])]
+    closed += [(int(address), int(address)) for address in (IPv4Address(network.gateway), *host)]
+    ingress = [_rule(network.subnet, "", description="the host and its own network")]
+    egress = [_rule(network.subnet, _text(_outside(closed), ranges), description="all but other domains and the host")]
+    for policy in model.policies:
+        for source, target in _directions(policy):
+            if _domain_of(model, source) is domain and _domain_of(model, target) is not domain:
+                here = _subject(model, source)
+                there = _subject(model, target) if target.kind != "host" else _host(network.gateway, host)
+                egress.append(_flow(policy, here, there))
+            elif (
+                _domain_of(model, target) is domain
+                and source.kind != "host"
+                and _domain_of(model, source) is not domain
+            ):
+                ingress.append(_flow(policy, _subject(model, source), _subject(model, target)))
+    return ingress, egress
+
+
+def _directions(policy: Policy) -> Iterable[tuple[Endpoint, Endpoint]]:
+    yield policy.source, policy.target
+    if policy.bidirectional:
+        yield policy.target, policy.source
+
+
+def _flow(policy: Policy, source: str, target: str) -> Rule:
+    rule = _rule(source, target, description=policy.description)
+    if policy.protocol != "any":
+        rule["protocol"] = policy.protocol
+        if policy.ports:
+            rule["destination_port"] = ",".join(policy.ports)
+    return rule
+
+
+def _rule(source: str, destination: str, *, description: str) -> Rule:
+    rule = {"action": "allow", "state": "enabled", "source": source}
+    if destination:
+        rule["destination"] = destination
+    if description:
+        rule["description"] = description
+    return rule
+
+
+def _domain_of(model: Model, endpoint: Endpoint) -> Domain | None:
+    for domain in model.domains:
+        if (endpoint.kind == "domain" and endpoint.name == domain.name) or (
+            endpoint.kind == "machine" and any(machine.name == endpoint.name for machine in domain.machines)
+        ):
+            return domain
+    return None
+
+
+def _subject(model: Model, endpoint: Endpoint) -> str:
+    domain = _domain_of(model, endpoint)
+    if domain is None:
+        raise InfraError(f"network policy: no domain or machine is called {endpoint.name}")
+    if endpoint.kind == "domain":
+        return domain.network.subnet
+    address = next(machine.ip for machine in domain.machines if machine.name == endpoint.name)
+    if address is None:
+        raise InfraError(
+            f"network policy: {endpoint.name} needs a fixed address to be named in a policy: give it an ip"
+        )
+    return f"{address}/32"
+
+
+def _host(gateway: str, addresses: Sequence[IPv4Address]) -> str:
+    return ",".join(f"{address}/32" for address in (gateway, *addresses))
+
+
+def _span(network: IPv4Network) -> tuple[int, int]:
+    return int(network.network_address), int(network.broadcast_address)
+
+
+def _outside(closed: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """All addresses that lie in none of the spans."""
+    free, start = [], 0
+    for first, last in sorted(closed):
+        if first > start:
+            free.append((start, first - 1))
+        start = max(start, last + 1)
+    if start <= LAST:
+        free.append((start, LAST))
+    return free
+
+
+def _text(spans: Iterable[tuple[int, int]], ranges: bool) -> str:
+    pairs = [(IPv4Address(first), IPv4Address(last)) for first, last in spans]
+    if ranges:
+        return ",".join(f"{first}-{last}" if first != last else f"{first}/32" for first, last in pairs)
+    return ",".join(str(network) for first, last in pairs for network in summarize_address_range(first, last))

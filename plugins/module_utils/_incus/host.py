@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the plan has to know of the machine that Incus runs on: addresses, routes, GPUs, default storage."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
+
+ETHERNET_MTU = 1500
+
+
+@dataclass(frozen=True)
+class Host:
+    """The Incus host. The defaults describe a plain one, for tests."""
+
+    server: str = ""
+    """Version of Incus."""
+    virtual_machines: bool = True
+    """QEMU and vhost_vsock are there."""
+    nftables: bool = True
+    """The firewall driver is nftables (the other one, xtables, knows no address ranges)."""
+    links: tuple[tuple[str, IPv4Network], ...] = ()
+    """(interface, directly connected network)."""
+    addresses: tuple[IPv4Address, ...] = ()
+    """The host's own addresses, loopback and the bridges of Incus that we made left out."""
+    mtu: int = ETHERNET_MTU
+    """MTU of the default route."""
+    gpus: int = 0
+    nvidia_tools: bool = False
+    """The NVIDIA container tools are installed."""
+    cpus: int = 1
+    memory: int = 1 << 30
+    """Bytes."""
+    default_config: Mapping[str, str] = field(default_factory=dict)
+    """`config` of the host's own default profile: what its administrator wants in every instance."""
+    root: Mapping[str, str] = field(default_factory=lambda: {"type": "disk", "path": "/", "pool": "default"})
+    """The root disk of that profile, or one in the first storage pool."""
+
+
+def read_host(client: Client, server: Mapping[str, Any], networks: list[Any], pools: list[Any]) -> Host:
+    """Ask Incus and the kernel; `server`, `networks` and `pools` are answers that are there already."""
+    environment = server["environment"]
+    profile = client.get(path_of("profiles", "default"))
+    root = next((device for device in profile["devices"].values() if _is_root(device)), None)
+    resources = client.get(path_of("resources"))
+    ours = {
+        network["config"].get("ipv4.address", "").partition("/")[0]
+        for network in networks
+        if "user.anklume.project" in network["config"]
+    }
+    routes = _read("/proc/net/route")
+    return Host(
+        server=environment["server_version"],
+        virtual_machines="qemu" in environment["driver"] and Path("/dev/vhost-vsock").exists(),
+        nftables=environment["firewall"] == "nftables",
+        links=connected(routes),
+        addresses=tuple(a for a in local_addresses(_read("/proc/net/fib_trie")) if str(a) not in ours),
+        mtu=_mtu(routes),
+        gpus=len((resources.get("gpu") or {}).get("cards") or ()),
+        nvidia_tools=shutil.which("nvidia-container-cli") is not None,
+        cpus=resources["cpu"]["total"],
+        memory=resources["memory"]["total"],
+        default_config={k: v for k, v in profile["config"].items() if not k.startswith("user.")},
+        root=root or {"type": "disk", "path": "/", "pool": pools[0]["name"] if pools else "default"},
+    )
+
+
+def _is_root(device: Mapping[str, str]) -> bool:
+    return device.get("type") == "disk" and device.get("path") == "/"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
+def connected(routes: str) -> tuple[tuple[str, IPv4Network], ...]:
+    """The networks that interfaces stand in, from /proc/net/route."""
+    found = []
+    for interface, target, gateway, mask in _routes(routes):
+        if gateway == IPv4Address(0) and mask != IPv4Address(0):
+            found.append((interface, IPv4Network((int(target), bin(int(mask)).count("1")))))
+    return tuple(found)
+
+
+def local_addresses(trie: str) -> tuple[IPv4Address, ...]:
+    """The host's addresses, from /proc/net/fib_trie: each leaf `|-- a.b.c.d` followed by `/32 host LOCAL`."""
+    found = {IPv4Address(a) for a in re.findall(r"\|-- (\S+)\n(?:\s+/\d+ (?!host LOCAL).*\n)*\s+/32 host LOCAL", trie)}
+    return tuple(sorted(a for a in found if not a.is_loopback))
+
+
+def _mtu(routes: str) -> int:
+    for interface, _target, _gateway, mask in _routes(routes):
+        if mask == IPv4Address(0):
+            return int(_read(f"/sys/class/net/{interface}/mtu") or ETHERNET_MTU)
+    return ETHERNET_MTU
+
+
+def _routes(text: str) -> list[tuple[str, IPv4Address, IPv4Address, IPv4Address]]:
+    found = []
+    for line in text.splitlines()[1:]:
+        words = line.split()
+        found.append((words[0], _address(words[1]), _address(words[2]), _address(words[7])))
+    return found
+
+
+def _address(hexadecimal: str) -> IPv4Address:
+    return IPv4Address(bytes.fromhex(hexadecimal)[::-1])

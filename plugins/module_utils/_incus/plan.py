@@ -1,0 +1,503 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The difference between what Incus should hold and what it holds, as ordered steps. Pure.
+
+The plan is the diff: what check mode prints is what apply does, step by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import (
+    KEYS_MARK,
+    PROJECT_MARK,
+    Desired,
+    Fields,
+    Key,
+    Resource,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
+from ansible_collections.anklume.stt.plugins.module_utils._incus.preflight import faults, is_ours
+
+Action = Literal["create", "snapshot", "update", "restart", "start", "ready", "export", "delete"]
+
+KINDS = ("folder", "project", "acl", "network", "profile", "volume", "instance")
+MARKS = (PROJECT_MARK, KEYS_MARK)
+BOOTING = timedelta(seconds=20)
+
+RESTART_CONFIG = (
+    "linux.sysctl.",
+    "limits.hugepages.",
+    "limits.kernel.",
+    "nvidia.",
+    "oci.",
+    "raw.idmap",
+    "raw.lxc",
+    "raw.qemu",
+    "raw.seccomp",
+    "security.csm",
+    "security.idmap.",
+    "security.iommu",
+    "security.nesting",
+    "security.privileged",
+    "security.secureboot",
+    "security.sev",
+    "security.syscalls.",
+)
+"""`config` keys (or their beginnings) that Incus applies at the next start only."""
+
+RESTART_NIC = ("hwaddr", "ipv4.address", "mtu", "name", "network", "nictype", "parent", "vlan")
+"""Keys of a network interface that the guest notices only when it starts."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user allows."""
+
+    prune: bool = False
+    adopt: bool = False
+    confirm: frozenset[str] = frozenset()
+    """Instances (and the machines of volumes) that may be deleted though they are not ephemeral."""
+    confirm_all: bool = False
+    backup: bool = True
+    """Export what is deleted and not ephemeral."""
+    now: datetime | None = None
+    """An instance started shortly before may still be without its address."""
+
+
+class Change(NamedTuple):
+    """One field; None where it is not there."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class StepId(NamedTuple):
+    """What identifies a step in a plan."""
+
+    action: Action
+    key: Key
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.key}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, once everything in `needs` is done."""
+
+    what: StepId
+    changes: tuple[Change, ...] = ()
+    resource: Resource | None = None
+    reason: str = ""
+    needs: tuple[StepId, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps in an order that works, and what the user should know beside them."""
+
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+    waits: Mapping[Key, str | None] = field(default_factory=dict)
+    """Instances that have to be running and have their address (None: any) in the end."""
+
+    def diff(self) -> list[dict[str, str]]:
+        """For `--diff`: one before and after per step."""
+        return [
+            {
+                "before_header": str(step.what.key),
+                "after_header": f"{step.what}{f' ({step.reason})' if step.reason else ''}",
+                "before": _text((change.path, change.before) for change in step.changes),
+                "after": _text((change.path, change.after) for change in step.changes),
+            }
+            for step in self.steps
+            if step.changes
+        ]
+
+    def data(self) -> list[dict[str, Any]]:
+        """For the module's answer."""
+        return [
+            {
+                "action": step.what.action,
+                "kind": step.what.key.kind,
+                "project": step.what.key.project,
+                "name": step.what.key.name,
+                "reason": step.reason,
+                "changes": [change._asdict() for change in _shown(step.changes)],
+            }
+            for step in self.steps
+        ]
+
+    def lines(self) -> list[str]:
+        """For people: one line per step."""
+        signs = {"create": "+", "update": "~", "delete": "-"}
+        lines = []
+        for step in self.steps:
+            fields = [change.path for change in _shown(step.changes)] if step.what.action == "update" else []
+            detail = ", ".join(filter(None, [step.reason, " ".join(fields)]))
+            lines.append(f"{signs.get(step.what.action, '*')} {step.what}{f': {detail}' if detail else ''}")
+        return lines
+
+
+def plan(
+    wanted: Desired, observed: Observed, host: Host, options: Options, folders: Collection[Key] = frozenset()
+) -> Plan:
+    """All steps from `observed` to `wanted`; `folders` are the host's folders that are there already."""
+    found = faults(wanted, observed, host, adopt=options.adopt)
+    if found:
+        raise IncusError("; ".join(found) if len(found) == 1 else "\n".join(("nothing was changed:", *found)))
+    return _Planner(wanted, observed, options, folders).plan()
+
+
+class _Planner:
+    """The working state of one call of :func:`plan`."""
+
+    def __init__(self, wanted: Desired, observed: Observed, options: Options, folders: Collection[Key]) -> None:
+        self.wanted = wanted
+        self.observed = observed.found
+        self.observed_whole = observed
+        self.options = options
+        self.folders = folders
+        self.steps: dict[StepId, Step] = {}
+        self.notes: list[str] = []
+        self.waits: dict[Key, str | None] = {}
+
+    def plan(self) -> Plan:
+        for resource in sorted(self.wanted.resources.values(), key=lambda resource: KINDS.index(resource.key.kind)):
+            if resource.key.kind == "instance":
+                self._instance(resource)
+            elif resource.key.kind == "folder":
+                if resource.key not in self.folders:
+                    self._add("create", resource.key, resource=resource)
+            else:
+                self._plain(resource)
+        self._snapshots_first()
+        self._stale()
+        return Plan(_ordered(self.steps), tuple(self.notes), self.waits)
+
+    # ------------------------------------------------------------------ objects that infra.yml names
+
+    def _plain(self, resource: Resource) -> None:
+        found = self.observed.get(resource.key)
+        if found is None:
+            self._create(resource)
+            return
+        changes = _changes(resource, found)
+        if changes:
+            self._add("update", resource.key, changes, resource, needs=self._after(resource.needs))
+
+    def _create(self, resource: Resource, reason: str = "", needs: tuple[StepId, ...] = ()) -> None:
+        changes = tuple(Change(path, None, value) for path, value in resource.fields.items())
+        self._add(
+            "create", resource.key, changes, resource, reason=reason, needs=(*self._after(resource.needs), *needs)
+        )
+
+    def _instance(self, resource: Resource) -> None:
+        key = resource.key
+        found = self.observed.get(key)
+        if found is None:
+            self._create(resource)
+            self.waits[key] = resource.address
+            return
+        replaced = self._replacement(resource, found)
+        if replaced and self._may_delete(key, ephemeral=resource.ephemeral):
+            gone = self._delete_instance(key, ephemeral=resource.ephemeral, reason=replaced)
+            self._create(resource, replaced, needs=(gone,))
+            self.waits[key] = resource.address
+            return
+        if replaced:
+            self.notes.append(
+                f"{key}: {replaced}; only a new instance can have it: confirm={key.name} (make: CONFIRM={key.name}) "
+                "deletes this one after an export and makes it anew"
+            )
+        changes = _changes(resource, found)
+        before = _effective(found.fields, self._profiles(key.project, lambda one: one.fields))
+        after = _effective(_applied(found.fields, changes), self._profiles(key.project, self._profile_after))
+        restart = sorted({_restart_reason(path, before, after) for path in {*before, *after}} - {""})
+        restart += self._readdressed(after)
+        if any(change.path not in MARKS for change in changes) or before != after:
+            self._add("snapshot", key)
+        if changes:
+            self._add("update", key, changes, resource, needs=self._after(resource.needs))
+        ready = (*self._after(resource.needs), *self._after([key]))
+        if found.status != "Running":
+            self._add("start", key, reason=f"is {found.status.lower()}", needs=ready)
+            self.waits[key] = resource.address
+        elif restart:
+            self._add("restart", key, reason=", ".join(restart), needs=ready)
+            self.waits[key] = resource.address
+        elif self.options.now and self.options.now - datetime.fromisoformat(found.started) < BOOTING:
+            self.waits[key] = resource.address
+
+    def _replacement(self, resource: Resource, found: Found) -> str:
+        if found.type != resource.create["type"]:
+            return f"is a {found.type}, infra.yml says {resource.create['type']}"
+        if found.image not in (None, resource.create["image"]):
+            return f"was made from {found.image}, infra.yml says {resource.create['image']}"
+        return ""
+
+    def _profiles(self, project: str, fields: Any) -> dict[str, Fields]:
+        return {k.name: fields(f) for k, f in self.observed.items() if k.kind == "profile" and k.project == project} | {
+            k.name: resource.fields
+            for k, resource in self.wanted.resources.items()
+            if k.kind == "profile" and k.project == project and k not in self.observed
+        }
+
+    def _profile_after(self, found: Found) -> Fields:
+        step = self.steps.get(StepId("update", found.key))
+        return _applied(found.fields, step.changes) if step else found.fields
+
+    def _readdressed(self, effective: Fields) -> list[str]:
+        """Bridges of the instance that get another subnet."""
+        names = {
+            value for path, value in effective.items() if path.startswith("devices/") and path.endswith("/network")
+        }
+        steps = (self.steps.get(StepId("update", Key("network", "default", name))) for name in sorted(names))
+        return [
+            f"{step.what.key.name} {change.path}"
+            for step in steps
+            if step
+            for change in step.changes
+            if change.path == "config/ipv4.address"
+        ]
+
+    def _snapshots_first(self) -> None:
+        """A profile's or network's update reaches its instances: not before their snapshots."""
+        snapshots = tuple(what for what in self.steps if what.action == "snapshot")
+        for what, step in list(self.steps.items()):
+            if what.action == "update":
+                own = tuple(s for s in snapshots if what.key.kind != "instance" or s.key == what.key)
+                self.steps[what] = Step(what, step.changes, step.resource, step.reason, (*step.needs, *own))
+
+    # ------------------------------------------------------------------ objects that it no longer names
+
+    def _stale(self) -> None:
+        stale = {
+            found.key: found
+            for found in self.observed.values()
+            if found.key not in self.wanted.resources and is_ours(found, self.wanted, self.observed_whole)
+        }
+        if not stale:
+            return
+        if not self.options.prune:
+            shown = [key for key in stale if not (key.kind == "profile" and key.name == "default")]
+            self.notes += [f"{key} is no longer in infra.yml: prune=true (make: PRUNE=1) deletes it" for key in shown]
+            return
+        kept = self._kept(stale)
+        gone = [key for key in stale if key not in kept]
+        for key in sorted(gone, key=lambda key: -KINDS.index(key.kind)):
+            if key.kind == "instance":
+                self._delete_instance(key, ephemeral=_is_ephemeral(stale[key]))
+            elif key.kind == "profile" and key.name == "default":
+                continue  # goes with its project
+            else:
+                if key.kind == "volume" and self.options.backup and not self._volume_is_ephemeral(key):
+                    self._add("export", key)
+                self._add("delete", key, _removal(stale[key]), needs=self._before_delete(key))
+
+    def _kept(self, stale: Mapping[Key, Found]) -> set[Key]:
+        """What prune must leave: what is not confirmed, and all that something left still uses."""
+        kept: set[Key] = set()
+        for key, found in stale.items():
+            if key.kind == "instance" and not self._may_delete(key, ephemeral=_is_ephemeral(found)):
+                kept.add(key)
+                self.notes.append(
+                    f"{key} is no longer in infra.yml and not ephemeral: confirm={key.name} (make: CONFIRM={key.name}) "
+                    "deletes it after an export"
+                )
+            elif key.kind == "volume" and not self._may_delete_volume(key):
+                kept.add(key)
+                self.notes.append(
+                    f"{key} is no longer in infra.yml and may hold data: confirm={key.name.partition('/')[2]} "
+                    "deletes it after an export"
+                )
+        for found in [one for one in self.observed.values() if one.key not in stale or one.key in kept]:
+            kept |= {key for key in self._uses(found) if key in stale}
+        for key in [key for key in stale if key.kind == "project"]:
+            strangers = [
+                one
+                for one in self.observed
+                if one.project == key.name and one.name != "default" and (one not in stale or one in kept)
+            ]
+            if strangers:
+                kept |= {key, *(one for one in stale if one.project == key.name and one.name == "default")}
+                foreign = [str(one) for one in strangers if one not in stale]
+                if foreign:
+                    self.notes.append(f"{key} is kept: it holds {', '.join(foreign)}, which infra.yml did not make")
+        for key in [key for key in kept if key.kind == "profile"] + [key for key in kept if key.kind == "network"]:
+            kept |= {used for used in self._uses(stale[key]) if used in stale}
+        return kept
+
+    def _uses(self, found: Found) -> Iterator[Key]:
+        project = found.key.project
+        if found.key.kind == "instance":
+            yield from (Key("profile", project, name) for name in found.fields.get("profiles", ()))
+        if found.key.kind == "network":
+            for name in str(found.fields.get("config/security.acls", "")).split(","):
+                yield Key("acl", "default", name.strip())
+        for path, value in found.fields.items():
+            if path.startswith("devices/") and path.endswith("/network"):
+                yield Key("network", "default", value)
+            if path.startswith("devices/") and path.endswith("/pool"):
+                source = found.fields.get(f"{path.rpartition('/')[0]}/source", "")
+                yield Key("volume", project, f"{value}/{source}")
+
+    def _may_delete(self, key: Key, *, ephemeral: bool) -> bool:
+        return ephemeral or self.options.confirm_all or key.name in self.options.confirm
+
+    def _may_delete_volume(self, key: Key) -> bool:
+        name = key.name.partition("/")[2]
+        return self.options.confirm_all or name in self.options.confirm or self._volume_is_ephemeral(key)
+
+    def _volume_is_ephemeral(self, key: Key) -> bool:
+        """Whether every instance that uses it is; what no instance uses may hold somebody's data."""
+        users = [one for one in self.observed.values() if one.key.kind == "instance" and key in self._uses(one)]
+        return bool(users) and all(_is_ephemeral(one) for one in users)
+
+    def _delete_instance(self, key: Key, *, ephemeral: bool, reason: str = "") -> StepId:
+        needs: tuple[StepId, ...] = ()
+        if self.options.backup and not ephemeral:
+            self._add("export", key)
+            needs = (StepId("export", key),)
+        self._add("delete", key, _removal(self.observed[key]), reason=reason, needs=needs)
+        return StepId("delete", key)
+
+    def _before_delete(self, key: Key) -> tuple[StepId, ...]:
+        """Users go, or let go, before what they use; a project goes after all in it."""
+        users = {
+            "acl": ("network",),
+            "network": ("instance", "profile", "project"),
+            "profile": ("instance",),
+            "volume": ("instance",),
+            "project": ("instance", "profile", "volume"),
+        }[key.kind]
+        own = [what for what in self.steps if what == StepId("export", key)]
+        others = [
+            what
+            for what in self.steps
+            if what.action in ("update", "delete", "export")
+            and what.key.kind in users
+            and (key.project in ("", "default") or what.key.project == key.project)
+        ]
+        return (*own, *others)
+
+    # ------------------------------------------------------------------ steps
+
+    def _add(
+        self,
+        action: Action,
+        key: Key,
+        changes: Iterable[Change] = (),
+        resource: Resource | None = None,
+        *,
+        reason: str = "",
+        needs: tuple[StepId, ...] = (),
+    ) -> None:
+        what = StepId(action, key)
+        self.steps[what] = Step(what, tuple(changes), resource, reason, needs)
+
+    def _after(self, keys: Iterable[Key]) -> tuple[StepId, ...]:
+        return tuple(StepId(a, key) for key in keys for a in ("create", "update") if StepId(a, key) in self.steps)
+
+
+def _changes(resource: Resource, found: Found) -> tuple[Change, ...]:
+    changes = [
+        Change(path, found.fields.get(path), value)
+        for path, value in resource.fields.items()
+        if found.fields.get(path) != value
+    ]
+    named = {path.rpartition("/")[0] for path in resource.fields if path.startswith("devices/")}
+    for path in sorted(found.set_by_us - set(resource.fields)):
+        if path in found.fields and path not in MARKS:
+            changes.append(Change(path, found.fields[path], None))
+            device = path.rpartition("/")[0]
+            if path == f"{device}/type" and device not in named:
+                # the device as a whole: without its type nothing is left of it
+                rest = [
+                    other for other in found.fields if other.startswith(f"{device}/") and other not in found.set_by_us
+                ]
+                changes += [Change(other, found.fields[other], None) for other in rest]
+    return tuple(changes)
+
+
+def _applied(fields: Fields, changes: Iterable[Change]) -> dict[str, Any]:
+    after = dict(fields)
+    for change in changes:
+        if change.after is None:
+            after.pop(change.path, None)
+        else:
+            after[change.path] = change.after
+    return after
+
+
+def _effective(fields: Fields, profiles: Mapping[str, Fields]) -> dict[str, Any]:
+    """The config and devices that an instance gets from its profiles and itself; marks and volatile keys left out."""
+    merged: dict[str, Any] = {}
+    for layer in [profiles.get(name, {}) for name in fields.get("profiles", ())] + [fields]:
+        devices = {path.split("/")[1] for path in layer if path.startswith("devices/")}
+        merged = {p: v for p, v in merged.items() if not (p.startswith("devices/") and p.split("/")[1] in devices)}
+        merged |= {p: v for p, v in layer.items() if p.startswith(("config/", "devices/"))}
+    return {p: v for p, v in merged.items() if not p.startswith(("config/user.", "config/volatile.", "config/image."))}
+
+
+def _restart_reason(path: str, before: Fields, after: Fields) -> str:
+    """The path when its change is seen by the guest only after a restart, else ""."""
+    if before.get(path) == after.get(path):
+        return ""
+    head, _slash, rest = path.partition("/")
+    if head == "config":
+        return path if rest.startswith(RESTART_CONFIG) else ""
+    device, _slash, key = rest.partition("/")
+    kinds = {fields.get(f"devices/{device}/type") for fields in (before, after)}
+    return path if "nic" in kinds and key in RESTART_NIC else ""
+
+
+def _is_ephemeral(found: Found) -> bool:
+    return found.fields.get("config/security.protection.delete") != "true"
+
+
+def _removal(found: Found) -> Iterator[Change]:
+    for path, value in found.fields.items():
+        if not path.startswith(("config/volatile.", "config/image.")):
+            yield Change(path, value, None)
+
+
+def _ordered(steps: Mapping[StepId, Step]) -> tuple[Step, ...]:
+    """The steps, each after all that it needs."""
+    done: dict[StepId, Step] = {}
+
+    def visit(what: StepId) -> None:
+        if what in steps and what not in done:
+            for need in steps[what].needs:
+                visit(need)
+            done[what] = steps[what]
+
+    for what in steps:
+        visit(what)
+    return tuple(done.values())
+
+
+def _shown(changes: Iterable[Change]) -> Iterator[Change]:
+    return (change for change in changes if change.path not in MARKS)
+
+
+def _text(fields: Iterable[tuple[str, Any]]) -> str:
+    lines = []
+    for path, value in fields:
+        if value is None or path == KEYS_MARK:
+            continue
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            for rule in value:
+                lines.append(f"{path}: " + " ".join(f"{k}={v}" for k, v in sorted(rule.items())))
+        else:
+            lines.append(f"{path}: {', '.join(value) if isinstance(value, list) else value}")
+    return "".join(f"{line}\n" for line in lines)

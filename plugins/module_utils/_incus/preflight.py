@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is refused before anything is made: conflicts with this host and with objects that are not ours. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Interface
+
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, Key, Resource, project_key
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
+
+
+def faults(wanted: Desired, observed: Observed, host: Host, *, adopt: bool) -> list[str]:
+    """Everything that stands in the way, one sentence each."""
+    return [
+        *_subnets(wanted, observed, host),
+        *_gpus(wanted, host),
+        *_virtual_machines(wanted, host),
+        *_owners(wanted, observed, adopt=adopt),
+    ]
+
+
+def is_ours(found: Found, wanted: Desired, observed: Observed) -> bool:
+    """Whether it carries our mark, or is what Incus itself put into a project that does."""
+    if found.owner is None and found.key.kind == "profile" and found.key.name == "default":
+        project = observed.found.get(project_key(found.key.project))
+        return project is not None and project.owner == wanted.project_name
+    return found.owner == wanted.project_name
+
+
+def _subnets(wanted: Desired, observed: Observed, host: Host) -> Iterator[str]:
+    for key, resource in _of(wanted, "network"):
+        subnet = IPv4Interface(resource.fields["config/ipv4.address"]).network
+        others = [link for link in host.links if link[0] != key.name]
+        for found in observed.found.values():
+            address = found.fields.get("config/ipv4.address", "") if found.key.kind == "network" else ""
+            if found.key not in wanted.resources and "/" in address:
+                others.append((found.key.name, IPv4Interface(address).network))
+        for interface, network in dict(others).items():
+            if subnet.overlaps(network):
+                yield (
+                    f"network {key.name}: its subnet {subnet} overlaps {network} of the host's interface {interface}: "
+                    "choose another base_subnet or subnet_id"
+                )
+
+
+def _gpus(wanted: Desired, host: Host) -> Iterator[str]:
+    if host.gpus:
+        return
+    for key, profiles in wanted.gpu.items():
+        drop = "".join(f", drop profile {profile}" for profile in profiles)
+        yield (
+            f"{key.name} asks for a GPU: this host has none that Incus sees; "
+            f"to run on CPU set gpu: false{drop} and set stt_server_quantization: int8"
+        )
+
+
+def _virtual_machines(wanted: Desired, host: Host) -> Iterator[str]:
+    for key, resource in _of(wanted, "instance"):
+        if resource.create["type"] == "virtual-machine" and not host.virtual_machines:
+            yield (
+                f"{key.name} is a virtual machine: this host cannot run one "
+                "(Incus needs QEMU and /dev/vhost-vsock): use type: lxc, or install them"
+            )
+
+
+def _owners(wanted: Desired, observed: Observed, *, adopt: bool) -> Iterator[str]:
+    for key, _resource in wanted.resources.items():
+        found = observed.found.get(key)
+        if found is None:
+            continue
+        if key.kind == "network" and not found.type:
+            yield f"{key}: the host has an interface of that name that Incus does not manage: rename the domain"
+        elif key.kind == "project" and found.fields.get("config/features.networks") == "true":
+            yield f"{key} exists with features.networks=true: bridges are impossible in it; rename the domain"
+        elif not is_ours(found, wanted, observed) and not adopt:
+            owner = f"belongs to project_name {found.owner}" if found.owner else "was not made from an infra.yml"
+            yield f"{key} exists and {owner}: rename it here or there, or take it over with adopt=true (make: ADOPT=1)"
+
+
+def _of(wanted: Desired, kind: str) -> Iterable[tuple[Key, Resource]]:
+    return ((key, resource) for key, resource in wanted.resources.items() if key.kind == kind)

@@ -1,0 +1,75 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a model to a converged Incus: desired → observe → plan → apply."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import Journal, apply
+from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
+    Client,
+    OperationFailedError,
+    OperationForgottenError,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.images import resolve
+from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed, existing_folders, observe
+from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
+
+
+def reconcile(
+    client: Client,
+    model: Model,
+    options: Options,
+    *,
+    absent: bool = False,
+    check: bool = False,
+    workers: int = 4,
+    backup_dir: Path = Path("backups"),
+    log_path: str | None = None,
+) -> dict[str, Any]:
+    """Make Incus as `model` says (or empty of it); the module's answer."""
+    observed, host = observe(client)
+    mine = {domain.project for domain in model.domains}
+    if not check and _wait_for_others(client, observed, mine):
+        observed, host = observe(client)
+    wanted = Desired(model.project_name) if absent else desired(model, host)
+    folders = existing_folders([key.name for key in wanted.resources if key.kind == "folder"])
+    todo = plan(wanted, observed, host, replace(options, now=datetime.now(UTC)), folders)
+    new = {s.what.key for s in todo.steps if s.what.action == "create" and s.what.key.kind == "instance"}
+    pairs = [(wanted.resources[key].create["image"], wanted.resources[key].create["type"]) for key in new]
+    sources, faults = resolve(client, pairs)
+    if faults:
+        raise IncusError("\n".join(faults))
+    exports: list[str] = []
+    if not check and (todo.steps or todo.waits):
+        exports = apply(client, todo, sources, Journal(log_path), workers=workers, backup_dir=backup_dir)
+    return _answer(todo, exports)
+
+
+def _wait_for_others(client: Client, observed: Observed, projects: set[str]) -> bool:
+    """Wait for what an interrupted run left going in our Incus projects; whether there was something."""
+    theirs = [path for path, where in observed.busy if projects.intersection(where)]
+    for path in theirs:
+        with contextlib.suppress(OperationFailedError, OperationForgottenError):
+            client.wait(path)
+    return bool(theirs)
+
+
+def _answer(todo: Plan, exports: list[str]) -> dict[str, Any]:
+    return {
+        "changed": bool(todo.steps),
+        "plan": todo.data(),
+        "summary": todo.lines(),
+        "notes": list(todo.notes),
+        "exports": exports,
+        "diff": todo.diff(),
+    }

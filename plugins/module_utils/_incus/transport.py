@@ -1,0 +1,148 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes to and from Incus: HTTP over its unix socket, one kept-alive connection per thread.
+
+Everything above talks to the :class:`Transport` protocol, so that a remote server over HTTPS
+is another class here and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
+
+DEFAULT_DIR = "/var/lib/incus"
+
+
+class IncusUnreachableError(IncusError):
+    """Nothing answers at the address, or not in time."""
+
+
+class IncusForbiddenError(IncusError):
+    """Incus is there and does not let this user in."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    etag: str
+    body: bytes
+
+
+class Transport(Protocol):
+    """One way to reach an Incus server."""
+
+    address: str
+    """What an error message calls the server."""
+
+    def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Reply:
+        """Send one request and read its answer."""
+
+    def download(self, path: str, target: BinaryIO, timeout: float) -> int:
+        """Write the body of a GET to `target`; the status is returned."""
+
+    def close(self) -> None:
+        """Let go of every connection."""
+
+
+def default_socket() -> str:
+    """The path the `incus` client uses: INCUS_SOCKET, else unix.socket in INCUS_DIR or /var/lib/incus."""
+    return os.environ.get("INCUS_SOCKET") or f"{os.environ.get('INCUS_DIR') or DEFAULT_DIR}/unix.socket"
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """An HTTP connection whose other end is a unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("incus", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class UnixTransport:
+    """Incus on this machine."""
+
+    def __init__(self, path: str) -> None:
+        self.address = path
+        self._local = threading.local()
+        self._all: list[_UnixConnection] = []
+
+    def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Reply:
+        """Send one request and read its answer; a stale kept-alive connection is replaced once."""
+        with self._errors(timeout):
+            connection, fresh = self._connection(timeout)
+            try:
+                connection.request(method, path, body=body, headers=dict(headers))
+                answer = connection.getresponse()
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                connection.close()
+                if fresh or method != "GET":
+                    raise
+                connection.request(method, path, body=body, headers=dict(headers))
+                answer = connection.getresponse()
+            return Reply(answer.status, answer.headers.get("ETag", ""), answer.read())
+
+    def download(self, path: str, target: BinaryIO, timeout: float) -> int:
+        """Write the body of a GET to `target`, a piece at a time."""
+        with self._errors(timeout):
+            connection, _fresh = self._connection(timeout)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            while piece := answer.read(1 << 20):
+                target.write(piece)
+            return answer.status
+
+    def close(self) -> None:
+        """Close the connections of every thread."""
+        for connection in self._all:
+            connection.close()
+
+    def _connection(self, timeout: float) -> tuple[_UnixConnection, bool]:
+        connection: _UnixConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = _UnixConnection(self.address, timeout)
+            self._all.append(connection)
+        connection.timeout = timeout
+        if connection.sock is not None:
+            connection.sock.settimeout(timeout)
+        return connection, connection.sock is None
+
+    @contextlib.contextmanager
+    def _errors(self, timeout: float) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, http.client.HTTPException) as error:
+            self._local.connection.close()
+            raise _explained(error, self.address, timeout) from error
+
+
+def _explained(error: Exception, address: str, timeout: float) -> IncusError:
+    if isinstance(error, PermissionError):
+        return IncusForbiddenError(
+            f"not allowed to use Incus at {address}: add yourself to its group "
+            "(sudo usermod -aG incus-admin $USER) and log in again"
+        )
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return IncusUnreachableError(
+            f"Incus does not answer at {address}: start it (sudo systemctl start incus), "
+            "or install it with make host (playbook anklume.stt.host)"
+        )
+    if isinstance(error, TimeoutError):
+        return IncusUnreachableError(f"Incus at {address} did not answer within {timeout:g} s: look at its log")
+    detail = str(error) or type(error).__name__
+    return IncusUnreachableError(f"the connection to Incus at {address} broke ({detail}): is incusd still running?")

@@ -1,0 +1,221 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""infra.yml into Incus objects: one plan, one apply."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: infra_apply
+short_description: Makes Incus hold what infra.yml says
+version_added: 0.1.0
+author: the anklume.stt authors (@anklume)
+description:
+  - Reads C(infra.yml), compares it with what Incus holds and makes the difference, in a second run none.
+    Projects, bridges with their network ACLs, profiles, storage volumes and instances; instances run and have
+    their address when it returns.
+  - Check mode with C(--diff) prints exactly what would be done. Every step is in RV(ignore:plan).
+  - Touches only objects that it made, which carry C(user.anklume.project), and in these only the keys that infra.yml
+    names or named; what was set by hand beside them stays.
+  - Before an instance is changed, a snapshot C(anklume-<time>) is taken; the last three are kept.
+  - A change that the guest sees only after a restart restarts the instance once.
+  - Refuses, before anything is made, a subnet that overlaps one of the host's, a GPU where there is none, a virtual
+    machine where none can run, an image that is nowhere to be had, and an object of the same name that is not ours.
+  - Runs on the controller, which is the Incus host.
+options:
+  project_dir:
+    description: The folder that holds C(infra.yml).
+    type: path
+    required: true
+  state:
+    description:
+      - V(present) makes what infra.yml says.
+      - V(absent) deletes everything that carries the C(project_name) of this infra.yml, and nothing else.
+    type: str
+    choices: [present, absent]
+    default: present
+  prune:
+    description:
+      - Delete what an earlier infra.yml named and this one no longer does.
+      - Without it such objects are listed in RV(ignore:notes).
+    type: bool
+    default: false
+  confirm:
+    description:
+      - Instances and storage volumes that may be deleted though they are not C(ephemeral), by name.
+      - Also allows an instance to be made anew when its C(type) or C(os_image) changed.
+      - V(*) stands for all.
+    type: list
+    elements: str
+    default: []
+  backup:
+    description: Export what is deleted and not C(ephemeral) to a file in O(backup_dir) first.
+    type: bool
+    default: true
+  backup_dir:
+    description: Where exports go. By default the folder C(backups) in O(project_dir).
+    type: path
+  adopt:
+    description:
+      - Take over objects that have the right name and were not made by us, instead of refusing.
+      - They then carry our mark, so that O(prune) and O(state=absent) delete them too.
+    type: bool
+    default: false
+  workers:
+    description: How many things Incus is asked to do at the same time. By default four for each CPU, at most 16.
+    type: int
+  log_path:
+    description: A file that gets a line of JSON as each step begins and ends, to be followed while the module runs.
+    type: path
+  socket:
+    description:
+      - The unix socket of Incus.
+      - By default E(INCUS_SOCKET), else C(unix.socket) in E(INCUS_DIR), else in C(/var/lib/incus).
+    type: path
+requirements:
+  - PyYAML
+extends_documentation_fragment:
+  - anklume.stt.attributes
+  - anklume.stt.attributes.writes
+"""
+
+EXAMPLES = r"""
+- name: Make Incus hold what infra.yml says
+  anklume.stt.infra_apply:
+    project_dir: /home/me/my-infra
+
+- name: Show what that would change
+  anklume.stt.infra_apply:
+    project_dir: /home/me/my-infra
+  check_mode: true
+  diff: true
+
+- name: Delete what infra.yml no longer names, the instance old-ai included
+  anklume.stt.infra_apply:
+    project_dir: /home/me/my-infra
+    prune: true
+    confirm: [old-ai]
+"""
+
+RETURN = r"""
+plan:
+  description: The steps in an order that works; in check mode those that would be done.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    action:
+      description: V(create), V(snapshot), V(update), V(restart), V(start), V(export) or V(delete).
+      type: str
+      returned: always
+    kind:
+      description: V(folder), V(project), V(acl), V(network), V(profile), V(volume) or V(instance).
+      type: str
+      returned: always
+    project:
+      description: The Incus project of the object, empty for projects and folders.
+      type: str
+      returned: always
+    name:
+      description: The name of the object; a volume's is C(pool/name).
+      type: str
+      returned: always
+    reason:
+      description: Why, where the changes do not say so.
+      type: str
+      returned: always
+    changes:
+      description: The fields, each with C(path), C(before) and C(after) (null where it is not there).
+      type: list
+      elements: dict
+      returned: always
+  sample: [{"action": "start", "kind": "instance", "project": "homelab", "name": "homelab-ai", "reason": "is stopped",
+    "changes": []}]
+summary:
+  description: The plan as one line of text per step.
+  returned: success
+  type: list
+  elements: str
+  sample: ["~ update instance homelab-ai in homelab: config/limits.memory"]
+notes:
+  description: What was left as it is and what to do about it, one text each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["instance old-ai in homelab is no longer in infra.yml: prune=true (make: PRUNE=1) deletes it"]
+exports:
+  description: The files that deleted instances and volumes were exported to.
+  returned: success
+  type: list
+  elements: str
+  sample: ["/home/me/my-infra/backups/homelab_old-ai_20260101-120000.tar.gz"]
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
+from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
+from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import UnixTransport, default_socket
+from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
+from ansible_collections.anklume.stt.plugins.module_utils._lock import project_lock
+
+SPEC = {
+    "project_dir": {"type": "path", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "prune": {"type": "bool", "default": False},
+    "confirm": {"type": "list", "elements": "str", "default": []},
+    "backup": {"type": "bool", "default": True},
+    "backup_dir": {"type": "path"},
+    "adopt": {"type": "bool", "default": False},
+    "workers": {"type": "int"},
+    "log_path": {"type": "path"},
+    "socket": {"type": "path"},
+}
+
+
+def main() -> None:
+    """Read, plan, apply."""
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    given = module.params
+    if not HAS_YAML:
+        module.fail_json(msg=missing_required_lib("PyYAML"))
+    absent = given["state"] == "absent"
+    options = Options(
+        prune=given["prune"] or absent,
+        adopt=given["adopt"],
+        confirm=frozenset(given["confirm"]),
+        confirm_all=absent or "*" in given["confirm"],
+        backup=given["backup"],
+    )
+    try:
+        with contextlib.nullcontext() if module.check_mode else project_lock(given["project_dir"]):
+            model, diagnostics = read_project(given["project_dir"])
+            with Client(UnixTransport(given["socket"] or default_socket())).closing() as client:
+                result = reconcile(
+                    client,
+                    model,
+                    options,
+                    absent=absent,
+                    check=module.check_mode,
+                    workers=given["workers"] or min(16, 4 * (os.cpu_count() or 1)),
+                    backup_dir=Path(given["backup_dir"] or Path(given["project_dir"]) / "backups"),
+                    log_path=given["log_path"],
+                )
+    except Error as error:
+        module.fail_json(msg=str(error))
+    for diagnostic in diagnostics:
+        if diagnostic.level == "warning":
+            module.warn(diagnostic.render())
+    diff = result.pop("diff")
+    module.exit_json(**result, **({"diff": diff} if module._diff else {}))
+
+
+if __name__ == "__main__":
+    main()
