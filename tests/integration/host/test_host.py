@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role incus_host on this machine: it works, it changes nothing twice, and it refuses with a reason."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+IMAGES = ["debian/12", "debian/13"]
+# what the published Debian image is made without, and what must therefore come by the first play
+UNPUBLISHED = ("python3", "curl", "ca-certificates", "libpython3-stdlib", "wget", "gpg")
+
+
+def host(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = ["ansible-playbook", "anklume.stt.host", "-e", json.dumps({"incus_host_images": IMAGES}), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, **options)
+
+
+def changed(result: subprocess.CompletedProcess[str]) -> int:
+    recap = re.search(r"changed=(\d+)", result.stdout)
+    assert recap, result.stdout + result.stderr
+    return int(recap.group(1))
+
+
+def test_makes_a_working_incus_and_then_changes_nothing() -> None:
+    first = host()
+    assert first.returncode == 0, first.stdout + first.stderr
+    again = host()
+    assert again.returncode == 0
+    assert changed(again) == 0, again.stdout
+
+
+def test_images_are_there_under_the_names_that_infra_yml_uses() -> None:
+    aliases = json.loads(
+        subprocess.run(["incus", "query", "/1.0/images/aliases?recursion=1"], capture_output=True, check=True).stdout
+    )
+    assert set(IMAGES) <= {alias["name"] for alias in aliases}
+
+
+def test_a_built_image_holds_nothing_that_the_published_one_lacks() -> None:
+    name = "anklume-test-image"
+    subprocess.run(["incus", "launch", "debian/12", name], check=True, capture_output=True)
+    try:
+        listed = subprocess.run(
+            ["incus", "exec", name, "--", "dpkg-query", "--show", "--showformat", "${Package}\n"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+    finally:
+        subprocess.run(["incus", "delete", "--force", name], check=True, capture_output=True)
+    assert "systemd" in listed
+    assert not set(UNPUBLISHED) & set(listed)
+
+
+def test_without_root_says_what_to_do_and_changes_nothing() -> None:
+    # a user namespace in which we are somebody else, with the files of this checkout still readable
+    command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "ansible-playbook", "anklume.stt.host"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode != 0
+    assert "installing Incus needs root" in result.stdout, result.stdout + result.stderr
+    assert changed(result) == 0
+
+
+def test_a_host_that_cannot_hold_containers_is_told_so() -> None:
+    # a shell that lacks the right to make namespaces stands for such a host
+    command = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "ansible-playbook", "anklume.stt.host"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode != 0
+    assert "this host may not make containers" in result.stdout, result.stdout + result.stderr
+    assert changed(result) == 0
+
+
+def test_an_image_that_is_neither_served_nor_buildable_is_an_error() -> None:
+    result = host("-e", json.dumps({"incus_host_images": ["nosuch/1"], "incus_host_image_source": "auto"}))
+    assert result.returncode != 0
+    assert "only Debian images can be built here" in result.stdout, result.stdout + result.stderr
