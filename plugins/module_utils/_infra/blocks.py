@@ -25,8 +25,9 @@ _BEFORE_START = re.compile(rb"(?:[ \t]*(?:#[^\r\n]*)?\r?\n|%[^\r\n]*\r?\n)*")
 
 def merge(existing: bytes | None, content: str, name: str) -> bytes:
     """The file with its managed block set to `content`; `name` is for messages."""
-    if existing is None or not existing.strip():
-        return b"---\n" + _block(content, b"\n") + b"\n\n" + INVITATION + b"\n"
+    fresh = b"---\n" + _block(content, b"\n") + b"\n\n" + INVITATION + b"\n"
+    if existing is None or existing == fresh or not existing.strip():
+        return fresh
     found = find(existing, name)
     if found is not None:
         start, end = found

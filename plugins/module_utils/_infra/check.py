@@ -78,6 +78,8 @@ class _Checker:
         """The address of each machine that has one."""
         self.mounts: dict[str, dict[str, str]] = {}
         """What is mounted where, per machine."""
+        self.sharing: set[str] = set()
+        """The machines that mount a shared volume."""
 
     # Where things stand ------------------------------------------------------------------------
 
@@ -131,9 +133,10 @@ class _Checker:
         self._machine_names()
         self._subnets()
         self._addresses()
+        shares = self._shares()
         domains = tuple(self._domain(name, domain) for name, domain in self.enabled.items() if name in self.prefixes)
         self._gpus()
-        volumes = self._shared_volumes()
+        volumes = self._shared_volumes(shares)
         policies = self._policies()
         self._roles()
         self._notes()
@@ -407,8 +410,9 @@ class _Checker:
             if "path" in one
         )
         devices = entry.get("devices", {})
-        if devices or volumes or data:
+        if devices or volumes or data or name in self.sharing:
             self._machine_mounts(path, name, devices, volumes, data)
+            self._profile_mounts(path, name, devices, [owner.get("profiles", {}).get(one, {}) for one in wanted])
         return model.Machine(
             name=name,
             domain=domain,
@@ -444,6 +448,8 @@ class _Checker:
         """Note that something is mounted in a machine; two things cannot be at one place."""
         places = self.mounts.setdefault(machine, {})
         place = "/" + "/".join(part for part in where.split("/") if part not in ("", "."))
+        if place == "/" and not what.startswith("device "):
+            self._error(path, f"/ is the root of {machine} itself", "mount it at a folder of its own")
         other = places.setdefault(place, what)
         if other != what:
             self._error(path, f"{place} of {machine} is already the place of {other}")
@@ -469,6 +475,19 @@ class _Checker:
             self._mount(name, folder.path, f"persistent data {folder.name}", (*here, "path"))
             if f"pd-{folder.name}" in devices:
                 self._error(here, f"the machine has a device pd-{folder.name}, the name this folder needs", on_key=True)
+
+    def _profile_mounts(
+        self, path: Path, name: str, devices: Mapping[str, Any], profiles: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Disks that come with a profile; the machine's own device of the same name replaces one."""
+        disks: dict[str, str] = {}
+        for profile in profiles:
+            for device, keys in profile.get("devices", {}).items():
+                disks.pop(device, None)
+                if keys.get("type") == "disk" and "path" in keys and device not in devices:
+                    disks[device] = keys["path"]
+        for device, place in disks.items():
+            self._mount(name, place, f"device {device} of a profile", (*path, "profiles"))
 
     # What several machines share -------------------------------------------------------------
 
@@ -504,13 +523,21 @@ class _Checker:
                 f"{len(users)} machines share the GPU ({names}): their memory is not kept apart",
             )
 
-    def _shared_volumes(self) -> tuple[model.SharedVolume, ...]:
+    def _shares(self) -> dict[str, dict[str, Any]]:
+        """The machines of each shared volume, with their access."""
+        shares = {}
+        for name, entry in self.data.get("shared_volumes", {}).items():
+            shares[name] = self._consumers(("shared_volumes", name), entry.get("consumers", {}))
+            self.sharing.update(shares[name])
+        return shares
+
+    def _shared_volumes(self, shares: dict[str, dict[str, Any]]) -> tuple[model.SharedVolume, ...]:
         volumes = []
         base = self.settings.get("shared_volumes_base", "/srv/anklume/shares").rstrip("/")
         for name, entry in self.data.get("shared_volumes", {}).items():
             path: Path = ("shared_volumes", name)
             where = entry.get("path", f"/shared/{name}")
-            consumers = self._consumers(path, entry.get("consumers", {}))
+            consumers = shares[name]
             for machine in consumers:
                 self._mount(machine, where, f"shared volume {name}", (*path, "path"))
                 devices = self.enabled[self.home[machine]]["machines"][machine].get("devices", {})

@@ -128,7 +128,8 @@ class Form:
     @staticmethod
     def _text_fault(kind: schema.Text, value: str) -> str:
         if kind.longest is not None and len(value) > kind.longest:
-            return f'"{shorten(value)}" has {len(value)} characters; at most {kind.longest} are allowed'
+            why = f": {kind.because}" if kind.because else ""
+            return f'"{shorten(value)}" has {len(value)} characters; at most {kind.longest} are allowed{why}'
         if kind.pattern is not None and (not _pattern(kind.pattern).match(value) or value.endswith("\n")):
             return f'must be {kind.says}, not "{shorten(value)}"'
         if value in kind.refused:

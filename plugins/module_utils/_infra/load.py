@@ -9,6 +9,7 @@ deep is a fault and not a crash), aliases are shared and counted, and duplicate 
 
 from __future__ import annotations
 
+import gc
 import re
 from typing import Any, Literal
 
@@ -97,32 +98,43 @@ def parse(data: bytes, name: str) -> tuple[Node | None, list[Diagnostic]]:
         return None, [Diagnostic("error", name, line + 1, column + 1, "", message)]
     file = File(name, text)
     builder = _Builder(file)
+    collecting = gc.isenabled()
+    gc.disable()  # nothing made here is garbage; collecting would take half of the time
     try:
         builder.run(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = "not valid YAML: " + (error.problem or error.context or "cannot be read")
-        hints = _syntax_hints(file, mark.line if mark else 0)
+        hints = _syntax_hints(file, mark.line if mark else 0, message)
         builder.fault(mark.line if mark else 0, mark.column if mark else 0, message, hints)
         return None, builder.diagnostics
-    except yaml.YAMLError as error:
-        position = getattr(error, "position", 0)
-        before = text[: position if isinstance(position, int) and position > 0 else 0]
-        character = getattr(error, "character", "")
-        code = character if isinstance(character, int) else ord(character[:1] or "\0")
-        line = before.count("\n")
-        found = f"the character U+{code:04X}" if character != "" else "a character"
-        builder.fault(line, len(before) - before.rfind("\n") - 1, f"not valid YAML: {found} is not allowed here")
+    except yaml.YAMLError:
+        bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        before = _LINE_BREAK.split(text[: bad.start()]) if bad else [""]
+        found = f"the character U+{ord(bad[0]):04X}" if bad else "a character"
+        builder.fault(len(before) - 1, len(before[-1]), f"not valid YAML: {found} is not allowed here")
         return None, builder.diagnostics
     except _StopError:
         return None, builder.diagnostics
+    finally:
+        if collecting:
+            gc.enable()
     return builder.root, builder.diagnostics
 
 
-def _syntax_hints(file: File, line: int) -> tuple[str, ...]:
+def _syntax_hints(file: File, line: int, message: str) -> tuple[str, ...]:
+    """The most frequent reasons of what PyYAML says."""
     source = file.lines[line] if line < len(file.lines) else ""
-    if source[: len(source) - len(source.lstrip())].find("\t") >= 0:
+    if "\t" in source[: len(source) - len(source.lstrip())]:
         return ("indent with spaces: YAML does not allow tabs",)
+    if "mapping values are not allowed" in message:
+        return ("a text with a colon in it needs quotes; or is the line indented too far?",)
+    if "could not find expected ':'" in message:
+        return ("a key ends with a colon; is one missing here or on the line above?",)
+    if "expected <block end>" in message:
+        return ("keys of one mapping start in the same column",)
+    if "cannot start any token" in message:
+        return ("quote the text",)
     return ()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Endpoint, Machine, Model, Policy
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model, Policy
 
 OWN_PREFIX = "anklume.stt."
 
@@ -84,17 +84,13 @@ def _policy_vars(policy: Policy) -> dict[str, Any]:
     return _filled(
         {
             "description": policy.description or None,
-            "from": _endpoint(policy.source),
-            "to": _endpoint(policy.target),
+            "from": policy.source.name,
+            "to": policy.target.name,
             "ports": ports,
             "protocol": policy.protocol if policy.protocol != "any" else None,
             "bidirectional": policy.bidirectional,
         }
     )
-
-
-def _endpoint(endpoint: Endpoint) -> str:
-    return endpoint.name
 
 
 def _domain_vars(domain: Domain) -> dict[str, Any]:
@@ -206,25 +202,21 @@ def _emit_map(data: Mapping[str, Any], indent: str, lines: list[str]) -> None:
 
 def _emit(head: str, value: Any, indent: str, lines: list[str]) -> None:
     """A value after its key or dash: on the same line, or as a block with the indent."""
-    if isinstance(value, Mapping) and value:
-        lines.append(head)
+    if isinstance(value, str):
+        lines.append(f"{head} {_scalar(value)}")
+    elif isinstance(value, dict):
+        lines.append(head if value else f"{head} {{}}")
         _emit_map(value, indent, lines)
-    elif isinstance(value, (list, tuple)) and value:
-        lines.append(head)
+    elif isinstance(value, list):
+        lines.append(head if value else f"{head} []")
         for item in value:
-            if isinstance(item, Mapping) and item:
+            if isinstance(item, dict) and item:
                 inner: list[str] = []
                 _emit_map(item, indent + "  ", inner)
                 inner[0] = f"{indent}- {inner[0].lstrip(' ')}"
                 lines += inner
             else:
                 _emit(f"{indent}-", item, indent + "  ", lines)
-    elif isinstance(value, str):
-        lines.append(f"{head} {_scalar(value)}")
-    elif isinstance(value, Mapping):
-        lines.append(f"{head} {{}}")
-    elif isinstance(value, (list, tuple)):
-        lines.append(f"{head} []")
     else:
         lines.append(f"{head} {json.dumps(value)}")
 

@@ -10,7 +10,7 @@ What needs more than one value at a time (addresses in their subnet, names that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
@@ -22,11 +22,12 @@ PERCENT = r"^[1-9][0-9]?%$"
 
 @dataclass(frozen=True)
 class Text:
-    """A string. `says` completes "must be …"; `refused` are words that match the pattern and are taken."""
+    """A string. `says` completes "must be …", `because` explains `longest`, `refused` are words already taken."""
 
     pattern: str | None = None
     says: str = "text"
     longest: int | None = None
+    because: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -294,7 +295,7 @@ DOMAIN = Record(
                     r"^(?![0-9]+$)[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
                     NAME_SAYS + ", not a number",
                     63,
-                    {
+                    refused={
                         "all": "Ansible calls every machine so",
                         "localhost": "Ansible calls the machine it runs on so",
                         "ungrouped": "Ansible has a group of that name",
@@ -478,7 +479,8 @@ DOMAINS = Table(
         NAME,
         NAME_SAYS,
         11,
-        {
+        because="the bridge net-<name> has at most 15",
+        refused={
             "all": "Ansible calls every machine so",
             "ungrouped": "Ansible has a group of that name",
             "localhost": "Ansible calls the machine it runs on so",
@@ -520,7 +522,7 @@ ROOT = Record(
 )
 """infra.yml, and infra/base.yml (where `domains` may be missing)."""
 
-BASE = Record({name: key if name != "domains" else Key(key.kind, key.description) for name, key in ROOT.keys.items()})
+BASE = Record({name: replace(key, required=False) for name, key in ROOT.keys.items()})
 """infra/base.yml."""
 
 POLICIES = Record({"network_policies": NETWORK_POLICIES})
