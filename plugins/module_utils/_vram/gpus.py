@@ -9,11 +9,14 @@ Memory and compute capabilities are NVIDIA's own (developer.nvidia.com/cuda-gpus
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
-from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import Capability
+from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import (
+    Capability,
+    parse_capability,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import DRIVER
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import nearest
 
@@ -139,6 +142,42 @@ def find_gpu(name: str) -> Gpu:
         )
     size, capability = KNOWN_GPUS[known]
     return planned_gpu(known, size * 1024, capability)
+
+
+def gpu_from(value: object) -> Gpu:
+    """A GPU from what a user writes: a name, {memory_mib, capability}, or an entry of gpu_info's list."""
+    if isinstance(value, str):
+        return find_gpu(value)
+    if not isinstance(value, Mapping):
+        raise FitError(f"{value!r} is not a GPU: give a name like RTX 3060, or memory_mib and capability")
+    total = value.get("memory_total_mib", value.get("memory_mib"))
+    capability = value.get("compute_capability", value.get("capability"))
+    if total is None or capability is None:
+        raise FitError("a GPU needs memory_mib (in MiB) and capability (like 8.6), or a name like RTX 3060")
+    memory = _mib("memory_mib", total)
+    name = str(value.get("name") or f"a GPU of {memory:.0f} MiB")
+    planned = planned_gpu(name, memory, parse_capability(str(capability)))
+    reserved, free = value.get("memory_reserved_mib"), value.get("memory_free_mib")
+    return replace(
+        planned,
+        reserved=planned.reserved if reserved is None else _mib("memory_reserved_mib", reserved),
+        free=None if free is None else _mib("memory_free_mib", free),
+        driver=str(value.get("driver") or ""),
+    )
+
+
+def other_from(value: Mapping[str, object]) -> Other:
+    """Another user of the GPU from {name, mib}."""
+    if set(value) != {"name", "mib"}:
+        raise FitError(f"{dict(value)!r} is not what else is on the GPU: give a name and mib (in MiB)")
+    return Other(str(value["name"]), _mib(str(value["name"]), value["mib"]))
+
+
+def _mib(name: str, value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        raise FitError(f"{name} is {value!r}, which is not a number of MiB") from None
 
 
 def others_total(others: Iterable[Other], gpu: Gpu) -> float:

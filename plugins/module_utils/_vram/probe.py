@@ -59,15 +59,15 @@ _NO_DEVICES = "no devices were found"
 
 @dataclass(frozen=True)
 class NvidiaGpu:
-    """A GPU as nvidia-smi describes it, memory in MiB; None where it has no answer."""
+    """A GPU as nvidia-smi describes it; None where it has no answer."""
 
     index: int
     uuid: str
     name: str
-    memory_total: int
-    memory_free: int | None
-    memory_used: int | None
-    memory_reserved: int | None
+    memory_total_mib: int
+    memory_free_mib: int | None
+    memory_used_mib: int | None
+    memory_reserved_mib: int | None
     compute_capability: str
     driver: str
     mig: bool
@@ -80,7 +80,16 @@ class MigSlice:
 
     profile: str
     uuid: str
-    memory: int
+    memory_mib: int
+
+
+@dataclass(frozen=True)
+class GpuFacts:
+    """All that can be said of a machine's GPUs."""
+
+    gpus: list[NvidiaGpu]
+    mig_slices: list[MigSlice]
+    unusable: list[str]
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,21 @@ def mig_slices(nvidia_smi: str = "", timeout: float = 20) -> list[MigSlice]:
         raise FitError(_explain(command, status, output))
     found = re.findall(r"MIG (\S+?\.(\d+)gb\S*)\s+Device\s+\d+:\s+\(UUID: ([^)]+)\)", output)
     return [MigSlice(profile, uuid, int(size) * 1024) for profile, size, uuid in found]
+
+
+def gpu_facts(nvidia_smi: str = "", timeout: float = 20, root: Path = Path("/")) -> GpuFacts:
+    """The GPUs that may be used here, and those that may not with the reason."""
+    gpus = nvidia_gpus(nvidia_smi, timeout, root)
+    slices = mig_slices(nvidia_smi, timeout) if any(gpu.mig for gpu in gpus) else []
+    unusable = []
+    for gpu in pci_gpus(root):
+        if gpu.vendor != "NVIDIA":
+            unusable.append(f"{gpu.name}: CTranslate2's packages know NVIDIA GPUs alone")
+        elif not gpus:
+            unusable.append(
+                f"{gpu.name}: not handed to this instance (a gpu device and nvidia.runtime), or without its driver"
+            )
+    return GpuFacts(gpus, slices, unusable)
 
 
 def machine(root: Path = Path("/")) -> Machine:
@@ -223,10 +247,10 @@ def _parse_line(line: str, command: str) -> NvidiaGpu:
         index=int(values["index"]),
         uuid=values["uuid"],
         name=values["name"],
-        memory_total=total,
-        memory_free=_mib(values["memory.free"]),
-        memory_used=_mib(values["memory.used"]),
-        memory_reserved=_mib(values["memory.reserved"]),
+        memory_total_mib=total,
+        memory_free_mib=_mib(values["memory.free"]),
+        memory_used_mib=_mib(values["memory.used"]),
+        memory_reserved_mib=_mib(values["memory.reserved"]),
         compute_capability=values["compute_cap"],
         driver=values["driver_version"],
         mig=values["mig.mode.current"] == "Enabled",

@@ -79,11 +79,15 @@ class Place:
     host: Host = Host()
     architecture: str = "x86_64"
     intel: bool = False
+    refusal: str = ""
+    """Why the device asked for cannot be used at all."""
+    why_cpu: str = ""
+    """Why it is the processor, where a GPU would have been taken."""
 
     @property
     def device(self) -> Device:
         """CTranslate2's word for it."""
-        return "cpu" if self.gpu is None else "cuda"
+        return "cpu" if self.gpu is None and not self.refusal else "cuda"
 
     @property
     def available(self) -> float | None:
@@ -142,7 +146,7 @@ def accepted(verdict: Word, policy: Policy) -> bool:
 
 def judge(candidate: Candidate, place: Place) -> Judgement:
     """The verdict on one way to run a model in one place."""
-    refused = _unusable_gpu(place)
+    refused = place.refusal or _unusable_gpu(place)
     if refused:
         check_request(candidate.compute_type)
         return Judgement(candidate, "unsupported", reasons=(refused,))
@@ -249,11 +253,13 @@ def choose(
 ) -> Judgement:
     """The first of the automatic order that fits, or that is good enough; None as a model leaves it open."""
     tried = [judge(candidate, place) for candidate in _automatic(model, compute_type, place, serving, language)]
-    for good in ("fits", "tight") if policy == "tight" else ("fits",):
-        for judgement in tried:
-            if judgement.verdict == good:
-                return judgement
-    return tried[-1]
+    return _best(tried, policy) or tried[-1]
+
+
+def _best(judgements: list[Judgement], policy: Policy) -> Judgement | None:
+    """The first that fits, else the first that is good enough."""
+    good = [judgement for judgement in judgements if accepted(judgement.verdict, policy)]
+    return next((judgement for judgement in good if judgement.verdict == "fits"), good[0] if good else None)
 
 
 def _automatic(
@@ -282,14 +288,11 @@ def alternatives(refused: Judgement, place: Place, policy: Policy, language: str
     found: list[Judgement] = []
 
     def offer(subject: Subject, compute_type: str) -> bool:
-        for serving in _servings(candidate.serving):
-            option = Candidate(subject, compute_type, serving)
-            if option != candidate:
-                judgement = judge(option, place)
-                if accepted(judgement.verdict, policy):
-                    found.append(judgement)
-                    return True
-        return False
+        options = (Candidate(subject, compute_type, serving) for serving in _servings(candidate.serving))
+        best = _best([judge(option, place) for option in options if option != candidate], policy)
+        if best is not None:
+            found.append(best)
+        return best is not None
 
     if refused.verdict != "unsupported":
         offer(candidate.subject, candidate.compute_type)

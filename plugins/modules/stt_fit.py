@@ -1,0 +1,464 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a speech-to-text model fits a machine, before anything is installed."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: stt_fit
+short_description: Tell whether a Whisper model fits a GPU or a processor, and what to choose if not
+version_added: 0.1.0
+author:
+  - the anklume.stt authors (@anklume)
+description:
+  - Estimates what a model needs under CTranslate2 (faster-whisper, Speaches) from its shapes, and compares it with
+    what the machine has to share out.
+  - The verdict is V(fits) when there is room for the worst case, V(tight) when there is room for ordinary speech
+    alone, V(does_not_fit), or V(unsupported) when CTranslate2 refuses the compute type on this device.
+  - A GPU is judged by its total memory less what the driver keeps and what O(others) take. Free memory is reported
+    and never judged by, so that a service that runs already cannot refuse itself.
+  - The machine's memory and, with O(models_dir), its disk are judged too.
+  - No verdict fails the task unless O(fail_on) says so.
+extends_documentation_fragment:
+  - anklume.stt.attributes
+  - anklume.stt.attributes.info
+options:
+  model:
+    description:
+      - A short name (V(large-v3-turbo)), a hub id (V(owner/name)), a folder that holds C(model.bin), or V(auto).
+      - A model that is not in the table is read from its folder, or from O(models_dir), or judged by
+        O(model_file_mib). If there is none of these it is taken for large-v3, and then it is never refused.
+    type: str
+    default: auto
+  compute_type:
+    description:
+      - CTranslate2's word (V(float16), V(int8), V(int8_float16), V(float32) …), or V(auto) for the fastest that fits.
+    type: str
+    default: auto
+  device:
+    description: V(auto) is V(cuda) where there is an NVIDIA GPU or O(gpu) is given, else V(cpu).
+    type: str
+    choices: [auto, cpu, cuda]
+    default: auto
+  gpu:
+    description:
+      - The GPU to judge by, instead of the first one of this machine.
+      - A name (V(RTX 3060)), a dictionary with C(memory_mib) and C(capability), or an entry of
+        M(anklume.stt.gpu_info)'s list. Empty means this machine's.
+    type: raw
+  others:
+    description: What else is on the GPU, as C(name) and C(mib).
+    type: list
+    elements: dict
+    default: []
+  batch_size:
+    description: Windows of 30 s that are decoded at once. V(1) is plain transcription.
+    type: int
+    default: 8
+  beam_size:
+    description: Hypotheses that are followed at once.
+    type: int
+    default: 5
+  workers:
+    description: Requests that are decoded at once.
+    type: int
+    default: 1
+  policy:
+    description: The least verdict that is good enough; RV(accepted), RV(alternatives) and V(auto) go by it.
+    type: str
+    choices: [fits, tight]
+    default: tight
+  language:
+    description: The language of the speech. Models that know English alone are chosen for V(en) alone.
+    type: str
+    default: ""
+  ctranslate2:
+    description: The version of CTranslate2.
+    type: str
+    default: "4.8.5"
+  models_dir:
+    description: Where models are kept. Its disk is judged, unless the model lies there already.
+    type: path
+  model_file_mib:
+    description: The size of C(model.bin) in MiB, for a model that is not in the table.
+    type: float
+  check_host:
+    description: Whether the machine's memory and disk are judged. Set to V(false) when planning for another machine.
+    type: bool
+    default: true
+  ollama_version:
+    description: The version of Ollama on the same GPU; RV(ollama_reserve) is returned for it.
+    type: str
+    default: ""
+  keeps_model:
+    description: Whether the model is loaded at start and never unloaded, so that Ollama finds its memory taken.
+    type: bool
+    default: true
+  table:
+    description: Whether RV(table) is returned, every model in every compute type.
+    type: bool
+    default: false
+  fail_on:
+    description: The verdicts that fail the task, with RV(explanation) as the message.
+    type: list
+    elements: str
+    choices: [fits, tight, does_not_fit, unsupported]
+    default: []
+  nvidia_smi:
+    description: The program to ask for GPUs, where it is not on the path.
+    type: path
+  timeout:
+    description: Seconds to wait for it.
+    type: int
+    default: 20
+seealso:
+  - module: anklume.stt.gpu_info
+"""
+
+EXAMPLES = r"""
+- name: Ask about this machine
+  anklume.stt.stt_fit:
+    model: large-v3-turbo
+    compute_type: float16
+  register: fit
+
+- name: Plan for a GPU beside Ollama, and fail if it does not fit
+  anklume.stt.stt_fit:
+    model: large-v3
+    compute_type: int8_float16
+    gpu: RTX 3060
+    others:
+      - {name: llama3.1, mib: 5600}
+    ollama_version: 0.30.0
+    check_host: false
+    fail_on: [does_not_fit, unsupported]
+
+- name: Let it choose
+  anklume.stt.stt_fit:
+    gpu: {memory_mib: 6144, capability: "7.5"}
+    language: en
+"""
+
+RETURN = r"""
+verdict:
+  description: V(fits), V(tight), V(does_not_fit) or V(unsupported).
+  type: str
+  returned: always
+accepted:
+  description: Whether the verdict is good enough for O(policy).
+  type: bool
+  returned: always
+device:
+  description: V(cuda) or V(cpu).
+  type: str
+  returned: always
+model:
+  description: The model judged.
+  type: dict
+  returned: always
+  contains:
+    name:
+      description: Its short name, or what was given.
+      type: str
+    hub_id:
+      description: Where it is had.
+      type: str
+    known_from:
+      description: Where its shapes are from, V(table), V(model.bin), V(config.json), V(file size) or V(assumed).
+      type: str
+    parameters:
+      description: How many numbers it has.
+      type: int
+    english_only:
+      description: Whether it knows English alone.
+      type: bool
+compute_type:
+  description: The compute type to configure, as asked for or as chosen.
+  type: str
+  returned: always
+effective_compute_type:
+  description: What CTranslate2 makes of it on this device; empty when it refuses.
+  type: str
+  returned: always
+  sample: int8_float16
+estimate:
+  description: Memory in MiB. Null when the compute type is refused.
+  type: dict
+  returned: always
+  contains:
+    context:
+      description: The process itself.
+      type: int
+    weights:
+      description: The model.
+      type: int
+    projection:
+      description: The padded copy of the output projection.
+      type: int
+    encoder:
+      description: One worker while it listens.
+      type: int
+    decoder:
+      description: One worker while it writes.
+      type: int
+    alignment:
+      description: One worker while it times words.
+      type: int
+    activations:
+      description: All workers.
+      type: int
+    idle:
+      description: With the model loaded.
+      type: int
+    usual:
+      description: On ordinary speech.
+      type: int
+    worst:
+      description: At most.
+      type: int
+    ram:
+      description: Of the machine's own memory.
+      type: int
+    disk:
+      description: Of its disk.
+      type: int
+available_mib:
+  description: What the device has for it, in MiB. Null on a processor whose memory is not judged.
+  type: int
+  returned: always
+gpu:
+  description: The GPU judged by. Null on a processor.
+  type: dict
+  returned: always
+reasons:
+  description: Why it is not V(fits).
+  type: list
+  elements: str
+  returned: always
+notes:
+  description: What to know beside the verdict.
+  type: list
+  elements: str
+  returned: always
+alternatives:
+  description:
+    - What is good enough instead, best first. The same model with a smaller batch, then in a leaner type, then other
+      models by accuracy.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    verdict:
+      description: Its verdict.
+      type: str
+    model:
+      description: Its short name.
+      type: str
+    compute_type:
+      description: Its compute type.
+      type: str
+    batch_size:
+      description: Windows at once.
+      type: int
+    beam_size:
+      description: Hypotheses at once.
+      type: int
+    workers:
+      description: Requests at once.
+      type: int
+    worst_mib:
+      description: What it needs at most, in MiB.
+      type: int
+    variables:
+      description: The role variables that differ from what was asked for.
+      type: dict
+variables:
+  description: The variables of the role C(stt_server) for what was judged.
+  type: dict
+  returned: always
+ollama_reserve:
+  description: What Ollama must leave free. Null without O(ollama_version), on a processor, or when nothing fits.
+  type: dict
+  returned: always
+  contains:
+    variable:
+      description: C(OLLAMA_GPU_OVERHEAD) before 0.30.0, C(LLAMA_ARG_FIT_TARGET) from then on.
+      type: str
+    value:
+      description: Its value, in bytes for the first and MiB for the second.
+      type: int
+    line:
+      description: The line of Ollama's environment file.
+      type: str
+    reserved_mib:
+      description: What is reserved for speech-to-text, in MiB.
+      type: int
+    left_mib:
+      description: What is left for language models, in MiB.
+      type: int
+    left:
+      description: The same in words.
+      type: str
+explanation:
+  description: The verdict in one paragraph.
+  type: str
+  returned: always
+table:
+  description: Every model in every compute type.
+  type: str
+  returned: when O(table) is true
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._vram import probe
+from ansible_collections.anklume.stt.plugins.module_utils._vram.answer import Question, answer
+from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import (
+    parse_capability,
+    parse_version,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MIB, Serving
+from ansible_collections.anklume.stt.plugins.module_utils._vram.explain import table
+from ansible_collections.anklume.stt.plugins.module_utils._vram.gpus import Gpu, gpu_from, other_from, planned_gpu
+from ansible_collections.anklume.stt.plugins.module_utils._vram.headers import (
+    find_folder,
+    read_folder,
+    subject_of_size,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
+from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
+    Host,
+    Place,
+    Subject,
+    assumed_subject,
+    subject_of,
+)
+
+ARGUMENTS: dict[str, Any] = {
+    "model": {"type": "str", "default": "auto"},
+    "compute_type": {"type": "str", "default": "auto"},
+    "device": {"type": "str", "choices": ["auto", "cpu", "cuda"], "default": "auto"},
+    "gpu": {"type": "raw"},
+    "others": {"type": "list", "elements": "dict", "default": []},
+    "batch_size": {"type": "int", "default": 8},
+    "beam_size": {"type": "int", "default": 5},
+    "workers": {"type": "int", "default": 1},
+    "policy": {"type": "str", "choices": ["fits", "tight"], "default": "tight"},
+    "language": {"type": "str", "default": ""},
+    "ctranslate2": {"type": "str", "default": "4.8.5"},
+    "models_dir": {"type": "path"},
+    "model_file_mib": {"type": "float"},
+    "check_host": {"type": "bool", "default": True},
+    "ollama_version": {"type": "str", "default": ""},
+    "keeps_model": {"type": "bool", "default": True},
+    "table": {"type": "bool", "default": False},
+    "fail_on": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["fits", "tight", "does_not_fit", "unsupported"],
+        "default": [],
+    },
+    "nvidia_smi": {"type": "path"},
+    "timeout": {"type": "int", "default": 20},
+}
+
+
+def own_gpu(facts: probe.GpuFacts, notes: list[str]) -> Gpu | None:
+    """The first GPU of this machine, or its first MIG slice; what else there is goes to the notes."""
+    if not facts.gpus:
+        return None
+    first = facts.gpus[0]
+    if first.mig and facts.mig_slices:
+        cut = facts.mig_slices[0]
+        name = f"{first.name} MIG {cut.profile}"
+        return planned_gpu(name, cut.memory_mib, parse_capability(first.compute_capability))
+    if len(facts.gpus) > 1:
+        notes.append(f"of {len(facts.gpus)} GPUs the first is judged, {first.name}; name another one with gpu")
+    return gpu_from(asdict(first))
+
+
+def find_place(params: dict[str, Any], folder: Path | None, notes: list[str]) -> Place:
+    """Where the model is to run."""
+    machine = probe.machine()
+    gpu, refusal, why_cpu = None, "", ""
+    if params["device"] != "cpu":
+        if params["gpu"]:
+            gpu = gpu_from(params["gpu"])
+        else:
+            facts = probe.gpu_facts(params["nvidia_smi"] or "", params["timeout"])
+            gpu = own_gpu(facts, notes)
+            why_cpu = "; ".join(["no NVIDIA GPU may be used here", *facts.unusable])
+        if gpu is None and params["device"] == "cuda":
+            refusal = "the device is to be cuda and there is none: use the device cpu with int8"
+    host = Host()
+    if params["check_host"]:
+        disk = probe.disk_free(params["models_dir"]) if params["models_dir"] else None
+        host = Host(machine.ram_total, disk, folder is not None)
+    others = tuple(other_from(other) for other in params["others"])
+    return Place(gpu, others if gpu else (), host, machine.architecture, machine.intel, refusal, why_cpu)
+
+
+def find_subject(params: dict[str, Any], folder: Path | None) -> Subject | None:
+    """The model's shapes; None for auto."""
+    name = params["model"]
+    if name == "auto":
+        return None
+    known = subject_of(name)
+    if known is not None:
+        return known
+    if folder is not None:
+        return read_folder(folder, name, name)
+    if params["model_file_mib"]:
+        return subject_of_size(int(params["model_file_mib"] * MIB), name, name)
+    return assumed_subject(name)
+
+
+def ask(params: dict[str, Any]) -> dict[str, Any]:
+    """The answer to what the module's options ask."""
+    notes: list[str] = []
+    name, models = params["model"], params["models_dir"]
+    folder = None if name == "auto" else find_folder(name, resolve_model(name), Path(models) if models else None)
+    place = find_place(params, folder, notes)
+    serving = Serving(
+        params["batch_size"], params["beam_size"], params["workers"], parse_version(params["ctranslate2"])
+    )
+    question = Question(
+        find_subject(params, folder),
+        params["compute_type"],
+        serving,
+        params["policy"],
+        params["language"],
+        params["ollama_version"],
+        params["keeps_model"],
+    )
+    result = answer(question, place)
+    result["notes"] = [*notes, *result["notes"]]
+    if params["table"]:
+        result["table"] = table(place, serving)
+    return result
+
+
+def main() -> None:
+    """Ask, and fail where the verdict is one that must not be."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        result = ask(module.params)
+    except Error as error:
+        module.fail_json(msg=str(error))
+    for note in result["notes"]:
+        module.warn(note)
+    if result["verdict"] == "tight":
+        module.warn(result["explanation"])
+    if result["verdict"] in module.params["fail_on"]:
+        module.fail_json(msg=result["explanation"], **result)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()
