@@ -1,0 +1,727 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whisper models in a Hugging Face cache folder: observed, staged beside it, and put in place by one rename.
+
+What lies under ``hub/`` is always whole: one half-made model there breaks the listing of all
+models for every client of Speaches. Everything unfinished lies under ``staging/``, on the same
+file system. ``anklume.json`` in a model's folder remembers what was put there and from where.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import grp
+import gzip
+import hashlib
+import json
+import lzma
+import os
+import pwd
+import re
+import shutil
+import tarfile
+import time
+import uuid
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Protocol, cast
+
+from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, WriteError
+from ansible_collections.anklume.stt.plugins.module_utils._hub import (
+    Hub,
+    Progress,
+    fsync_path,
+    human_bytes,
+    is_commit,
+    is_wanted,
+    missing_files,
+)
+
+_RECORD = "anklume.json"
+_MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
+_CHUNK = 1024 * 1024
+_SPARE = 16 * 1024 * 1024
+_LARGE_V3_TOKENS = 51866
+
+
+def folder_name(model: str) -> str:
+    """``org/name`` → the name of its folder in a Hugging Face cache."""
+    if not _MODEL_ID.fullmatch(model) or ".." in model or "--" in model:
+        raise Error(f"{model!r} is not the id of a model: it has the form owner/name")
+    return "models--" + model.replace("/", "--")
+
+
+# --- metadata ----------------------------------------------------------------------------------
+
+
+def with_metadata(readme: str) -> str:
+    """A README.md whose front matter says CTranslate2 and speech recognition: Speaches lists no model without.
+
+    Everything else in it stays as the publisher wrote it.
+    """
+    match = re.match(r"\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", readme, re.DOTALL | re.MULTILINE)
+    lines = match[1].splitlines() if match else []
+    rest = readme[match.end() :] if match else readme
+    wanted_library = "library_name: ctranslate2"
+    if any(re.match(r"library_name\s*:", line) for line in lines):
+        new = [wanted_library if re.match(r"library_name\s*:", line) else line for line in lines]
+    else:
+        new = [*lines, wanted_library]
+    new = _with_tag(new, "automatic-speech-recognition")
+    if match and new == lines:
+        return readme
+    return "\n".join(["---", *new, "---", rest])
+
+
+def _with_tag(lines: list[str], tag: str) -> list[str]:
+    """Front matter with a tag among its tags, whether these are a block, a flow or a single word."""
+    for number, line in enumerate(lines):
+        head = re.match(r"tags\s*:\s*(.*?)\s*(?:#.*)?$", line)
+        if not head:
+            continue
+        end = number + 1
+        while end < len(lines) and re.match(r"\s*-\s|\s+\S|\s*$", lines[end]):
+            end += 1
+        block = " ".join([head[1], *lines[number + 1 : end]])
+        if re.search(rf"(?<![\w-]){tag}(?![\w-])", block):
+            return lines
+        before, after = lines[:number], lines[number + 1 :]
+        if head[1].startswith("["):
+            return [*before, line.replace("[", f"[{tag}" if head[1] == "[]" else f"[{tag}, ", 1), *after]
+        if head[1]:
+            return [*before, "tags:", f"- {tag}", f"- {head[1]}", *after]
+        item = re.match(r"\s*(?=-\s)", after[0]) if after else None
+        return [*before, line, f"{item[0] if item else ''}- {tag}", *after]
+    return [*lines, "tags:", f"- {tag}"]
+
+
+# --- what is there -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A model in the cache as it was found. ``problems`` says why it cannot be loaded as it is."""
+
+    model: str
+    folder: Path
+    revision: str
+    files: Mapping[str, int]
+    source: Mapping[str, Any]
+    problems: tuple[str, ...]
+
+    @property
+    def snapshot(self) -> Path:
+        """The folder that the files are read from."""
+        return self.folder / "snapshots" / self.revision
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(self.files.values())
+
+    def described(self) -> dict[str, Any]:
+        """What a user is told of it."""
+        return {
+            "name": self.model,
+            "revision": self.revision,
+            "path": str(self.snapshot),
+            "size": self.size,
+            "files": dict(sorted(self.files.items())),
+            "source": {key: value for key, value in self.source.items() if key != "stamp"},
+            "complete": not self.problems,
+            "problems": list(self.problems),
+        }
+
+
+def _observe(folder: Path) -> Installed:
+    model = folder.name.removeprefix("models--").replace("--", "/", 1)
+    try:
+        revision = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except OSError:
+        return Installed(model, folder, "", {}, {}, ("it has no refs/main",))
+    snapshot = folder / "snapshots" / revision
+    if not revision or not snapshot.is_dir():
+        return Installed(model, folder, revision, {}, {}, ("refs/main names a snapshot that is not there",))
+    files = {path.name: path.stat().st_size for path in snapshot.iterdir() if path.is_file() and is_wanted(path.name)}
+    record = _read_record(folder)
+    recorded = record.get("files", {}) if record.get("revision") == revision else {}
+    problems = [f"{name} is missing" for name in missing_files(files)]
+    for name, size in recorded.items():
+        if name not in files and f"{name} is missing" not in problems:
+            problems.append(f"{name} is missing")
+        elif files.get(name, size) != size:
+            problems.append(f"{name} has {files[name]} bytes instead of {size}")
+    problems += [f"{name} is empty" for name, size in files.items() if size == 0 and name not in recorded]
+    return Installed(model, folder, revision, files, record.get("source", {}) if recorded else {}, tuple(problems))
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+# --- where it can come from --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A staged folder that holds all files of a model, each verified."""
+
+    folder: Path
+    revision: str
+    source: Mapping[str, Any]
+
+
+class Source(Protocol):
+    """Where a model comes from."""
+
+    def satisfied_by(self, installed: Installed) -> bool:
+        """Whether what is there, being complete, is what this source would bring; no network."""
+        ...
+
+    def planned(self) -> dict[str, Any]:
+        """What can be told of the source before anything is fetched, for check mode and the diff."""
+        ...
+
+    def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
+        """Bring all files into a folder under staging."""
+        ...
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """A hub or its mirror, at a commit, a branch or a tag."""
+
+    hub: Hub
+    model: str
+    revision: str
+
+    def satisfied_by(self, installed: Installed) -> bool:
+        """A branch is not looked up again: what it once meant stays until another revision is asked for."""
+        if is_commit(self.revision):
+            return installed.revision == self.revision
+        return bool(self.revision == installed.source.get("requested", "main"))
+
+    def planned(self) -> dict[str, Any]:
+        listing = self.hub.listing(self.model, self.revision)
+        return {"revision": listing.revision, "size": listing.size}
+
+    def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
+        listing = self.hub.listing(self.model, self.revision)
+        stage = cache.stage(model, listing.revision)
+        there = [path for path in (cache.hub / folder_name(model)).glob("snapshots/*/*") if path.is_file()]
+        needed = 0
+        for file in listing.files:
+            target, part = stage / file.name, stage / f"{file.name}.part"
+            if not target.exists():
+                same = next((path for path in there if path.name == file.name and file.matches(path)), None)
+                if same:
+                    _link_or_copy(same.resolve(), target)
+            if not target.exists():
+                needed += file.size - (min(part.stat().st_size, file.size) if part.exists() else 0)
+        cache.require_space(needed, f"{model} from {self.hub.endpoint}")
+        for file in listing.files:
+            if not (stage / file.name).exists():
+                self.hub.download(listing, file, stage / file.name, progress)
+        source = {"kind": "hub", "endpoint": self.hub.endpoint, "requested": self.revision}
+        return Filled(stage, listing.revision, source)
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder on the same host with the files of one model."""
+
+    path: Path
+
+    def satisfied_by(self, installed: Installed) -> bool:
+        """By time and size, then by content; a folder that is gone has done its work."""
+        if not self.path.exists():
+            return installed.source.get("kind") == "folder"
+        stamp = self._stamp()
+        return bool(installed.source.get("stamp") == stamp) or content_revision(self._digests()) == installed.revision
+
+    def planned(self) -> dict[str, Any]:
+        return {"folder": str(self.path)}
+
+    def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
+        files = self._files()
+        if missing := missing_files(files):
+            raise Error(
+                f"{self.path}: no {', '.join(missing)}: not the folder of a Whisper model in CTranslate2's format"
+            )
+        stage = cache.stage(model, "incoming", fresh=True)
+        cache.require_space(sum(path.stat().st_size for path in files.values()), f"{model} from {self.path}")
+        digests = {}
+        for name, path in files.items():
+            with path.open("rb") as file:
+                digests[name] = _copy(file, stage / name, path.stat().st_size, progress)
+        return Filled(
+            stage, content_revision(digests), {"kind": "folder", "path": str(self.path), "stamp": self._stamp()}
+        )
+
+    def _files(self) -> dict[str, Path]:
+        if not self.path.is_dir():
+            raise Error(f"{self.path}: no such folder to take the model from")
+        return {path.name: path for path in sorted(self.path.iterdir()) if path.is_file() and is_wanted(path.name)}
+
+    def _stamp(self) -> list[list[Any]]:
+        return [[name, path.stat().st_size, path.stat().st_mtime_ns] for name, path in self._files().items()]
+
+    def _digests(self) -> dict[str, str]:
+        return {name: file_sha256(path) for name, path in self._files().items()}
+
+
+@dataclass(frozen=True)
+class ArchiveSource:
+    """A tar archive on the same host, plain or compressed, that holds the files of one model in one folder."""
+
+    path: Path
+    sha256: str
+
+    def satisfied_by(self, installed: Installed) -> bool:
+        """By the digest given, by time and size, then by the archive's digest; one that is gone has done its work."""
+        known = installed.source.get("sha256")
+        if self.sha256 and self.sha256 == known:
+            return True
+        if not self.path.exists():
+            return not self.sha256 and installed.source.get("kind") == "archive"
+        if not self.sha256 and installed.source.get("stamp") == self._stamp():
+            return True
+        return bool(known == self._verified())
+
+    def planned(self) -> dict[str, Any]:
+        return {"archive": str(self.path)}
+
+    def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
+        digest = self._verified()
+        incoming = cache.stage(model, "incoming", fresh=True)
+        try:
+            found = self._unpack(cache, model, incoming, progress)
+        except (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as exc:
+            raise Error(f"{self.path}: not a whole tar archive: {exc}: fetch it again") from exc
+        models = [folder for folder, digests in found.items() if "model.bin" in digests]
+        if len(models) != 1:
+            raise Error(f"{self.path}: {len(models) or 'no'} model.bin in the archive: it has to hold one model")
+        digests = found[models[0]]
+        if missing := missing_files(digests):
+            raise Error(f"{self.path}: no {', '.join(missing)} beside model.bin: not a model in CTranslate2's format")
+        stage = incoming / str(list(found).index(models[0]))
+        source = {"kind": "archive", "path": str(self.path), "sha256": digest, "stamp": self._stamp()}
+        return Filled(stage, content_revision(digests), source)
+
+    def _unpack(
+        self, cache: ModelCache, model: str, incoming: Path, progress: Progress
+    ) -> dict[PurePosixPath, dict[str, str]]:
+        """Copy out the wanted files alone, each folder of the archive into one of ours: names never become paths."""
+        found: dict[PurePosixPath, dict[str, str]] = {}
+        with tarfile.open(self.path, "r|*") as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                if name.is_absolute() or ".." in name.parts:
+                    raise Error(f"{self.path}: {member.name!r} in it points out of the archive: refused")
+                if member.isdir():
+                    continue
+                if not member.isreg():
+                    raise Error(f"{self.path}: {member.name!r} in it is a link or a device: pack the files themselves")
+                if not is_wanted(name.name):
+                    continue
+                digests = found.setdefault(name.parent, {})
+                folder = incoming / str(list(found).index(name.parent))
+                folder.mkdir(exist_ok=True)
+                cache.require_space(member.size, f"{name.name} of {model} from {self.path}")
+                content = cast(IO[bytes], archive.extractfile(member))
+                digests[name.name] = _copy(content, folder / name.name, member.size, progress)
+        return found
+
+    def _verified(self) -> str:
+        if not self.path.is_file():
+            raise Error(f"{self.path}: no such archive to take the model from")
+        digest = file_sha256(self.path)
+        if self.sha256 and digest != self.sha256:
+            raise Error(
+                f"{self.path}: wrong digest: sha256 is {digest} and should be {self.sha256}: nothing was unpacked"
+            )
+        return digest
+
+    def _stamp(self) -> list[Any]:
+        found = self.path.stat()
+        return [str(self.path), found.st_size, found.st_mtime_ns]
+
+
+def content_revision(digests: Mapping[str, str]) -> str:
+    """The revision of a model that has none of its own: it follows from the content alone."""
+    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()[:40]
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copy(source: IO[bytes], target: Path, size: int, progress: Progress) -> str:
+    digest = hashlib.sha256()
+    with target.open("wb") as out:
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+            out.write(chunk)
+            progress(target.name, out.tell(), size)
+        out.flush()
+        os.fsync(out.fileno())
+    return digest.hexdigest()
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+# --- ownership ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Who a model's files belong to. What is none stays as it is; folders are entered by whoever may read files."""
+
+    uid: int | None = None
+    gid: int | None = None
+    mode: int | None = None
+
+    @classmethod
+    def named(cls, owner: str | None, group: str | None, mode: str | None) -> Ownership:
+        """From names as a user gives them."""
+        try:
+            uid = pwd.getpwnam(owner).pw_uid if owner else None
+        except KeyError as exc:
+            raise Error(f"owner {owner!r}: there is no such user on this host") from exc
+        try:
+            gid = grp.getgrnam(group).gr_gid if group else None
+        except KeyError as exc:
+            raise Error(f"group {group!r}: there is no such group on this host") from exc
+        if mode is not None and not re.fullmatch(r"0?[0-7]{3}", mode):
+            raise Error(f"mode {mode!r}: it has to be three octal digits, as '0640', in quotes")
+        return cls(uid, gid, int(mode, 8) if mode is not None else None)
+
+    def differs(self, path: Path) -> bool:
+        """Whether a file or folder is not as it should be."""
+        found = path.lstat()
+        return (
+            (self.uid is not None and found.st_uid != self.uid)
+            or (self.gid is not None and found.st_gid != self.gid)
+            or (self.mode is not None and not path.is_symlink() and found.st_mode & 0o777 != self._mode_of(path))
+        )
+
+    def apply(self, path: Path) -> None:
+        """Make one file or folder as it should be."""
+        if not self.differs(path):
+            return
+        try:
+            os.chown(
+                path, -1 if self.uid is None else self.uid, -1 if self.gid is None else self.gid, follow_symlinks=False
+            )
+            if self.mode is not None and not path.is_symlink():
+                path.chmod(self._mode_of(path))
+        except OSError as exc:
+            raise WriteError(f"{path}: its owner or mode cannot be set: {exc.strerror}: run as root") from exc
+
+    def _mode_of(self, path: Path) -> int:
+        mode = self.mode or 0
+        return mode | (mode & 0o444) >> 2 if path.is_dir() else mode
+
+
+# --- the cache ---------------------------------------------------------------------------------
+
+
+@dataclass
+class ModelCache:
+    """A Hugging Face cache (what ``HF_HOME`` names) with its ``hub/`` and our ``staging/``."""
+
+    root: Path
+    ownership: Ownership = field(default_factory=Ownership)
+
+    @property
+    def hub(self) -> Path:
+        return self.root / "hub"
+
+    @property
+    def staging(self) -> Path:
+        return self.root / "staging"
+
+    def find(self, model: str) -> Installed | None:
+        """The model as it lies there, whole or not."""
+        folder = self.hub / folder_name(model)
+        return _observe(folder) if folder.is_dir() else None
+
+    def all(self) -> list[Installed]:
+        """Every model that lies there, by name."""
+        return [_observe(folder) for folder in sorted(self.hub.glob("models--*--*")) if folder.is_dir()]
+
+    def unfinished(self) -> list[dict[str, Any]]:
+        """Downloads that were begun and not finished, with the bytes they take."""
+        return [
+            {
+                "name": folder.name.removeprefix("models--").replace("--", "/", 1),
+                "size": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+            }
+            for folder in sorted(self.staging.glob("models--*--*"))
+        ]
+
+    @contextmanager
+    def changing(self, model: str) -> Iterator[None]:
+        """Hold the lock; turn what the file system refuses into a message, and give back the space on a full disk."""
+        try:
+            with self._locked():
+                yield
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                shutil.rmtree(self.staging / folder_name(model), ignore_errors=True)
+                raise WriteError(
+                    f"{self.root}: no space left for {model}: what was begun is removed: make room"
+                ) from exc
+            raise WriteError(f"{exc.filename or self.root}: {exc.strerror or exc}") from exc
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other writers out; what a killed one left behind is cleared away, but for downloads to go on with."""
+        for folder in (self.root, self.hub, self.staging):
+            self._make_folder(folder)
+        with (self.staging / ".lock").open("a+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as exc:
+                lock.seek(0)
+                raise WriteError(
+                    f"{self.root}: process {lock.read().strip() or '?'} is changing models here: wait for it"
+                ) from exc
+            lock.seek(0)
+            lock.truncate()
+            lock.write(str(os.getpid()))
+            lock.flush()
+            for left in self.staging.glob("trash-*"):
+                shutil.rmtree(left)
+            yield
+
+    def stage(self, model: str, revision: str, *, fresh: bool = False) -> Path:
+        """The folder to gather a revision in; what lies there of other revisions is dropped."""
+        parent = self.staging / folder_name(model)
+        parent.mkdir(exist_ok=True)
+        for other in parent.iterdir():
+            if other.name != revision or fresh:
+                shutil.rmtree(other)
+        (parent / revision).mkdir(exist_ok=True)
+        return parent / revision
+
+    def require_space(self, needed: int, what: str) -> None:
+        """Refuse before the disk is full: others live on it."""
+        available = shutil.disk_usage(self.staging).free
+        if needed and needed + _SPARE > available:
+            raise WriteError(
+                f"{self.root}: {what} needs {human_bytes(needed + _SPARE)} and {human_bytes(available)} are available:"
+                " make room or choose a smaller model"
+            )
+
+    def publish(self, model: str, filled: Filled) -> None:
+        """Put a staged model in place: first its files, then what points at them, then the old ones go."""
+        readme = filled.folder / "README.md"
+        text = readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else ""
+        if (described := with_metadata(text)) != text:
+            self._write(readme, described)
+        self._check_mels(filled.folder, model)
+        files = {path.name: path for path in sorted(filled.folder.iterdir()) if is_wanted(path.name)}
+        for path in filled.folder.iterdir():
+            if path.name not in files:
+                path.unlink()
+        record = {
+            "revision": filled.revision,
+            "source": filled.source,
+            "files": {name: path.stat().st_size for name, path in files.items()},
+        }
+        self._put_in_place(self.hub / folder_name(model), filled, json.dumps(record, indent=1) + "\n")
+        shutil.rmtree(self.staging / folder_name(model))
+
+    def _put_in_place(self, target: Path, filled: Filled, record: str) -> None:
+        new = self.staging / f"trash-{uuid.uuid4().hex}"
+        (new / "refs").mkdir(parents=True)
+        (new / "snapshots").mkdir()
+        self._write(new / _RECORD, record)
+        self._write(new / "refs" / "main", filled.revision)
+        filled.folder.rename(new / "snapshots" / filled.revision)
+        for path in [new, *new.rglob("*")]:
+            self.ownership.apply(path)
+            if path.is_dir():
+                fsync_path(path)
+        if not target.exists():
+            new.rename(target)
+            fsync_path(self.hub)
+            return
+        for folder in ("snapshots", "refs"):
+            (target / folder).mkdir(exist_ok=True)
+            self.ownership.apply(target / folder)
+        snapshot = target / "snapshots" / filled.revision
+        if snapshot.exists():
+            for path in (new / "snapshots" / filled.revision).iterdir():
+                path.replace(snapshot / path.name)
+            fsync_path(snapshot)
+        else:
+            (new / "snapshots" / filled.revision).rename(snapshot)
+        fsync_path(target / "snapshots")
+        (new / _RECORD).replace(target / _RECORD)
+        (new / "refs" / "main").replace(target / "refs" / "main")
+        fsync_path(target / "refs")
+        # Speaches reads files from any snapshot it finds, so only one may stay
+        for old in (target / "snapshots").iterdir():
+            if old.name != filled.revision:
+                old.rename(new / "snapshots" / f"old-{old.name}")
+        shutil.rmtree(new)
+
+    def remove(self, model: str) -> None:
+        """Take a model away, in one step for whoever reads the cache, and what was begun of it."""
+        folder = self.hub / folder_name(model)
+        if folder.exists():
+            trash = self.staging / f"trash-{uuid.uuid4().hex}"
+            folder.rename(trash)
+            fsync_path(self.hub)
+            shutil.rmtree(trash)
+        shutil.rmtree(self.staging / folder_name(model), ignore_errors=True)
+
+    def adjust(self, installed: Installed, *, dry: bool) -> list[str]:
+        """Put right what needs no source: README.md's metadata, owners, modes; say what was, or would be, changed."""
+        changes = []
+        readme = installed.snapshot / "README.md"
+        text = readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else ""
+        if (described := with_metadata(text)) != text:
+            changes.append("metadata in README.md")
+            if not dry:
+                self._replace_readme(installed, readme, described)
+        wrong = [path for path in [installed.folder, *installed.folder.rglob("*")] if self.ownership.differs(path)]
+        if wrong:
+            changes.append("owner, group or mode")
+            if not dry:
+                for path in wrong:
+                    self.ownership.apply(path)
+        return changes
+
+    def _replace_readme(self, installed: Installed, readme: Path, text: str) -> None:
+        staged = self.staging / f"trash-{uuid.uuid4().hex}"
+        staged.mkdir()
+        self._write(staged / "README.md", text)
+        self.ownership.apply(staged / "README.md")
+        record = _read_record(installed.folder)
+        if "files" in record:
+            record["files"]["README.md"] = (staged / "README.md").stat().st_size
+            self._write(staged / _RECORD, json.dumps(record, indent=1) + "\n")
+            self.ownership.apply(staged / _RECORD)
+            (staged / _RECORD).replace(installed.folder / _RECORD)
+        (staged / "README.md").replace(readme)
+        shutil.rmtree(staged)
+
+    def _check_mels(self, folder: Path, model: str) -> None:
+        """The large-v3 family hears 128 bands, and only preprocessor_config.json says so."""
+        vocabulary = folder / "vocabulary.json"
+        if (folder / "preprocessor_config.json").exists() or not vocabulary.exists():
+            return
+        try:
+            tokens = len(json.loads(vocabulary.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as exc:
+            raise Error(f"{model}: vocabulary.json is not a list of tokens: {exc}") from exc
+        if tokens >= _LARGE_V3_TOKENS:
+            raise Error(
+                f"{model}: no preprocessor_config.json: without it every transcription with a large-v3 model fails"
+            )
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        try:
+            folder.mkdir(parents=True)
+        except OSError as exc:
+            raise WriteError(f"{folder}: the cache folder cannot be made: {exc.strerror}") from exc
+        self.ownership.apply(folder)
+
+    def _write(self, path: Path, text: str) -> None:
+        path.unlink(missing_ok=True)  # it may be a hard link to what is served
+        with path.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class ProgressLines:
+    """Lines as ``model.bin 34 % (550.2 MiB of 1.5 GiB)`` in a file for ``tail -f``, at most one in two seconds."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._last = ("", 0.0)
+        if path is not None:
+            try:
+                path.write_text("", encoding="utf-8")
+            except OSError as exc:
+                raise WriteError(f"{path}: the progress cannot be written there: {exc.strerror}") from exc
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Take note of bytes that arrived."""
+        now = time.monotonic()
+        if self._path is None or (done < total and name == self._last[0] and now - self._last[1] < 2.0):
+            return
+        self._last = (name, now)
+        percent = 100 * done // total if total else 100
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{name} {percent} % ({human_bytes(done)} of {human_bytes(total)})\n")
+
+
+# --- reconcile ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was changed, or would be, and what is there now."""
+
+    changed: bool
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def ensure_present(cache: ModelCache, model: str, source: Source, progress: Progress, *, check_mode: bool) -> Outcome:
+    """Have the model in the cache, whole and as the source has it."""
+    installed = cache.find(model)
+    before = installed.described() if installed else {}
+    if installed and not installed.problems and source.satisfied_by(installed):
+        changes = cache.adjust(installed, dry=True)
+        if changes and not check_mode:
+            with cache.changing(model):
+                cache.adjust(installed, dry=False)
+        found = installed if check_mode else cache.find(model) or installed
+        adjusted = {"adjusted": changes} if changes else {}
+        return Outcome(bool(changes), before, {**found.described(), **adjusted})
+    if check_mode:
+        return Outcome(True, before, {"name": model, "complete": True, "problems": [], **source.planned()})
+    with cache.changing(model):
+        cache.publish(model, source.fill(cache, model, progress))
+    done = cache.find(model)
+    if done is None or done.problems:
+        raise WriteError(
+            f"{cache.hub}: {model} is not whole after it was put there: {done.problems if done else 'gone'}"
+        )
+    return Outcome(True, before, done.described())
+
+
+def ensure_absent(cache: ModelCache, model: str, *, check_mode: bool) -> Outcome:
+    """Have nothing of the model in the cache."""
+    installed = cache.find(model)
+    begun = any(left["name"] == model for left in cache.unfinished())
+    before = installed.described() if installed else {"name": model, "unfinished": True} if begun else {}
+    if before and not check_mode:
+        with cache.changing(model):
+            cache.remove(model)
+    return Outcome(bool(before), before, {})

@@ -1,0 +1,275 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Have a Whisper model in a Hugging Face cache folder, whole or not at all."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: stt_model
+short_description: Manage the Whisper models of an STT server
+version_added: 0.1.0
+author:
+  - the anklume.stt authors (@anklume)
+description:
+  - Puts a Whisper model in CTranslate2's format into a Hugging Face cache folder, from where Speaches and
+    faster-whisper load it without a network.
+  - It comes from a model hub or a mirror of one, from a folder, or from an archive on the target.
+  - Files are fetched into C(staging/) beside C(hub/), verified against the publisher's digests, and put in place by one
+    rename. What serves goes on serving, and what is interrupted goes on where it stopped.
+  - A model that is whole is not looked up again, so the second run needs no network.
+  - The README.md of the model is given the metadata without which Speaches does not list it.
+extends_documentation_fragment:
+  - anklume.stt.attributes
+  - anklume.stt.attributes.writes
+options:
+  cache:
+    description: The cache folder, which the STT server knows as C(HF_HOME). Models lie in C(hub/) below it.
+    type: path
+    required: true
+  name:
+    description:
+      - The model, as its id on the hub (V(Systran/faster-whisper-base)) or its short name (V(large-v3-turbo)).
+      - Required unless O(state=info).
+    type: str
+  state:
+    description:
+      - V(present) has the whole model there, V(absent) nothing of it.
+      - V(info) only lists what is there.
+    type: str
+    choices: [present, absent, info]
+    default: present
+  endpoint:
+    description: Address of the model hub, or of a mirror of it.
+    type: str
+    default: https://huggingface.co
+  token:
+    description: Token for models that the hub does not give to everybody. It is shown to the hub alone.
+    type: str
+  revision:
+    description:
+      - Commit, branch or tag on the hub. A whole commit id is the only one that can never mean something else.
+      - A branch or tag is looked up when it is first asked for, and not again.
+    type: str
+    default: main
+  folder:
+    description: Take the model from this folder on the target instead.
+    type: path
+  archive:
+    description:
+      - Take the model from this tar archive on the target instead (plain, gzip, bzip2 or xz).
+      - It holds the files of one model, at its top or in one folder, and no links.
+    type: path
+  sha256:
+    description: The SHA-256 of O(archive). With any other nothing is unpacked.
+    type: str
+  owner:
+    description: User that the files belong to. Left as it is when not given.
+    type: str
+  group:
+    description: Group that the files belong to. Left as it is when not given.
+    type: str
+  mode:
+    description: Permissions of the files, as V('0640'). Folders can be entered by whoever may read files.
+    type: str
+  progress:
+    description: A file for the progress of a download, one line at a time, for C(tail -f).
+    type: path
+  timeout:
+    description: Seconds without a single byte after which a connection to the hub is given up and made anew.
+    type: float
+    default: 30
+  ca_path:
+    description: File with the certificate authority that signed the certificate of O(endpoint).
+    type: path
+notes:
+  - Free space is checked before anything is fetched.
+  - Proxies are taken from the environment, as C(https_proxy).
+seealso:
+  - module: anklume.stt.stt_transcribe
+"""
+
+EXAMPLES = r"""
+- name: The model that the service uses by default
+  anklume.stt.stt_model:
+    name: large-v3-turbo
+    cache: /var/lib/speaches
+    owner: speaches
+    group: speaches
+    mode: "0640"
+
+- name: The same from a mirror, at one commit
+  anklume.stt.stt_model:
+    name: Systran/faster-whisper-base
+    revision: 0123456789abcdef0123456789abcdef01234567
+    endpoint: https://hub.example.org
+    cache: /var/lib/speaches
+
+- name: A model of one's own
+  anklume.stt.stt_model:
+    name: example/whisper-medical
+    archive: /srv/models/whisper-medical.tar.xz
+    sha256: 5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592
+    cache: /var/lib/speaches
+
+- name: What is there
+  anklume.stt.stt_model:
+    cache: /var/lib/speaches
+    state: info
+  register: models
+"""
+
+RETURN = r"""
+model:
+  description: The model as it is there now. In check mode, what is known of it beforehand.
+  type: dict
+  returned: when O(state=present)
+  contains: &model
+    name:
+      description: Id of the model.
+      type: str
+    revision:
+      description: Commit of the hub; follows from the content when the model came from a folder or an archive.
+      type: str
+    path:
+      description: The folder that its files are read from.
+      type: str
+    size:
+      description: Bytes of all its files.
+      type: int
+    files:
+      description: Bytes of each file.
+      type: dict
+    source:
+      description: Where it came from, if this module put it there.
+      type: dict
+    complete:
+      description: Whether it can be loaded.
+      type: bool
+    problems:
+      description: Why it cannot.
+      type: list
+      elements: str
+received:
+  description: Bytes that came from the hub in this run.
+  type: int
+  returned: when O(state=present)
+resumed:
+  description: Bytes that an earlier, interrupted run had brought.
+  type: int
+  returned: when O(state=present)
+models:
+  description: Every model in the cache.
+  type: list
+  elements: dict
+  returned: when O(state=info)
+  contains: *model
+unfinished:
+  description: Downloads that were interrupted, as C(name) and C(size) in bytes.
+  type: list
+  elements: dict
+  returned: when O(state=info)
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._hub import Hub
+from ansible_collections.anklume.stt.plugins.module_utils._model_cache import (
+    ArchiveSource,
+    FolderSource,
+    HubSource,
+    ModelCache,
+    Outcome,
+    Ownership,
+    ProgressLines,
+    Source,
+    ensure_absent,
+    ensure_present,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
+
+SPEC: dict[str, Any] = {
+    "cache": {"type": "path", "required": True},
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent", "info"], "default": "present"},
+    "endpoint": {"type": "str", "default": "https://huggingface.co"},
+    "token": {"type": "str", "no_log": True},
+    "revision": {"type": "str", "default": "main"},
+    "folder": {"type": "path"},
+    "archive": {"type": "path"},
+    "sha256": {"type": "str"},
+    "owner": {"type": "str"},
+    "group": {"type": "str"},
+    "mode": {"type": "str"},
+    "progress": {"type": "path"},
+    "timeout": {"type": "float", "default": 30},
+    "ca_path": {"type": "path"},
+}
+
+
+def source_of(params: dict[str, Any], model: str, hub: Hub) -> Source:
+    """Return where the model is to come from."""
+    if params["folder"]:
+        return FolderSource(Path(params["folder"]))
+    if params["archive"]:
+        return ArchiveSource(Path(params["archive"]), (params["sha256"] or "").lower())
+    return HubSource(hub, model, params["revision"])
+
+
+def ownership_of(params: dict[str, Any], check_mode: bool) -> Ownership:
+    """Return the ownership; in check mode a user that an earlier task would have made may be missing."""
+    try:
+        return Ownership.named(params["owner"], params["group"], params["mode"])
+    except Error:
+        if check_mode:
+            return Ownership()
+        raise
+
+
+def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Observe, change what differs, and describe both."""
+    cache = ModelCache(Path(params["cache"]), ownership_of(params, check_mode))
+    if params["state"] == "info":
+        return {
+            "changed": False,
+            "models": [installed.described() for installed in cache.all()],
+            "unfinished": cache.unfinished(),
+        }
+    model = resolve_model(params["name"])
+    if params["state"] == "absent":
+        return described(ensure_absent(cache, model, check_mode=check_mode))
+    progress = ProgressLines(Path(params["progress"]) if params["progress"] and not check_mode else None)
+    hub = Hub(
+        params["endpoint"], token=params["token"] or "", timeout=params["timeout"], ca_path=params["ca_path"] or ""
+    )
+    outcome = ensure_present(cache, model, source_of(params, model, hub), progress, check_mode=check_mode)
+    return {**described(outcome), "model": outcome.after, "received": hub.received, "resumed": hub.resumed}
+
+
+def described(outcome: Outcome) -> dict[str, Any]:
+    """Return the part of the result that every change has."""
+    return {"changed": outcome.changed, "diff": {"before": outcome.before, "after": outcome.after}}
+
+
+def main() -> None:
+    """Spec → desired → reconcile → exit."""
+    module = AnsibleModule(
+        argument_spec=SPEC,
+        mutually_exclusive=[("folder", "archive")],
+        required_by={"sha256": ("archive",)},
+        required_if=[("state", "present", ("name",)), ("state", "absent", ("name",))],
+        supports_check_mode=True,
+    )
+    try:
+        result = reconcile(module.params, module.check_mode)
+    except Error as exc:
+        module.fail_json(msg=str(exc))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

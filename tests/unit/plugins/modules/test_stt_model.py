@@ -1,0 +1,689 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests of the module that manages models: run as Ansible runs it, seen by the official client of the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+import yaml
+from ansible_collections.anklume.stt.plugins.modules import stt_model
+from hub_stand_in import HubStandIn, Repo
+
+NAME = "example/whisper-test"
+README = "---\nlanguage:\n- en\ntags:\n- audio\nlicense: mit\n---\n\n# A model\n"
+WEIGHTS = random.Random(1).randbytes(300_000)
+
+
+def files_of(weights: bytes = WEIGHTS) -> dict[str, bytes]:
+    return {
+        ".gitattributes": b"*.bin filter=lfs\n",
+        "README.md": README.encode(),
+        "config.json": b'{"lang_ids": [50259]}',
+        "model.bin": weights,
+        "preprocessor_config.json": b'{"feature_size": 80}',
+        "tokenizer.json": b'{"version": "1.0"}' + b" " * 20_000,
+        "vocabulary.json": b'["a", "b"]',
+        "pytorch_model.bin": b"not wanted" * 10_000,
+    }
+
+
+KEPT = {"README.md", "config.json", "model.bin", "preprocessor_config.json", "tokenizer.json", "vocabulary.json"}
+
+
+@pytest.fixture
+def hub() -> Iterator[HubStandIn]:
+    with HubStandIn({NAME: Repo(files_of())}, token="hf_right") as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def command(**params: Any) -> tuple[list[str], str]:
+    arguments = {"_ansible_check_mode": params.pop("check", False), "_ansible_diff": True, **params}
+    return [sys.executable, "-m", stt_model.__name__], json.dumps({"ANSIBLE_MODULE_ARGS": arguments})
+
+
+def run(preexec: Callable[[], None] | None = None, prefix: tuple[str, ...] = (), **params: Any) -> dict[str, Any]:
+    argv, stdin = command(**params)
+    done = subprocess.run(
+        [*prefix, *argv],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={"PYTHONPATH": ":".join(sys.path), "PATH": os.environ["PATH"]},
+        preexec_fn=preexec,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (1 if result.get("failed") else 0)
+    return result
+
+
+def from_hub(hub: HubStandIn, cache: Path, **params: Any) -> dict[str, Any]:
+    return run(name=NAME, endpoint=hub.endpoint, cache=str(cache), timeout=2, **params)
+
+
+def good(result: dict[str, Any]) -> dict[str, Any]:
+    assert not result.get("failed"), result["msg"]
+    return result
+
+
+def listed_by_the_official_client(cache: Path) -> dict[str, str]:
+    """Model → main revision, as huggingface_hub (and so Speaches) sees it; anything half-made is a warning there."""
+    if not (cache / "hub").exists():
+        return {}
+    seen = huggingface_hub.scan_cache_dir(cache / "hub")
+    assert seen.warnings == []
+    return {repo.repo_id: repo.refs["main"].commit_hash for repo in seen.repos}
+
+
+def loaded_offline(cache: Path, name: str = NAME) -> Path:
+    """The folder that faster-whisper would load, with the patterns that it asks for."""
+    patterns = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"]
+    return Path(
+        huggingface_hub.snapshot_download(name, cache_dir=cache / "hub", local_files_only=True, allow_patterns=patterns)
+    )
+
+
+def card(cache: Path, name: str = NAME) -> Any:
+    return huggingface_hub.ModelCard.load(loaded_offline(cache, name) / "README.md").data
+
+
+# --- the stand-in itself
+
+
+def test_the_official_client_downloads_from_the_stand_in(hub: HubStandIn, tmp_path: Path) -> None:
+    """So what this module is tested against is the protocol, and not our idea of it."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, huggingface_hub as h;"
+            f"print(h.snapshot_download({NAME!r}, endpoint=sys.argv[1], cache_dir=sys.argv[2], token='hf_right'))",
+            hub.endpoint,
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "*"},
+    )
+    assert done.returncode == 0, done.stderr
+    path = done.stdout.strip()
+    assert (Path(path) / "model.bin").read_bytes() == WEIGHTS
+    assert Path(path).name == hub.repos[NAME].sha
+
+
+# --- from the hub
+
+
+def test_a_model_arrives_whole_and_the_second_run_needs_no_network(hub: HubStandIn, cache: Path) -> None:
+    first = good(from_hub(hub, cache))
+    assert first["changed"] and first["model"]["complete"]
+    assert first["model"]["revision"] == hub.repos[NAME].sha
+    assert set(first["model"]["files"]) == KEPT
+    assert first["diff"]["before"] == {}
+    assert listed_by_the_official_client(cache) == {NAME: hub.repos[NAME].sha}
+    snapshot = loaded_offline(cache)
+    assert str(snapshot) == first["model"]["path"]
+    assert (snapshot / "model.bin").read_bytes() == WEIGHTS
+    assert list((cache / "staging").iterdir()) == [cache / "staging" / ".lock"]
+    asked = len(hub.requests)
+    second = good(from_hub(hub, cache))
+    assert second["changed"] is False
+    assert second["diff"]["before"] == second["diff"]["after"]
+    assert len(hub.requests) == asked
+
+
+def test_speaches_finds_its_metadata(hub: HubStandIn, cache: Path) -> None:
+    good(from_hub(hub, cache))
+    data = card(cache)
+    assert data.library_name == "ctranslate2"
+    assert data.tags == ["automatic-speech-recognition", "audio"]
+    assert (data.language, data.license) == (["en"], "mit")
+
+
+def test_check_mode_asks_the_hub_and_writes_nothing(hub: HubStandIn, cache: Path) -> None:
+    result = good(from_hub(hub, cache, check=True))
+    assert result["changed"] is True
+    assert result["diff"]["after"]["revision"] == hub.repos[NAME].sha
+    assert not cache.exists()
+    assert hub.count("resolve") == 0
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20_000, 150_000, 299_999])
+def test_a_download_cut_off_goes_on_where_it_stopped(hub: HubStandIn, cache: Path, cut: int) -> None:
+    hub.faults.cut_after = [cut]
+    result = good(from_hub(hub, cache))
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+    assert result["received"] == sum(len(files_of()[name]) for name in KEPT)
+    if cut:
+        assert hub.count(f"bytes={cut}-") > 0
+
+
+def test_a_download_given_up_goes_on_in_the_next_run(hub: HubStandIn, cache: Path) -> None:
+    hub.faults.cut_after = [100_000, 0, 0, 0, 0, 0]
+    failed = from_hub(hub, cache)
+    assert failed["failed"]
+    assert "the connection was cut off at 97.7 KiB of 293.0 KiB: run again to go on from there" in failed["msg"]
+    assert listed_by_the_official_client(cache) == {}
+    info = good(run(cache=str(cache), state="info"))
+    assert info["models"] == []
+    assert info["unfinished"][0]["name"] == NAME and info["unfinished"][0]["size"] > 100_000
+    result = good(from_hub(hub, cache))
+    assert result["resumed"] == 100_000
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+
+
+def test_a_mirror_without_ranges_is_asked_from_the_start(hub: HubStandIn, cache: Path) -> None:
+    hub.faults.cut_after = [100_000]
+    hub.faults.no_ranges = True
+    good(from_hub(hub, cache))
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+
+
+def test_a_begun_file_of_another_content_is_not_gone_on_with(hub: HubStandIn, cache: Path) -> None:
+    stage = cache / "staging" / "models--example--whisper-test" / hub.repos[NAME].sha
+    stage.mkdir(parents=True)
+    (stage / "model.bin.part").write_bytes(b"x" * 1000)
+    good(from_hub(hub, cache))
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("name", ["model.bin", "config.json"])
+def test_a_wrong_digest_keeps_nothing(hub: HubStandIn, cache: Path, name: str) -> None:
+    hub.faults.served_instead[name] = bytes(len(files_of()[name]))
+    failed = from_hub(hub, cache)
+    assert failed["failed"] and f"{name}: wrong digest" in failed["msg"]
+    assert listed_by_the_official_client(cache) == {}
+    assert not list(cache.rglob(f"{name}*"))
+
+
+def test_a_hub_without_digests_is_refused(hub: HubStandIn, cache: Path) -> None:
+    hub.faults.no_blobs = True
+    failed = from_hub(hub, cache)
+    assert failed["failed"] and "could not be verified" in failed["msg"]
+    assert hub.count("resolve") == 0
+
+
+def test_the_token_is_for_the_hub_alone(hub: HubStandIn, cache: Path) -> None:
+    hub.repos[NAME].private = True
+    assert "private and wants a token" in from_hub(hub, cache)["msg"]
+    good(from_hub(hub, cache, token="hf_right"))
+    assert hub.count("/cdn/") > 0 and hub.leaks == []
+
+
+def test_a_wrong_token_is_named_and_not_shown(hub: HubStandIn, cache: Path) -> None:
+    failed = from_hub(hub, cache, token="hf_wr0ng")
+    assert "HTTP 401: the hub refuses the token" in failed["msg"]
+    assert "hf_wr0ng" not in json.dumps(failed)
+    assert from_hub(hub, cache, token="hf_\n")["failed"]
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"name": "example/absent"}, "the hub has no such model, or it is private"),
+        ({"revision": "v9"}, "the model has no such revision"),
+        ({"name": "example/gated"}, "the publisher asks for consent"),
+        ({"name": "example/torch"}, "has no config.json, model.bin, tokenizer.json, vocabulary.*"),
+        ({"name": "wispr"}, "'wispr' is not a known model"),
+        ({"name": "../../etc"}, "not a model"),
+        ({"name": "example/whis--per"}, "'example/whis--per' is not the id of a model"),
+        ({"endpoint": "file:///etc"}, "not the address of a model hub"),
+        ({"endpoint": "http://no-such-host.invalid"}, "cannot be resolved"),
+        ({"ca_path": "/nowhere/ca.pem"}, "no certificate authority"),
+    ],
+)
+def test_what_cannot_be_had_is_said_plainly(hub: HubStandIn, cache: Path, params: dict[str, str], words: str) -> None:
+    hub.repos["example/gated"] = Repo(files_of(), gated=True)
+    hub.repos["example/torch"] = Repo({"pytorch_model.bin": b"x" * 100})
+    failed = run(**{"name": NAME, "endpoint": hub.endpoint, "cache": str(cache), **params})
+    assert failed["failed"] and words in failed["msg"]
+    assert not list(cache.glob("hub/*"))
+
+
+def test_no_hub_at_this_address(hub: HubStandIn, cache: Path) -> None:
+    failed = run(name=NAME, endpoint=f"{hub.endpoint}/elsewhere", cache=str(cache))
+    assert (failed["failed"] and "is private and wants a token" in failed["msg"]) or "a model hub" in failed["msg"]
+
+
+def test_a_hub_that_is_busy_is_asked_again(hub: HubStandIn, cache: Path) -> None:
+    hub.faults.statuses = [503, 200, 429, 200, 500]
+    good(from_hub(hub, cache))
+
+
+def test_a_renamed_model_is_followed(hub: HubStandIn, cache: Path) -> None:
+    hub.repos["example/old"] = Repo({}, renamed_to=NAME)
+    hub.repos[NAME].private = True
+    good(run(name="example/old", endpoint=hub.endpoint, cache=str(cache), token="hf_right"))
+    assert (loaded_offline(cache, "example/old") / "model.bin").read_bytes() == WEIGHTS
+
+
+def test_a_redirect_out_of_http_is_refused(hub: HubStandIn, cache: Path) -> None:
+    hub.faults.downgrade_to = "ftp://localhost"
+    assert "it redirects from http to ftp://localhost" in from_hub(hub, cache)["msg"]
+
+
+def test_a_short_name_is_resolved(hub: HubStandIn, cache: Path) -> None:
+    hub.repos["Systran/faster-whisper-tiny"] = Repo(files_of())
+    good(run(name="tiny", endpoint=hub.endpoint, cache=str(cache)))
+    assert list(listed_by_the_official_client(cache)) == ["Systran/faster-whisper-tiny"]
+
+
+# --- revisions, repair, removal
+
+
+def test_a_branch_is_not_looked_up_again_and_a_commit_is(hub: HubStandIn, cache: Path) -> None:
+    old = good(from_hub(hub, cache))["model"]["revision"]
+    hub.repos[NAME] = Repo({**files_of(), "config.json": b'{"new": true}'})
+    new = hub.repos[NAME].sha
+    assert good(from_hub(hub, cache))["changed"] is False
+    sent = hub.sent
+    updated = good(from_hub(hub, cache, revision=new))
+    assert updated["changed"] and updated["diff"]["before"]["revision"] == old
+    assert listed_by_the_official_client(cache) == {NAME: new}
+    assert (loaded_offline(cache) / "config.json").read_bytes() == b'{"new": true}'
+    assert [path.name for path in loaded_offline(cache).parent.iterdir()] == [new]
+    assert hub.sent - sent < 10_000, "the weights did not change and were fetched again"
+    assert good(from_hub(hub, cache, revision=new))["changed"] is False
+
+
+def test_what_serves_goes_on_serving_while_a_new_revision_fails(hub: HubStandIn, cache: Path) -> None:
+    old = good(from_hub(hub, cache))["model"]["revision"]
+    hub.repos[NAME] = Repo(files_of(WEIGHTS[::-1]))
+    hub.faults.cut_after = [100_000, 0, 0, 0, 0, 0]
+    assert from_hub(hub, cache, revision=hub.repos[NAME].sha)["failed"]
+    assert listed_by_the_official_client(cache) == {NAME: old}
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+    good(from_hub(hub, cache, revision=hub.repos[NAME].sha))
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS[::-1]
+
+
+@pytest.mark.parametrize("damage", ["gone", "short", "no ref", "wrong ref", "no snapshot"])
+def test_a_damaged_model_is_seen_and_repaired(hub: HubStandIn, cache: Path, damage: str) -> None:
+    snapshot = Path(good(from_hub(hub, cache))["model"]["path"])
+    if damage == "gone":
+        (snapshot / "vocabulary.json").unlink()
+    elif damage == "short":
+        os.truncate(snapshot / "model.bin", 1000)
+    elif damage == "no ref":
+        (snapshot.parents[1] / "refs" / "main").unlink()
+    elif damage == "wrong ref":
+        (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
+    else:
+        shutil.rmtree(snapshot)
+    (seen,) = good(run(cache=str(cache), state="info"))["models"]
+    assert seen["complete"] is False and seen["problems"]
+    sent = hub.sent
+    assert good(from_hub(hub, cache))["changed"]
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+    assert listed_by_the_official_client(cache) == {NAME: hub.repos[NAME].sha}
+    if damage not in ("short", "no snapshot"):
+        assert hub.sent - sent < 10_000
+    assert good(from_hub(hub, cache))["changed"] is False
+
+
+def test_a_model_that_the_official_client_put_there_is_taken_over(hub: HubStandIn, cache: Path) -> None:
+    snapshot = Path(good(from_hub(hub, cache))["model"]["path"])
+    repo = snapshot.parents[1]
+    (repo / "anklume.json").unlink()
+    (repo / "blobs").mkdir()
+    for path in list(snapshot.iterdir()):  # its layout: links to blobs
+        if path.name == "README.md":
+            path.write_text(README)
+        blob = repo / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
+        path.rename(blob)
+        path.symlink_to(Path("../../blobs") / blob.name)
+    asked = len(hub.requests)
+    result = good(from_hub(hub, cache))
+    assert result["changed"] and result["model"]["adjusted"] == ["metadata in README.md"]
+    assert len(hub.requests) == asked
+    assert card(cache).library_name == "ctranslate2"
+    assert good(from_hub(hub, cache))["changed"] is False
+
+
+def test_absent_removes_the_model_and_what_was_begun(hub: HubStandIn, cache: Path) -> None:
+    good(from_hub(hub, cache))
+    hub.repos["example/other"] = Repo(files_of())
+    good(run(name="example/other", endpoint=hub.endpoint, cache=str(cache)))
+    (cache / "staging" / "models--example--whisper-test" / ("0" * 40)).mkdir(parents=True)
+    for check, changed in ((True, True), (False, True), (False, False)):
+        result = good(run(name=NAME, cache=str(cache), state="absent", check=check))
+        assert result["changed"] is changed
+        assert (NAME in listed_by_the_official_client(cache)) is check
+    assert list(listed_by_the_official_client(cache)) == ["example/other"]
+    assert good(run(cache=str(cache), state="info"))["unfinished"] == []
+
+
+def test_info_of_no_cache_at_all(cache: Path) -> None:
+    result = good(run(cache=str(cache), state="info"))
+    assert (result["changed"], result["models"], result["unfinished"]) == (False, [], [])
+    assert not cache.exists()
+
+
+# --- faults of the host
+
+
+def test_kill_9_at_random_moments_never_shows_a_half_made_model(hub: HubStandIn, cache: Path) -> None:
+    hub.faults.bytes_per_second = 250_000
+    chance = random.Random(7)
+    resumed = 0
+    for _ in range(8):
+        argv, stdin = command(name=NAME, endpoint=hub.endpoint, cache=str(cache))
+        process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env={"PYTHONPATH": ":".join(sys.path)}
+        )
+        assert process.stdin
+        process.stdin.write(stdin.encode())
+        process.stdin.close()
+        time.sleep(chance.uniform(0.4, 1.1))
+        process.kill()
+        process.wait()
+        seen = listed_by_the_official_client(cache)
+        assert seen in ({}, {NAME: hub.repos[NAME].sha})
+        if seen:
+            assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+        resumed += hub.count("bytes=")
+    hub.faults.bytes_per_second = 0
+    good(from_hub(hub, cache))
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+    assert resumed > 0, "no kill came while the weights were on their way"
+    assert list((cache / "staging").iterdir()) == [cache / "staging" / ".lock"]
+
+
+def test_kill_9_at_every_step_of_putting_a_new_revision_in_place(hub: HubStandIn, cache: Path) -> None:
+    """The process dies before its n-th rename, removal or creation of a folder; each time something whole serves."""
+    old = good(from_hub(hub, cache))["model"]["revision"]
+    hub.repos[NAME] = Repo(files_of(WEIGHTS[::-1]))
+    new = hub.repos[NAME].sha
+    argv, stdin = command(name=NAME, endpoint=hub.endpoint, cache=str(cache), revision=new)
+    killed = 0
+    for step in range(1, 200):
+        code = (
+            "import os, sys, signal\n"
+            "left = int(sys.argv.pop(1))\n"
+            "def hook(event, args):\n"
+            "    global left\n"
+            "    if event in ('os.rename', 'os.remove', 'os.rmdir', 'os.mkdir', 'os.link'):\n"
+            "        left -= 1\n"
+            "        if left == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "sys.addaudithook(hook)\n"
+            f"import runpy; runpy.run_module({stt_model.__name__!r}, run_name='__main__')\n"
+        )
+        done = subprocess.run(
+            [argv[0], "-c", code, str(step)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env={"PYTHONPATH": ":".join(sys.path)},
+        )
+        seen = listed_by_the_official_client(cache)
+        assert seen in ({NAME: old}, {NAME: new}), f"step {step}"
+        weights = WEIGHTS if seen[NAME] == old else WEIGHTS[::-1]
+        assert (loaded_offline(cache) / "model.bin").read_bytes() == weights, f"step {step}"
+        if done.returncode == 0:
+            break
+        assert done.returncode == -9, done.stderr
+        killed += 1
+        if seen[NAME] == new:  # from here on nothing is left to do: start over from the old one
+            good(run(name=NAME, cache=str(cache), state="absent"))
+            current, hub.repos[NAME] = hub.repos[NAME], Repo(files_of())
+            good(from_hub(hub, cache))
+            hub.repos[NAME] = current
+    assert killed > 10
+    good(from_hub(hub, cache, revision=new))
+    assert listed_by_the_official_client(cache) == {NAME: new}
+    assert [path.name for path in loaded_offline(cache).parent.iterdir()] == [new]
+    assert list((cache / "staging").iterdir()) == [cache / "staging" / ".lock"]
+
+
+def test_too_little_space_is_said_before_anything_is_fetched(hub: HubStandIn, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    shell = f'mount -t tmpfs -o size=1m tmpfs {small} && exec "$@"'
+    result = run(
+        prefix=("unshare", "--mount", "--user", "--map-root-user", "sh", "-c", shell, "sh"),
+        name=NAME,
+        endpoint=hub.endpoint,
+        cache=str(small / "cache"),
+    )
+    assert result["failed"]
+    assert "needs 16.3 MiB and 1020.0 KiB are available: make room or choose a smaller model" in result["msg"]
+    assert hub.count("resolve") == 0
+
+
+def test_a_disk_that_fills_up_keeps_what_serves_and_gives_the_space_back(hub: HubStandIn, cache: Path) -> None:
+    good(from_hub(hub, cache))
+    hub.repos["example/second"] = Repo(files_of(WEIGHTS * 2))
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, 250_000))
+
+    result = run(preexec=full, name="example/second", endpoint=hub.endpoint, cache=str(cache))
+    assert result["failed"] and "no space left for example/second" in result["msg"]
+    assert list(listed_by_the_official_client(cache)) == [NAME]
+    assert list((cache / "staging").iterdir()) == [cache / "staging" / ".lock"]
+    good(run(name="example/second", endpoint=hub.endpoint, cache=str(cache)))
+
+
+def test_two_at_once_one_says_who_is_there(hub: HubStandIn, cache: Path) -> None:
+    hub.faults.bytes_per_second = 200_000
+    argv, stdin = command(name=NAME, endpoint=hub.endpoint, cache=str(cache))
+    first = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"PYTHONPATH": ":".join(sys.path)}, text=True
+    )
+    assert first.stdin and first.stdout
+    first.stdin.write(stdin)
+    first.stdin.close()
+    deadline = time.monotonic() + 20
+    while hub.count("/cdn/") == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    second = from_hub(hub, cache)
+    assert second["failed"] and f"process {first.pid} is changing models here" in second["msg"]
+    assert json.loads(first.stdout.read())["changed"]
+    first.wait()
+
+
+def test_a_cache_that_cannot_be_written(hub: HubStandIn, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run(name=NAME, endpoint=hub.endpoint, cache=str(tmp_path / "file" / "cache"))
+    assert result["failed"] and "the cache folder cannot be made: Not a directory" in result["msg"]
+
+
+def test_progress_is_written_for_people(hub: HubStandIn, cache: Path, tmp_path: Path) -> None:
+    good(from_hub(hub, cache, progress=str(tmp_path / "progress")))
+    assert "model.bin 100 % (293.0 KiB of 293.0 KiB)" in (tmp_path / "progress").read_text().splitlines()
+
+
+# --- owners and modes
+
+
+def test_owner_and_mode_are_set_and_put_right(hub: HubStandIn, cache: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root may give files away")
+    wanted = {"owner": "nobody", "group": "nogroup", "mode": "0640"}
+    good(from_hub(hub, cache, **wanted))
+    paths = [path for path in cache.rglob("*") if "staging/" not in str(path)]
+    assert {path.owner() for path in paths} == {"nobody"}
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_file()} == {0o640}
+    assert {path.stat().st_mode & 0o777 for path in paths if path.is_dir()} == {0o750}
+    assert good(from_hub(hub, cache, **wanted))["changed"] is False
+    (loaded_offline(cache) / "model.bin").chmod(0o600)
+    assert good(from_hub(hub, cache, check=True, **wanted))["changed"] is True
+    assert good(from_hub(hub, cache, **wanted))["model"]["adjusted"] == ["owner, group or mode"]
+    assert good(from_hub(hub, cache, **wanted))["changed"] is False
+
+
+def test_an_unknown_owner_is_an_error_but_not_in_check_mode(hub: HubStandIn, cache: Path) -> None:
+    assert "there is no such user" in from_hub(hub, cache, owner="no-such-user")["msg"]
+    assert "three octal digits" in from_hub(hub, cache, mode="u=rw")["msg"]
+    assert good(from_hub(hub, cache, owner="no-such-user", check=True))["changed"]
+
+
+# --- from a folder, from an archive
+
+
+def write_folder(folder: Path, weights: bytes = WEIGHTS) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files_of(weights).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def pack(archive: Path, members: dict[str, bytes], extra: tuple[tarfile.TarInfo, ...] = ()) -> Path:
+    suffix = archive.suffix.removeprefix(".").replace("tar", "")
+    with tarfile.open(archive, f"w:{suffix}") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        for info in extra:
+            tar.addfile(info)
+    return archive
+
+
+def test_from_a_folder(cache: Path, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "own model")
+    first = good(run(name=NAME, cache=str(cache), folder=str(folder)))
+    assert first["changed"] and set(first["model"]["files"]) == KEPT
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+    assert good(run(name=NAME, cache=str(cache), folder=str(folder)))["changed"] is False
+    os.utime(folder / "model.bin", (1, 1))
+    assert good(run(name=NAME, cache=str(cache), folder=str(folder)))["changed"] is False
+    write_folder(folder, WEIGHTS[::-1])
+    assert good(run(name=NAME, cache=str(cache), folder=str(folder), check=True))["changed"]
+    assert good(run(name=NAME, cache=str(cache), folder=str(folder)))["changed"]
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS[::-1]
+    shutil.rmtree(folder)
+    assert good(run(name=NAME, cache=str(cache), folder=str(folder)))["changed"] is False
+
+
+def test_a_folder_that_is_no_model(cache: Path, tmp_path: Path) -> None:
+    assert "no such folder" in run(name=NAME, cache=str(cache), folder=str(tmp_path / "gone"))["msg"]
+    folder = write_folder(tmp_path / "model")
+    (folder / "tokenizer.json").unlink()
+    assert "no tokenizer.json" in run(name=NAME, cache=str(cache), folder=str(folder))["msg"]
+    assert listed_by_the_official_client(cache) == {}
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz"])
+@pytest.mark.parametrize("prefix", ["", "tiny/"])
+def test_from_an_archive(cache: Path, tmp_path: Path, suffix: str, prefix: str) -> None:
+    members = {f"{prefix}{name}": content for name, content in files_of().items()}
+    archive = pack(tmp_path / f"model.{suffix}", {"README.md": b"of the archive", **members})
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    given = {"name": NAME, "cache": str(cache), "archive": str(archive), "sha256": digest.upper()}
+    assert good(run(check=True, **given))["changed"]
+    first = good(run(**given))
+    assert first["changed"] and set(first["model"]["files"]) == KEPT
+    assert first["model"]["source"]["sha256"] == digest
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+    assert card(cache).license == "mit"
+    assert good(run(**given))["changed"] is False
+    assert good(run(name=NAME, cache=str(cache), archive=str(archive)))["changed"] is False
+    archive.unlink()
+    assert good(run(**given))["changed"] is False
+    assert "no such archive" in run(**{**given, "sha256": "0" * 64})["msg"]
+
+
+def test_a_changed_archive_replaces_the_model(cache: Path, tmp_path: Path) -> None:
+    archive = pack(tmp_path / "model.tar", files_of())
+    good(run(name=NAME, cache=str(cache), archive=str(archive)))
+    pack(archive, files_of(WEIGHTS[::-1]))
+    assert good(run(name=NAME, cache=str(cache), archive=str(archive)))["changed"]
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS[::-1]
+
+
+def test_an_archive_with_a_wrong_digest_is_not_unpacked(cache: Path, tmp_path: Path) -> None:
+    archive = pack(tmp_path / "model.tar.xz", files_of())
+    result = run(name=NAME, cache=str(cache), archive=str(archive), sha256="0" * 64)
+    assert result["failed"] and "wrong digest: sha256 is" in result["msg"]
+    assert not list(cache.rglob("model.bin*"))
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz"])
+def test_a_truncated_archive_is_refused(cache: Path, tmp_path: Path, suffix: str) -> None:
+    archive = pack(tmp_path / f"model.{suffix}", files_of())
+    os.truncate(archive, 150_000)
+    result = run(name=NAME, cache=str(cache), archive=str(archive))
+    assert result["failed"] and "not a whole tar archive" in result["msg"]
+    assert listed_by_the_official_client(cache) == {}
+
+
+def link(name: str, kind: bytes, target: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize(
+    ("members", "extra", "words"),
+    [
+        ({"../../config.json": b"{}"}, (), "points out of the archive"),
+        ({"/tmp/model.bin": b"x"}, (), "points out of the archive"),
+        ({"a/../../x/model.bin": b"x"}, (), "points out of the archive"),
+        ({}, (link("model.bin", tarfile.SYMTYPE, "/etc/shadow"),), "is a link or a device"),
+        ({}, (link("model.bin", tarfile.LNKTYPE, "config.json"),), "is a link or a device"),
+        ({}, (link("pipe", tarfile.FIFOTYPE, ""),), "is a link or a device"),
+        ({"notes.txt": b"x"}, (), "no model.bin in the archive"),
+        ({"a/model.bin": b"x", "b/model.bin": b"y"}, (), "2 model.bin in the archive"),
+        (
+            {"a/model.bin": b"x", "b/config.json": b"y"},
+            (),
+            "no config.json, tokenizer.json, vocabulary.* beside model.bin",
+        ),
+    ],
+)
+def test_archives_that_are_refused(
+    cache: Path, tmp_path: Path, members: dict[str, bytes], extra: tuple[tarfile.TarInfo, ...], words: str
+) -> None:
+    archive = pack(tmp_path / "model.tar", members, extra)
+    before = sorted(str(path) for path in tmp_path.rglob("*"))
+    result = run(name=NAME, cache=str(cache), archive=str(archive))
+    assert result["failed"] and words in result["msg"]
+    after = sorted(str(path) for path in tmp_path.rglob("*") if cache not in [path, *path.parents])
+    assert after == before
+    assert not list(cache.glob("hub/*"))
+
+
+def test_what_is_no_archive(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<html>")
+    assert "not a whole tar archive" in run(name=NAME, cache=str(cache), archive=str(tmp_path / "page.html"))["msg"]
+
+
+def test_a_large_v3_model_needs_its_preprocessor_config(cache: Path, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "model")
+    (folder / "vocabulary.json").write_text(json.dumps(["x"] * 51866))
+    (folder / "preprocessor_config.json").unlink()
+    assert "no preprocessor_config.json" in run(name=NAME, cache=str(cache), folder=str(folder))["msg"]
+    assert listed_by_the_official_client(cache) == {}
+
+
+def test_documentation_and_spec_agree() -> None:
+    documented = yaml.safe_load(stt_model.DOCUMENTATION)["options"]
+    assert set(documented) == set(stt_model.SPEC)
+    for name, option in stt_model.SPEC.items():
+        assert documented[name].get("default") == option.get("default"), name
+    yaml.safe_load(stt_model.EXAMPLES)
+    yaml.safe_load(stt_model.RETURN)
