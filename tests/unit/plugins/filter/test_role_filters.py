@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters that turn the `roles:` of a machine into what include_role takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.anklume.stt.plugins.filter.roles import missing_roles, role_name, roles_before, roles_from
+
+
+def test_our_roles_are_named_in_full_even_where_the_project_has_one_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "roles" / "stt_server").mkdir(parents=True)
+    assert role_name("stt_server", str(tmp_path)) == "anklume.stt.stt_server"
+
+
+def test_a_role_of_the_project_is_found_by_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "roles" / "mine").mkdir(parents=True)
+    assert role_name("mine", str(tmp_path)) == str(tmp_path / "roles" / "mine")
+
+
+def test_other_roles_keep_their_name(tmp_path: Path) -> None:
+    assert role_name("acme.web.nginx", str(tmp_path)) == "acme.web.nginx"
+
+
+def test_order_is_kept_on_both_sides_of_open_webui() -> None:
+    roles = ["base_system", "mine", "open_webui", "after"]
+    assert roles_before(roles, "open_webui") == ["base_system", "mine"]
+    assert roles_from(roles, "open_webui") == ["open_webui", "after"]
+    assert roles_before(["base_system"], "open_webui") == ["base_system"]
+    assert roles_from(["base_system"], "open_webui") == []
+
+
+def test_missing_roles_are_those_found_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "roles" / "mine").mkdir(parents=True)
+    (tmp_path / "global" / "shared").mkdir(parents=True)
+    (tmp_path / "coll" / "ansible_collections" / "acme" / "web" / "roles" / "nginx").mkdir(parents=True)
+    roles = ["base_system", "mine", "shared", "acme.web.nginx", "acme.web.gone", "gone"]
+    assert missing_roles(roles, str(tmp_path), [str(tmp_path / "global")], [str(tmp_path / "coll")]) == [
+        "acme.web.gone",
+        "gone",
+    ]
