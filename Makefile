@@ -24,7 +24,10 @@ export ANSIBLE_HOME := $(ROOT)/.cache/ansible
 
 # a playbook on the Incus host itself, and one on the instances of the project
 local_play = ansible-playbook $(ARGS) anklume.stt.$(1)
-play = ansible-playbook -i $(INVENTORY) $(ARGS) anklume.stt.$(1)
+play = ANSIBLE_HOST_PATTERN_MISMATCH=error ansible-playbook -i $(INVENTORY) $(ARGS) anklume.stt.$(1)
+# what plan and apply may do in Incus: PRUNE=1 ADOPT=1 CONFIRM=machine,machine BACKUP=0 WORKERS=4
+incus_options = $(if $(PRUNE),-e infra_apply_prune=true) $(if $(ADOPT),-e infra_apply_adopt=true) $(if $(CONFIRM),-e infra_apply_confirm=$(CONFIRM)) \
+  $(if $(filter 0 no,$(BACKUP)),-e infra_apply_backup=false) $(if $(WORKERS),-e infra_apply_workers=$(WORKERS))
 
 ##@ First steps
 .PHONY: help demo demo-clean host
@@ -40,7 +43,7 @@ host: venv ## install and start Incus on this machine, with a storage pool, a br
 	@$(call local_play,host)
 
 ##@ Every day (PROJECT=dir names the folder of your infra.yml; ARGS="--limit homelab-ai -v" goes to ansible-playbook)
-.PHONY: init check sync sync-dry sync-clean apply apply-stt verify
+.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-stt verify destroy
 init: venv ## write a commented infra.yml to begin with
 	@$(call local_play,init)
 check: venv ## say every fault of infra.yml at once; changes nothing
@@ -51,12 +54,34 @@ sync-dry: venv ## what sync would write, as a diff
 	@$(call local_play,sync) --check --diff
 sync-clean: venv ## sync, and remove the files of machines that are gone
 	@$(call local_play,sync_clean)
+plan: venv ## what apply would change, as a diff; PRUNE=1 also what infra.yml no longer names
+	@$(call local_play,plan) $(incus_options)
 apply: venv ## do what plan shows, in Incus and in the services, and verify
-	@$(call play,apply)
+	@scripts/follow $(call play,apply) $(incus_options)
+apply-infra: venv ## the Incus part alone
+	@scripts/follow $(call local_play,infra) $(incus_options)
 apply-stt: venv ## the STT role alone
 	@$(call play,stt)
 verify: venv ## every hop from the instance to a recognised sentence, as a table; changes nothing
 	@$(call play,verify)
+destroy: venv ## delete everything that this infra.yml made in Incus; asks for the project's name
+	@$(call local_play,destroy) $(incus_options)
+
+##@ Snapshots of the instances
+.PHONY: snapshot snapshot-domain snapshot-list snapshot-delete restore restore-domain rollback
+snapshot_of = $(call local_play,snapshot) $(if $(NAME),-e snapshot_name=$(NAME)) $(if $(D),-e snapshot_domain=$(D))
+snapshot: venv ## take one of every instance; NAME=name
+	@$(snapshot_of)
+snapshot-domain: venv ## take one of every instance of a domain; D=domain NAME=name
+	@$(if $(D),,$(error which domain? make $@ D=domain))$(snapshot_of)
+snapshot-list: venv ## list them
+	@$(call local_play,snapshot_list)
+snapshot-delete: venv ## delete one; NAME=name
+	@$(if $(NAME),,$(error which snapshot? make $@ NAME=name; make snapshot-list shows them))$(snapshot_of) -e snapshot_state=absent
+restore restore-domain: venv ## go back to one; NAME=name, D=domain for one domain only
+	@$(if $(NAME),,$(error which snapshot? make $@ NAME=name; make snapshot-list shows them))$(snapshot_of) -e snapshot_state=restored
+rollback: venv ## go back to what was there before the last apply
+	@$(snapshot_of) -e snapshot_state=rolled_back
 
 ##@ Setup (every target does what it needs by itself)
 VENV_STAMP := $(VENV)/.demo
@@ -82,7 +107,7 @@ $(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_co
 	@touch $@
 
 ##@ Tests
-.PHONY: test test-fast test-long lint sanity units test-host molecule
+.PHONY: test test-fast test-long lint sanity units test-host test-incus bench-incus molecule
 test: ## everything that can be tested here, real Incus included (30 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
 test-fast: ## lint and units, for the inner loop
@@ -110,5 +135,9 @@ engine-test: engine-venv ## the engine faster_whisper, with a real client and a 
 	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/unit/roles/stt_server
 test-host: venv-test ## the role incus_host on this machine, twice
 	@pytest -q tests/integration/host
+test-incus: venv-test ## plan and apply on real Incus: every field, packets, kills
+	@pytest -q $(ARGS) tests/integration/incus
+bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS=--long adds 20 machines
+	@python tests/bench/bench_incus.py $(ARGS)
 molecule: venv-test ## the scenarios on real Incus; SCENARIO=default runs one
 	@for scenario in $(or $(SCENARIO),$(notdir $(patsubst %/,%,$(wildcard molecule/*/)))); do molecule test -s "$$scenario"; done

@@ -144,6 +144,11 @@ notes:
   type: list
   elements: str
   sample: ["instance old-ai in homelab is no longer in infra.yml: prune=true (make: PRUNE=1) deletes it"]
+project_name:
+  description: Whose objects these are.
+  returned: success
+  type: str
+  sample: homelab
 exports:
   description: The files that deleted instances and volumes were exported to.
   returned: success

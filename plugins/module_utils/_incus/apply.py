@@ -30,6 +30,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.images import S
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Action, Change, Plan, Step, StepId
 
 SNAPSHOT_PREFIX = "anklume-"
+BEFORE_APPLY = re.compile(rf"{SNAPSHOT_PREFIX}\d{{8}}-\d{{6}}")
 SNAPSHOTS_KEPT = 3
 STOP_TIMEOUT = 30
 ADDRESS_TIMEOUT = 120.0
@@ -131,7 +132,7 @@ def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
             for what in [] if failed else [w for w, step in todo.items() if undone.isdisjoint(step.needs)]:
                 step = todo.pop(what)
                 if what.action == "ready":
-                    running[watch.submit(_told, journal, what, worker.wait_for_address, plan.waits[what.key])] = what
+                    running[watch.submit(_told, journal, what, worker.wait, plan.waits[what.key])] = what
                 else:
                     running[pool.submit(_told, journal, what, worker.do, step)] = what
             if not running:
@@ -170,7 +171,7 @@ class _Worker:
         self.sources = sources
         self.backup_dir = backup_dir
         self.exports: list[str] = []
-        self.stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        self.stamp = time_stamp()
 
     def do(self, what: StepId, step: Step) -> None:
         """Carry out one step."""
@@ -183,7 +184,7 @@ class _Worker:
                 self._update(what.key, step.changes)
             case "snapshot", _:
                 take_snapshot(self.client, what.key, f"{SNAPSHOT_PREFIX}{self.stamp}")
-                self._forget_old_snapshots(what.key)
+                forget_old_snapshots(self.client, what.key, SNAPSHOT_PREFIX)
             case "start", _:
                 self._set_state(what.key, "unfreeze" if step.reason == "is frozen" else "start")
             case "restart", _:
@@ -256,26 +257,9 @@ class _Worker:
             # it did not shut down by itself in time
             self._set_state(key, "restart", force=True)
 
-    def wait_for_address(self, what: StepId, address: str | None) -> None:
+    def wait(self, what: StepId, address: str | None) -> None:
         """Until the instance runs and has its IPv4 address."""
-        path, query = url(what.key)
-        end = time.monotonic() + ADDRESS_TIMEOUT
-        while time.monotonic() < end:
-            state = self.client.get(f"{path}/state", **query)
-            if state["status"] == "Running" and _has_address(state, address):
-                return
-            time.sleep(POLL)
-        raise IncusError(
-            f"no {f'address {address}' if address else 'IPv4 address'} within {ADDRESS_TIMEOUT:g} s: "
-            f"see incus console --show-log {what.key.name} --project {what.key.project}"
-        )
-
-    def _forget_old_snapshots(self, key: Key) -> None:
-        path, query = url(key)
-        names = [snapshot["name"] for snapshot in self.client.get(f"{path}/snapshots", recursion="1", **query)]
-        ours = sorted(name for name in names if re.fullmatch(rf"{SNAPSHOT_PREFIX}\d{{8}}-\d{{6}}", name))
-        for name in ours[:-SNAPSHOTS_KEPT]:
-            self.client.send("DELETE", f"{path}/snapshots/{name}", None, **query)
+        wait_for_address(self.client, what.key, address)
 
     def _export(self, key: Key) -> Path:
         """A file from which `incus import` (or `incus storage volume import`) makes the object again."""
@@ -308,6 +292,26 @@ class _Worker:
                 raise
 
 
+def time_stamp() -> str:
+    """Now, as part of a name."""
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+
+
+def wait_for_address(client: Client, key: Key, address: str | None) -> None:
+    """Until an instance runs and has `address`, or any IPv4 address."""
+    path, query = url(key)
+    end = time.monotonic() + ADDRESS_TIMEOUT
+    while time.monotonic() < end:
+        state = client.get(f"{path}/state", **query)
+        if state["status"] == "Running" and _has_address(state, address):
+            return
+        time.sleep(POLL)
+    raise IncusError(
+        f"no {f'address {address}' if address else 'IPv4 address'} within {ADDRESS_TIMEOUT:g} s: "
+        f"see incus console --show-log {key.name} --project {key.project}"
+    )
+
+
 def take_snapshot(client: Client, key: Key, name: str) -> None:
     """A snapshot of an instance."""
     path, query = url(key)
@@ -315,6 +319,27 @@ def take_snapshot(client: Client, key: Key, name: str) -> None:
         client.send("POST", f"{path}/snapshots", {"name": name, "stateful": False}, **query)
     except OperationForgottenError:
         client.get(f"{path}/snapshots/{name}", **query)
+
+
+def delete_snapshot(client: Client, key: Key, name: str) -> None:
+    """Away with a snapshot."""
+    path, query = url(key)
+    with contextlib.suppress(IncusNotFoundError, OperationForgottenError):
+        client.send("DELETE", f"{path}/snapshots/{name}", None, **query)
+
+
+def restore_snapshot(client: Client, key: Key, name: str) -> None:
+    """Back to a snapshot: files, config, devices and profiles; a running instance runs again afterwards."""
+    path, query = url(key)
+    client.send("PUT", path, {"restore": name}, **query)
+
+
+def forget_old_snapshots(client: Client, key: Key, prefix: str) -> None:
+    """Keep the last few of those that were taken by us."""
+    path, query = url(key)
+    names = [snapshot["name"] for snapshot in client.get(f"{path}/snapshots", recursion="1", **query)]
+    for name in sorted(name for name in names if re.fullmatch(rf"{prefix}\d{{8}}-\d{{6}}", name))[:-SNAPSHOTS_KEPT]:
+        delete_snapshot(client, key, name)
 
 
 def _has_address(state: Mapping[str, Any], wanted: str | None) -> bool:

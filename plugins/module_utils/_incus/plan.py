@@ -29,6 +29,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.preflight impor
 Action = Literal["create", "snapshot", "update", "restart", "start", "ready", "export", "delete"]
 
 KINDS = ("folder", "project", "acl", "network", "profile", "volume", "instance")
+DELETED = ("instance", "volume", "profile", "project", "network", "acl")
+"""The order in which things go: a project takes its default profile, which uses the network, with it."""
+
 MARKS = (PROJECT_MARK, KEYS_MARK)
 BOOTING = timedelta(seconds=20)
 
@@ -294,7 +297,7 @@ class _Planner:
             return
         kept = self._kept(stale)
         gone = [key for key in stale if key not in kept]
-        for key in sorted(gone, key=lambda key: -KINDS.index(key.kind)):
+        for key in sorted(gone, key=lambda key: DELETED.index(key.kind)):
             if key.kind == "instance":
                 self._delete_instance(key, ephemeral=_is_ephemeral(stale[key]))
             elif key.kind == "profile" and key.name == "default":

@@ -52,7 +52,7 @@ def reconcile(
     exports: list[str] = []
     if not check and (todo.steps or todo.waits):
         exports = apply(client, todo, sources, Journal(log_path), workers=workers, backup_dir=backup_dir)
-    return _answer(todo, exports)
+    return {"project_name": model.project_name, "exports": exports, **_answer(todo)}
 
 
 def _wait_for_others(client: Client, observed: Observed, projects: set[str]) -> bool:
@@ -64,12 +64,11 @@ def _wait_for_others(client: Client, observed: Observed, projects: set[str]) -> 
     return bool(theirs)
 
 
-def _answer(todo: Plan, exports: list[str]) -> dict[str, Any]:
+def _answer(todo: Plan) -> dict[str, Any]:
     return {
         "changed": bool(todo.steps),
         "plan": todo.data(),
         "summary": todo.lines(),
         "notes": list(todo.notes),
-        "exports": exports,
         "diff": todo.diff(),
     }
