@@ -26,6 +26,9 @@ COLLECTION = "anklume.stt."
 GATEWAY = 254
 DHCP_FIRST, DHCP_LAST = 100, 249
 FIREWALL = 253
+ROUTER = "firewall_router"
+"""AnKLuMe's role for the firewall machine; it is not part of this collection."""
+
 NUMBERED = range(1, 100)
 """Last numbers given to machines without an address."""
 
@@ -205,14 +208,21 @@ class _Checker:
             "type": "vm",
             "ephemeral": False,
             "config": {"limits.cpu": "2", "limits.memory": "2GiB"},
-            "roles": ["base_system", "firewall_router"],
+            "roles": ["base_system", *([ROUTER] if ROUTER in self.roles else [])],
             _LAST_NUMBER: FIREWALL,
         }
+        if ROUTER not in self.roles:
+            self._say(
+                "warning",
+                ("global", "firewall_mode"),
+                f"machine {own[home]} is added to domain {home}, but nothing is routed through it",
+                f"put AnKLuMe's role {ROUTER} into the project's roles/ to have it applied",
+            )
         self.enabled[home] = self.domains[home] = domain
 
     def _machine_names(self) -> None:
         for domain, entry in self.domains.items():
-            for name in (*self._names(("domains", domain, "machines")), *entry.get("machines", {})):
+            for name in dict.fromkeys((*self._names(("domains", domain, "machines")), *entry.get("machines", {}))):
                 path: Path = ("domains", domain, "machines", name)
                 other = self.home.setdefault(name, domain)
                 if other != domain:

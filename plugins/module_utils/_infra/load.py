@@ -32,6 +32,7 @@ LARGEST = 1_000_000
 """Nodes after aliases are followed; 10,000 machines need about 200,000."""
 
 _TAG = "tag:yaml.org,2002:"
+_DATE = f"{_TAG}timestamp"
 _KINDS: dict[str, Kind] = {"str": "str", "int": "int", "float": "float", "bool": "bool", "null": "null"}
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _TRUE = frozenset({"yes", "true", "on"})
@@ -176,8 +177,11 @@ class _Builder:
                         node = self._plain(value, line, column, width, resolvers)
                     elif event.tag is None or event.tag == "!":
                         node = Node("str", value, value, file, line, column, width)
-                    else:
+                    elif event.tag.startswith(_TAG):
                         node = self._tagged(event.tag, value, line, column, width)
+                    else:
+                        self.fault(line, column, f"the tag {shorten(event.tag)} has no meaning here", width=width)
+                        node = self._plain(value, line, column, width, resolvers)
                     if event.anchor is not None:
                         self._anchors[event.anchor] = node
                     self._add(node)
@@ -211,14 +215,14 @@ class _Builder:
             loader.dispose()
 
     def _plain(self, value: str, line: int, column: int, width: int, resolvers: Any) -> Node:
-        """A scalar without quotes: a string unless YAML 1.1 reads it as something else."""
+        """A scalar without quotes: a string unless YAML 1.1 reads it as something else. A date is text here."""
         for tag, pattern in resolvers.get(value[:1], ()):
-            if pattern.match(value):
+            if pattern.match(value) and tag != _DATE:
                 return self._tagged(tag, value, line, column, width)
         return Node("str", value, value, self.file, line, column, width)
 
     def _tagged(self, tag: str, text: str, line: int, column: int, width: int) -> Node:
-        kind = _KINDS.get(tag[len(_TAG) :], "other") if tag.startswith(_TAG) else "other"
+        kind = _KINDS.get(tag[len(_TAG) :], "other")
         value: Any = text
         if kind == "bool":
             value = text.lower() in _TRUE
@@ -230,8 +234,6 @@ class _Builder:
             value = _decimal(text)
         if kind in ("int", "float") and value is None:
             kind, value = "other", text
-        if kind == "other" and not tag.startswith(_TAG):
-            self.fault(line, column, f"the tag {shorten(tag)} has no meaning here", width=width)
         return Node(kind, value, text, self.file, line, column, width)
 
     def _alias(self, event: Any) -> None:

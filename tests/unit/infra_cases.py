@@ -1,0 +1,414 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files with one fault each, and files that are right: fed to the checks and to the JSON schema alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from textwrap import dedent
+
+HERE = "⟦"
+"""Stands before the place that a diagnostic has to name."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file with a fault. `meaning` is True for what no JSON schema can see: names, addresses, duplicates."""
+
+    name: str
+    marked: str
+    says: str
+    hint: str = ""
+    meaning: bool = False
+
+    @property
+    def text(self) -> str:
+        return dedent(self.marked).replace(HERE, "")
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Line and column of the fault, from 1."""
+        before = dedent(self.marked).split(HERE)[0].split("\n")
+        return len(before), len(before[-1]) + 1
+
+
+def machine(lines: str) -> str:
+    """A project whose only machine has these lines."""
+    inner = "\n".join(f"        {line}" for line in lines.split("\n"))
+    return f"domains:\n  lab:\n    subnet_id: 3\n    machines:\n      one:\n{inner}\n"
+
+
+def domain(lines: str) -> str:
+    """A project whose only domain has these lines."""
+    inner = "\n".join(f"    {line}" for line in lines.split("\n"))
+    return f"domains:\n  lab:\n{inner}\n"
+
+
+def settings(lines: str) -> str:
+    """A project with these lines under `global`."""
+    inner = "\n".join(f"  {line}" for line in lines.split("\n"))
+    return f"global:\n{inner}\ndomains:\n  lab:\n    subnet_id: 3\n"
+
+
+def policy(lines: str) -> str:
+    """Two domains and one policy with these lines."""
+    first, *rest = lines.split("\n")
+    inner = "\n".join([f"  - {first}", *(f"    {line}" for line in rest)])
+    return f"""domains:
+  pro:
+    subnet_id: 1
+    machines:
+      pro-dev:
+        ip: "10.100.1.10"
+      pro-lease: {{}}
+  tools:
+    subnet_id: 2
+network_policies:
+{inner}
+"""
+
+
+def two(first: str, second: str) -> str:
+    """Two machines in two domains, each with its lines."""
+    return (
+        f"domains:\n  a:\n    subnet_id: 1\n    machines:\n      m1: {first}\n"
+        f"  b:\n    subnet_id: 2\n    machines:\n      m2: {second}\n"
+    )
+
+
+FORM = [
+    Case("misspelled key of a machine", machine("⟦rols: [base_system]"), 'unknown key "rols"', "did you mean roles?"),
+    Case(
+        "misspelled key of a domain",
+        domain("subnet_id: 3\n⟦machine: {}"),
+        'unknown key "machine"',
+        "did you mean machines?",
+    ),
+    Case("misspelled key at the top", "⟦domain: {}\ndomains: {}\n", 'unknown key "domain"', "did you mean domains?"),
+    Case(
+        "hyphen for underscore",
+        domain("⟦subnet-id: 3\nsubnet_id: 3"),
+        'unknown key "subnet-id"',
+        "did you mean subnet_id?",
+    ),
+    Case("unknown key without a neighbour", machine("⟦zzz: 1"), 'unknown key "zzz"', "allowed: boot_autostart"),
+    Case("boolean for a number", domain("subnet_id: ⟦true"), "true is a boolean; must be a whole number from 0 to 254"),
+    Case("number in quotes", domain('subnet_id: ⟦"3"'), '"3" in quotes is text', "write 3"),
+    Case("number out of range", domain("subnet_id: ⟦255"), "must be a whole number from 0 to 254, not 255"),
+    Case("negative number", domain("subnet_id: ⟦-1"), "must be a whole number from 0 to 254, not -1"),
+    Case("decimal for a whole number", domain("subnet_id: ⟦3.5"), "3.5 is a number; must be a whole number"),
+    Case(
+        "subnet without quotes",
+        settings("base_subnet: ⟦10.100"),
+        "10.100 without quotes is the number 10.1",
+        'write "10.100"',
+    ),
+    Case("subnet of three numbers", settings('base_subnet: ⟦"10.100.0"'), 'two numbers like "10.100"'),
+    Case("subnet out of range", settings('base_subnet: ⟦"10.300"'), 'two numbers like "10.100"'),
+    Case("address out of range", machine('ip: ⟦"10.100.3.999"'), "four numbers from 0 to 255"),
+    Case("address with a mask", machine('ip: ⟦"10.100.3.10/24"'), "four numbers from 0 to 255"),
+    Case("address with a word", machine('ip: ⟦"10.100.3.foo"'), "four numbers from 0 to 255"),
+    Case("address with zeros before", machine('ip: ⟦"10.100.3.010"'), "four numbers from 0 to 255"),
+    Case("address as a list", machine('ip: ["10.100.3.10"]').replace("ip: [", "ip: ⟦["), "must be four numbers"),
+    Case("boolean for a text", machine("description: ⟦yes"), "yes without quotes is a boolean", 'write "yes"'),
+    Case("boolean in quotes", machine('gpu: ⟦"true"'), '"true" in quotes is text', "write true"),
+    Case("word for a boolean", machine("gpu: ⟦nvidia"), 'must be true or false, not "nvidia"'),
+    Case("unknown word", machine("type: ⟦lcx"), "must be one of lxc, vm", "did you mean lxc?"),
+    Case(
+        "unknown policy for the GPU",
+        settings("gpu_policy: ⟦share"),
+        "must be one of exclusive, shared",
+        "did you mean shared?",
+    ),
+    Case(
+        "unknown trust level",
+        domain("subnet_id: 3\ntrust_level: ⟦semi_trusted"),
+        "must be one of",
+        "did you mean semi-trusted?",
+    ),
+    Case("roles as a text", machine("roles: ⟦base_system"), "must be a list"),
+    Case(
+        "a role that is no name", machine("roles: [base_system, ⟦'stt server']"), "must be the name of an Ansible role"
+    ),
+    Case("a role that is empty", machine("roles:\n  - base_system\n  - ⟦~"), "is empty"),
+    Case("machines as a list", domain("subnet_id: 3\nmachines:\n  ⟦- one"), "must be a mapping, not a list"),
+    Case("empty machine", domain("subnet_id: 3\nmachines:\n  ⟦one:"), "the machine is empty", "one: {}"),
+    Case("empty domain", "domains:\n  ⟦lab:\n", "the domain is empty", "lab: {}"),
+    Case("empty profile", domain("subnet_id: 3\nprofiles:\n  ⟦gpu:"), "the profile is empty"),
+    Case("empty domains", "⟦domains:\n", "is empty; must be a mapping"),
+    Case("no domains", "⟦project_name: x\n", "has no domains"),
+    Case("not a mapping", "⟦- domains\n", "must be a mapping"),
+    Case("just a word", "⟦domains\n", "must be a mapping"),
+    Case(
+        "domain with capitals",
+        "domains:\n  ⟦Lab:\n    subnet_id: 3\n",
+        "must be lower-case letters, digits and inner hyphens",
+    ),
+    Case("domain with an underscore", "domains:\n  ⟦my_lab:\n    subnet_id: 3\n", "must be lower-case letters"),
+    Case("domain that ends in a hyphen", "domains:\n  ⟦lab-:\n    subnet_id: 3\n", "must be lower-case letters"),
+    Case("bridge name too long", "domains:\n  ⟦corp-sandbox:\n    subnet_id: 3\n", "has 12 characters; at most 11"),
+    Case("domain named all", "domains:\n  ⟦all:\n    subnet_id: 3\n", '"all" cannot be used'),
+    Case("domain named default", "domains:\n  ⟦default:\n    subnet_id: 3\n", '"default" cannot be used'),
+    Case("machine named localhost", domain("subnet_id: 3\nmachines:\n  ⟦localhost: {}"), '"localhost" cannot be used'),
+    Case("machine that is a number", domain('subnet_id: 3\nmachines:\n  ⟦"12": {}'), "not a number"),
+    Case("machine with a dot", domain("subnet_id: 3\nmachines:\n  ⟦a.b: {}"), "must be lower-case letters"),
+    Case(
+        "machine of 64 letters",
+        domain(f"subnet_id: 3\nmachines:\n  ⟦{'a' * 64}: {{}}"),
+        "has 64 characters; at most 63",
+    ),
+    Case("device without a type", machine("devices:\n  gpu:\n    ⟦gputype: physical"), "has no type"),
+    Case(
+        "device of an unknown type",
+        machine("devices:\n  gpu:\n    type: ⟦gpus"),
+        "must be one of disk, gpu",
+        "did you mean gpu?",
+    ),
+    Case("config as a list", machine("config:\n  ⟦- limits.cpu"), "must be a mapping, not a list"),
+    Case(
+        "config with a list inside",
+        machine("config:\n  limits.cpu: ⟦[1]"),
+        "must be a text, number or boolean, not a list",
+    ),
+    Case("config without a value", machine("config:\n  ⟦limits.cpu:"), "is empty", 'write ""'),
+    Case("volume without a path", machine("storage_volumes:\n  data:\n    ⟦size: 1GiB"), "has no path"),
+    Case(
+        "volume with a relative path", machine("storage_volumes:\n  data:\n    path: ⟦srv"), "must be an absolute path"
+    ),
+    Case(
+        "volume with a strange size",
+        machine("storage_volumes:\n  data:\n    path: /srv\n    size: ⟦20 gigs"),
+        'a size like "20GiB"',
+    ),
+    Case("weight of zero", machine("weight: ⟦0"), "must be a whole number, 1 or more"),
+    Case("boot priority too high", machine("boot_priority: ⟦101"), "from 0 to 100"),
+    Case("schedule of four fields", machine('snapshots_schedule: ⟦"0 2 * *"'), "five fields"),
+    Case("schedule by name", machine('snapshots_schedule: ⟦"@daily"'), "five fields"),
+    Case("expiry in weeks", machine("snapshots_expiry: ⟦4w"), "d (days), h (hours) or m (minutes)"),
+    Case("persistent data without a path", machine("persistent_data:\n  models:\n    ⟦readonly: true"), "has no path"),
+    Case("apps as a text", machine("export_apps: ⟦firefox"), "must be a list"),
+    Case("zone out of range", settings("addressing:\n  zone_base: ⟦246"), "from 0 to 245"),
+    Case("first number not 10", settings("addressing:\n  base_octet: ⟦172"), "must be 10"),
+    Case("addressing as a word", settings("addressing: ⟦zones"), 'must be a mapping, not "zones"'),
+    Case(
+        "resource policy switched off",
+        settings("resource_policy: ⟦false"),
+        "must be true; to switch it off, remove the line",
+    ),
+    Case("resource policy as a word", settings("resource_policy: ⟦equal"), "must be true, or a mapping"),
+    Case("reserve of everything", settings('resource_policy:\n  host_reserve:\n    cpu: ⟦"100%"'), "a percentage like"),
+    Case("reserve below zero", settings("resource_policy:\n  host_reserve:\n    memory: ⟦-1"), "a number above 0"),
+    Case("relative base folder", settings("persistent_data_base: ⟦srv/data"), "must be an absolute path"),
+    Case("sanitize sometimes", domain("subnet_id: 3\nai_sanitize: ⟦sometimes"), "must be always"),
+    Case("policy without a target", policy("⟦from: pro"), "has no to"),
+    Case("policy that is a word", policy("⟦everything"), "must be a mapping"),
+    Case("policies as a mapping", "domains: {}\nnetwork_policies:\n  ⟦from: a\n", "must be a list"),
+    Case("port zero", policy("from: pro\nto: tools\nports: [⟦0]"), "from 1 to 65535"),
+    Case("port as a word", policy("from: pro\nto: tools\nports: [⟦http]"), 'a port or a range like "8000-8010"'),
+    Case("ports as a number", policy("from: pro\nto: tools\nports: ⟦8000"), "must be a list, or all"),
+    Case("unknown protocol", policy("from: pro\nto: tools\nprotocol: ⟦icmp"), "must be one of tcp, udp"),
+    Case("bidirectional as text", policy('from: pro\nto: tools\nbidirectional: ⟦"yes"'), '"yes" in quotes is text'),
+    Case("volume for nobody", "domains: {}\nshared_volumes:\n  docs:\n    consumers: ⟦{}\n", "names no consumer"),
+    Case("volume without consumers", "domains: {}\nshared_volumes:\n  docs:\n    ⟦path: /docs\n", "has no consumers"),
+    Case(
+        "access of another kind",
+        "domains: {}\nshared_volumes:\n  docs:\n    consumers:\n      lab: ⟦rx\n",
+        "must be one of ro, rw",
+    ),
+    Case("alias that contains itself", "domains: &a\n  lab: {subnet_id: 1}\n  x: ⟦*a\n", "*a contains itself"),
+]
+
+MEANING = [
+    Case("key twice", machine("type: lxc\n⟦type: vm"), 'the key "type" is here twice; the first is at line 6'),
+    Case("machine twice", domain("subnet_id: 3\nmachines:\n  one: {}\n  ⟦one: {}"), "is here twice"),
+    Case("domain twice", "domains:\n  a: {subnet_id: 1}\n  ⟦a: {subnet_id: 2}\n", "is here twice"),
+    Case("machine in two domains", two("{}", "{}").replace("m2", "⟦m1"), '"m1" is also in domain a, line 5'),
+    Case("no subnet_id", "domains:\n  ⟦lab:\n    machines: {}\n", "has no subnet_id", "1 is free"),
+    Case(
+        "subnet_id twice",
+        "domains:\n  a: {subnet_id: 1}\n  b: {subnet_id: ⟦1}\n",
+        "already the subnet_id of domain a, line 2",
+    ),
+    Case(
+        "subnet_id twice in a zone",
+        "global: {addressing: {}}\ndomains:\n  a: {subnet_id: 1}\n  b: {subnet_id: ⟦1}\n",
+        "already the subnet_id of domain a in zone semi-trusted",
+    ),
+    Case(
+        "zone beyond 255",
+        "global: {addressing: {zone_base: 245}}\ndomains:\n  ⟦a: {trust_level: disposable}\n",
+        "255 is the highest number",
+        "205 or less",
+    ),
+    Case("gateway", machine('ip: ⟦"10.100.3.254"'), "10.100.3.254 is the gateway of the domain"),
+    Case("network address", machine('ip: ⟦"10.100.3.0"'), "is the network address"),
+    Case("broadcast address", machine('ip: ⟦"10.100.3.255"'), "is the broadcast address"),
+    Case(
+        "outside the subnet", machine('ip: ⟦"10.100.4.10"'), "outside the domain's subnet 10.100.3.0/24", "10.100.3.10"
+    ),
+    Case(
+        "outside the zone",
+        'global: {addressing: {}}\ndomains:\n  a: {machines: {one: {ip: ⟦"10.100.0.1"}}}\n',
+        "outside the domain's subnet 10.120.0.0/24",
+    ),
+    Case(
+        "address twice",
+        domain('subnet_id: 3\nmachines:\n  one: {ip: "10.100.3.1"}\n  two: {ip: ⟦"10.100.3.1"}'),
+        "already the address of one, line 5",
+    ),
+    Case(
+        "unknown profile",
+        machine("profiles: [default, ⟦gpu]"),
+        'domain lab has no profile "gpu"',
+        "known here: default",
+    ),
+    Case(
+        "misspelled profile",
+        domain("subnet_id: 3\nprofiles: {nvidia: {}}\nmachines: {one: {profiles: [⟦nvida]}}"),
+        'no profile "nvida"',
+        "did you mean nvidia?",
+    ),
+    Case("two with gpu: true", two("{gpu: true}", "{gpu: ⟦true}"), "2 machines have the GPU (m1, m2)"),
+    Case(
+        "GPU under devices counts",
+        two("{gpu: true}", "{⟦devices: {card: {type: gpu}}}"),
+        "2 machines have the GPU (m1, m2)",
+        "gpu_policy: shared",
+    ),
+    Case(
+        "GPU in a profile counts",
+        two("{gpu: true}", "{⟦profiles: [g]}").replace(
+            "  b:\n", "  b:\n    profiles: {g: {devices: {x: {type: gpu}}}}\n"
+        ),
+        "2 machines have the GPU (m1, m2)",
+    ),
+    Case(
+        "GPU in the default profile counts",
+        "domains:\n  a:\n    subnet_id: 1\n    profiles: {default: {devices: {x: {type: gpu}}}}\n"
+        "    machines:\n      m1: {}\n      ⟦m2: {}\n",
+        "2 machines have the GPU (m1, m2)",
+    ),
+    Case("policy from nowhere", policy("from: ⟦pr\nto: tools"), 'no domain or machine "pr"', "did you mean pro?"),
+    Case("policy to nowhere", policy("from: pro\nto: ⟦hots"), 'no domain or machine "hots"', "did you mean host?"),
+    Case("policy to a leased address", policy("from: tools\nto: ⟦pro-lease"), "has no fixed address"),
+    Case(
+        "ports the wrong way round", policy('from: pro\nto: tools\n⟦ports: ["90-80"]'), "90-80 is not a range of ports"
+    ),
+    Case("port beyond the last", policy('from: pro\nto: tools\n⟦ports: ["70000"]'), "70000 is not a range of ports"),
+    Case(
+        "volume for a stranger",
+        "domains: {lab: {subnet_id: 1}}\nshared_volumes:\n  docs:\n    consumers:\n      ⟦lap: ro\n",
+        'no domain or machine "lap"',
+        "did you mean lab?",
+    ),
+    Case(
+        "two volumes at one place",
+        "domains: {lab: {subnet_id: 1, machines: {m: {}}}}\nshared_volumes:\n"
+        "  a: {path: /x, consumers: {lab: ro}}\n  b: {path: ⟦/x/, consumers: {m: ro}}\n",
+        "/x of m is already the place of shared volume a",
+    ),
+    Case(
+        "data and a volume at one place",
+        machine("storage_volumes: {a: {path: /x}}\npersistent_data: {b: {path: ⟦/x}}"),
+        "/x of one is already the place of storage volume a",
+    ),
+    Case(
+        "device and data at one place",
+        machine("devices: {d: {type: disk, source: /s, path: /x}}\npersistent_data: {b: {path: ⟦/x}}"),
+        "already the place of device d",
+    ),
+    Case(
+        "profile and data at one place",
+        domain(
+            "subnet_id: 3\nprofiles: {p: {devices: {d: {type: disk, source: /s, path: /x}}}}\n"
+            "machines: {one: {⟦profiles: [p], persistent_data: {b: {path: /x}}}}"
+        ),
+        "/x of one is already the place of persistent data b",
+    ),
+    Case("data at the root", machine("persistent_data: {b: {path: ⟦/}}"), "/ is the root of one itself"),
+    Case(
+        "device with the name of data",
+        machine("devices: {pd-b: {type: none}}\npersistent_data: {⟦b: {path: /x}}"),
+        "has a device pd-b",
+    ),
+    Case(
+        "device with the name of a storage volume",
+        machine("devices: {b: {type: none}}\nstorage_volumes: {⟦b: {path: /x}}"),
+        "has a device of the name b too",
+    ),
+    Case(
+        "device with the name of a shared volume",
+        "domains: {lab: {subnet_id: 1, machines: {m: {devices: {sv-a: {type: none}}}}}}\n"
+        "shared_volumes:\n  ⟦a: {consumers: {m: ro}}\n",
+        "has a device sv-a",
+    ),
+    Case("firewall without a home", settings("firewall_mode: ⟦vm"), "vm needs an enabled domain anklume or admin"),
+    Case(
+        "firewall's address taken",
+        'global: {firewall_mode: vm}\ndomains: {admin: {subnet_id: 0, machines: {m: {ip: "10.100.0.253"}}}}\n'.replace(
+            "vm", "⟦vm"
+        ),
+        "10.100.0.253 is already the address of m",
+    ),
+    Case("exclusive without ai-tools", settings("ai_access_policy: ⟦exclusive"), "needs an enabled domain ai-tools"),
+    Case(
+        "exclusive without a first domain",
+        "global: {ai_access_policy: ⟦exclusive}\ndomains: {ai-tools: {subnet_id: 1}}\n",
+        "needs ai_access_default",
+    ),
+    Case(
+        "exclusive for itself",
+        "global: {ai_access_policy: exclusive, ai_access_default: ⟦ai-tools}\ndomains: {ai-tools: {subnet_id: 1}}\n",
+        "cannot have access to itself",
+    ),
+    Case(
+        "exclusive for a stranger",
+        "global: {ai_access_policy: exclusive, ai_access_default: ⟦por}\n"
+        "domains: {ai-tools: {subnet_id: 1}, pro: {subnet_id: 2}}\n",
+        'no enabled domain "por"',
+        "did you mean pro?",
+    ),
+    Case(
+        "exclusive for two",
+        "global: {ai_access_policy: ⟦exclusive, ai_access_default: pro}\n"
+        "domains: {ai-tools: {subnet_id: 1}, pro: {subnet_id: 2}, dev: {subnet_id: 3}}\n"
+        "network_policies: [{from: pro, to: ai-tools}, {from: dev, to: ai-tools}]\n",
+        "allows one policy to ai-tools, and there are 2",
+    ),
+    Case("a role we do not have", machine("roles: [⟦anklume.stt.whisper]"), 'has no role "whisper"'),
+    Case(
+        "number as a domain",
+        "domains:\n  ⟦12: {subnet_id: 1}\n",
+        "the key 12 without quotes is a number",
+        'write "12":',
+    ),
+    Case(
+        "boolean as a machine", domain("subnet_id: 3\nmachines:\n  ⟦on: {}"), "the key on without quotes is a boolean"
+    ),
+    Case("alias of nothing", "domains: ⟦*gone\n", "no anchor &gone above"),
+    Case("second document", "domains: {}\n⟦---\ndomains: {}\n", "a second YAML document begins here"),
+    Case("tag without a meaning", "domains: {lab: {subnet_id: ⟦!new 3}}\n", "the tag !new has no meaning here"),
+    Case("tab", "domains:\n⟦\tlab: {}\n", "not valid YAML", "spaces"),
+    Case("colon in a text", "project_name: a⟦: b\ndomains: {}\n", "not valid YAML", "needs quotes"),
+    Case("open bracket", "domains: [\n⟦", "not valid YAML"),
+    Case("control character", "domains: {}\nproject_name: a⟦\x07\n", "U+0007 is not allowed"),
+]
+MEANING = [Case(case.name, case.marked, case.says, case.hint, meaning=True) for case in MEANING]
+
+RIGHT = {
+    "a date is text": machine("description: 2026-01-01\nconfig: {user.made: 2026-01-01}"),
+    "empty mapping of domains": "domains: {}\n",
+    "optional keys without values": "global:\n" + machine("ip:\nroles:\nconfig:\nboot_autostart:") + "    profiles:\n",
+    "numbers and booleans in config": machine("config:\n  limits.cpu: 4\n  security.nesting: true"),
+    "resource policy by true": settings("resource_policy: true"),
+    "resource policy empty": settings("resource_policy: {}"),
+    "reserve in numbers": settings("resource_policy: {host_reserve: {cpu: 2, memory: 4294967296}}"),
+    "ports as ranges": policy('from: pro\nto: tools\nports: [80, "8000-8010"]'),
+    "sanitize always": domain("subnet_id: 3\nai_sanitize: always"),
+    "aliases and merges": (
+        "domains:\n  a:\n    subnet_id: 1\n    machines:\n      m1: &base {type: lxc, roles: [base_system]}\n"
+        "      m2:\n        <<: *base\n        gpu: true\n"
+    ),
+    "machine named like an app": machine("roles: [ns.coll.role, my-role]"),
+}

@@ -1,0 +1,298 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every fault of infra.yml is told at its place, with a way out; right files have none."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from ansible_collections.anklume.stt.plugins.module_utils._infra.check import check
+from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic
+from ansible_collections.anklume.stt.plugins.module_utils._infra.load import parse
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Endpoint, Model
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import judge_project
+from infra_cases import FORM, MEANING, RIGHT, Case, domain, machine, policy, settings, two
+
+
+@pytest.fixture(params=["libyaml", "pure"])
+def either_parser(request, monkeypatch):
+    """Both of PyYAML's parsers: places must be the same."""
+    if request.param == "pure":
+        monkeypatch.delattr(yaml, "CSafeLoader")
+    else:
+        assert yaml.__with_libyaml__, "this test needs PyYAML with libyaml"
+
+
+def judge(text: str, folder, **files: str) -> tuple[Model | None, tuple[Diagnostic, ...]]:
+    (folder / "infra.yml").write_text(text, encoding="utf-8")
+    return judge_project(str(folder))
+
+
+def errors(found: tuple[Diagnostic, ...]) -> list[Diagnostic]:
+    return [diagnostic for diagnostic in found if diagnostic.level == "error"]
+
+
+def warnings(found: tuple[Diagnostic, ...]) -> list[str]:
+    return [diagnostic.message for diagnostic in found if diagnostic.level == "warning"]
+
+
+@pytest.mark.parametrize("case", FORM + MEANING, ids=lambda case: case.name)
+def test_fault_is_told_where_it_stands(case: Case, tmp_path, either_parser):
+    model, found = judge(case.text, tmp_path)
+    assert model is None
+    told = errors(found)
+    text = "\n".join(one.render() for one in told)
+    assert len(told) == 1, text
+    assert case.says in told[0].message, text
+    assert (told[0].line, told[0].column) == case.place, text
+    if case.hint:
+        assert any(case.hint in hint for hint in told[0].hints), text
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_files_have_no_fault(name, tmp_path, either_parser):
+    model, found = judge(RIGHT[name], tmp_path)
+    assert errors(found) == []
+    assert model is not None
+
+
+def test_all_faults_in_one_run_in_the_order_of_the_file(tmp_path):
+    text = (
+        "global:\n  base_subnet: 10.100\n  gpu_polcy: shared\ndomains:\n  Lab:\n    subnet_id: true\n    machines:\n"
+        '      one:\n        ip: "10.100.3.999"\n      two:\n'
+    )
+    _, found = judge(text, tmp_path)
+    assert [(one.line, one.column) for one in errors(found)] == [(2, 16), (3, 3), (5, 3), (6, 16), (9, 13), (10, 7)]
+
+
+def test_rendered_like_a_compiler(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, found = judge(machine("⟦rols: [base_system]").replace("⟦", ""), tmp_path)
+    lines = found[0].render().split("\n")
+    assert lines[0] == 'infra.yml:6:9: domains.lab.machines.one: unknown key "rols"'
+    assert lines[1] == "  6 |         rols: [base_system]"
+    assert lines[2] == "    |         ^^^^"
+    assert lines[3] == "    did you mean roles?"
+    assert lines[4].startswith("    allowed: boot_autostart, boot_priority, config")
+
+
+def test_caret_stands_below_the_text_after_a_tab():
+    told = Diagnostic("error", "f", 1, 3, "", "m", "a\tbc", 2)
+    assert told.render().split("\n")[2] == "    |  \t^^"
+
+
+def test_long_lines_are_cut():
+    told = Diagnostic("error", "f", 1, 3, "", "m", "x" * 5000, 4000)
+    assert max(map(len, told.render().split("\n"))) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (machine('ip: "10.100.3.150"'), "10.100.3.150 is among the addresses that DHCP hands out"),
+        (settings('base_subnet: "11.1"'), "11.1 is not a private range"),
+        (settings('base_subnet: "10.1"\naddressing: {}'), "is not used: addressing decides"),
+        ("global:\ndomains:\n  a: {subnet_id: 1}\n", "is empty, which counts as left out"),
+        (machine("ip:"), "is empty, which counts as left out"),
+        ("domains: {}\n", "there is no domain yet"),
+        ("domains: {a: {subnet_id: 1, machines: {a: {}}}}\n", "the machine has the name of domain a"),
+        ("domains: {host: {subnet_id: 1}}\n", "policies cannot name this domain"),
+        (policy("from: pro\nto: pro"), "from and to are both pro"),
+        ("global: {gpu_policy: shared}\n" + two("{gpu: true}", "{gpu: true}"), "2 machines share the GPU (m1, m2)"),
+        ("global: {firewall_mode: vm}\ndomains: {admin: {subnet_id: 0}}\n", "sys-firewall is added to domain admin"),
+    ],
+)
+def test_warnings(text, says, tmp_path):
+    model, found = judge(text, tmp_path)
+    assert model is not None, [one.render() for one in found]
+    assert any(says in message for message in warnings(found)), found
+
+
+def test_a_disabled_domain_has_no_gpu_and_keeps_its_numbers(tmp_path):
+    text = two("{gpu: true}", "{gpu: true}").replace("  b:\n", "  b:\n    enabled: false\n")
+    model, found = judge(text, tmp_path)
+    assert errors(found) == []
+    assert [one.name for one in model.domains] == ["a"]
+    assert model.disabled == {"b": ("m2",)}
+    model, found = judge(text.replace("subnet_id: 1", "subnet_id: 2"), tmp_path)
+    assert "already the subnet_id" in errors(found)[0].message
+
+
+def test_a_disabled_domain_is_left_out_of_policies_and_volumes(tmp_path):
+    text = policy("from: pro\nto: tools").replace("  tools:\n", "  tools:\n    enabled: false\n")
+    model, found = judge(text + "shared_volumes: {a: {consumers: {tools: ro, pro-dev: rw}}}\n", tmp_path)
+    assert model.policies == ()
+    assert model.shared_volumes[0].consumers == {"pro-dev": "rw"}
+    assert sum("domain tools is disabled" in message for message in warnings(found)) == 2
+
+
+def test_notes_name_a_carried_key_once(tmp_path):
+    text = domain("subnet_id: 3\nmachines:\n  a: {export_apps: [x]}\n  b: {export_apps: [y]}\ndesktop: {a: 1}")
+    model, found = judge(text, tmp_path)
+    notes = [one.message for one in found if one.level == "note"]
+    assert notes == ["export_apps: carried, not acted on", "desktop: carried, not acted on"]
+    assert model.domains[0].carried == {"desktop": {"a": 1}}
+    assert model.machines[0].carried == {"export_apps": ["x"]}
+
+
+def test_unknown_roles_are_one_note_each(tmp_path):
+    (tmp_path / "roles" / "mine").mkdir(parents=True)
+    text = machine("roles: [base_system, mine, lobechat, lobechat, ns.coll.there, stt_servr]")
+    model, found = judge(text, tmp_path)
+    assert model is not None
+    notes = [one.message.split('"')[1] for one in found if one.level == "note"]
+    assert notes == ["lobechat", "stt_servr"]
+    assert "did you mean stt_server?" in found[-1].hints
+
+
+def test_config_values_become_the_text_of_incus(tmp_path):
+    text = machine("config: {a: 4, b: true, c: Off, d: 0755, e: '', f: 1.50, g: 2026-01-01}")
+    model, _ = judge(text, tmp_path)
+    assert model.machines[0].config == {
+        "a": "4", "b": "true", "c": "false", "d": "0755", "e": "", "f": "1.50", "g": "2026-01-01",
+    }  # fmt: skip
+
+
+def test_project_name_defaults_to_the_folder(tmp_path):
+    folder = tmp_path / "my infra (2)"
+    folder.mkdir()
+    model, _ = judge("domains: {}\n", folder)
+    assert model.project_name == "my-infra-2"
+
+
+def test_zones_give_addresses(tmp_path):
+    text = """
+global: {addressing: {zone_base: 50}}
+domains:
+  zeta: {trust_level: trusted, machines: {z1: {}, z2: {ip: "10.60.2.1"}, z3: {}}}
+  beta: {trust_level: trusted, machines: {b1: {}}}
+  mid: {trust_level: trusted, subnet_id: 1}
+  idle: {trust_level: trusted, enabled: false}
+  plain: {machines: {p1: {}}}
+"""
+    model, found = judge(text, tmp_path)
+    assert errors(found)[0].message.startswith("10.60.2.1 is outside the domain's subnet 10.60.3.0/24")
+    model, found = judge(text.replace("10.60.2.1", "10.60.3.1"), tmp_path)
+    assert errors(found) == []
+    assert {one.name: one.network.subnet for one in model.domains} == {
+        "zeta": "10.60.3.0/24",
+        "beta": "10.60.0.0/24",
+        "mid": "10.60.1.0/24",
+        "plain": "10.70.0.0/24",
+    }
+    assert {one.name: one.ip for one in model.machines} == {
+        "z1": "10.60.3.2",
+        "z2": "10.60.3.1",
+        "z3": "10.60.3.3",
+        "b1": "10.60.0.1",
+        "p1": "10.70.0.1",
+    }
+    assert model.domains[0].trust_level == "trusted"
+    assert model.base_subnet is None
+
+
+def test_a_full_zone_domain(tmp_path):
+    lines = "".join(f"      m{number}: {{}}\n" for number in range(100))
+    _, found = judge(f"global: {{addressing: {{}}}}\ndomains:\n  a:\n    machines:\n{lines}", tmp_path)
+    assert [one.line for one in errors(found)] == [104]
+    assert "no address from 10.120.0.1 to 10.120.0.99 is left" in errors(found)[0].message
+
+
+@pytest.mark.parametrize(
+    ("domains", "settings_", "name", "address"),
+    [
+        ("admin: {subnet_id: 7}", "", "sys-firewall", "10.100.7.253"),
+        ("anklume: {subnet_id: 8}", "", "anklume-firewall", "10.100.8.253"),
+        ("anklume: {trust_level: admin}", ", addressing: {}", "anklume-firewall", "10.100.0.253"),
+    ],
+)
+def test_firewall_machine(domains, settings_, name, address, tmp_path):
+    (tmp_path / "roles" / "firewall_router").mkdir(parents=True)
+    model, found = judge(f"global: {{firewall_mode: vm{settings_}}}\ndomains: {{{domains}}}\n", tmp_path)
+    assert found == ()
+    (made,) = model.machines
+    assert (made.name, made.ip, made.type, made.roles) == (name, address, "vm", ("base_system", "firewall_router"))
+
+
+def test_a_declared_firewall_is_kept(tmp_path):
+    text = "global: {firewall_mode: vm}\ndomains: {net: {subnet_id: 1, machines: {sys-firewall: {type: vm}}}}\n"
+    model, found = judge(text, tmp_path)
+    assert found == ()
+    assert [one.name for one in model.machines] == ["sys-firewall"]
+
+
+def test_policies_and_volumes(tmp_path):
+    text = policy("from: host\nto: pro-dev\nports: [80, 443]").replace(
+        "network", "shared_volumes:\n  a: {consumers: {pro: ro, pro-dev: rw}}\nnetwork"
+    )
+    model, found = judge(text, tmp_path)
+    assert errors(found) == []
+    (made,) = model.policies
+    assert (made.source, made.target) == (Endpoint("host", "host"), Endpoint("machine", "pro-dev"))
+    assert (made.ports, made.protocol) == (("80", "443"), "tcp")
+    (volume,) = model.shared_volumes
+    assert volume.consumers == {"pro-dev": "rw", "pro-lease": "ro"}
+    assert (volume.source, volume.path) == ("/srv/anklume/shares/a", "/shared/a")
+
+
+def test_exclusive_ai_access_adds_a_policy(tmp_path):
+    text = "global: {ai_access_policy: exclusive, ai_access_default: pro}\n"
+    text += "domains: {ai-tools: {subnet_id: 1}, pro: {subnet_id: 2}}\n"
+    model, found = judge(text, tmp_path)
+    assert errors(found) == []
+    (made,) = model.policies
+    assert (made.source.name, made.target.name, made.ports, made.bidirectional) == ("pro", "ai-tools", None, True)
+
+
+def test_resource_policy(tmp_path):
+    text = settings('resource_policy: {host_reserve: {cpu: 2, memory: "4GiB"}, mode: equal}')
+    model, _ = judge(text, tmp_path)
+    assert model.resource_policy.host_reserve_cpu == "2"
+    assert model.resource_policy.host_reserve_memory == "4GiB"
+    assert model.resource_policy.mode == "equal"
+    assert model.resource_policy.memory_enforce == "soft"
+
+
+def test_ephemeral_comes_from_the_domain(tmp_path):
+    model, _ = judge(domain("subnet_id: 3\nephemeral: true\nmachines: {a: {}, b: {ephemeral: false}}"), tmp_path)
+    assert [one.ephemeral for one in model.machines] == [True, False]
+
+
+@pytest.mark.parametrize("depth", [70, 30_000])
+def test_deep_nesting_is_a_fault_and_not_a_crash(depth, tmp_path, either_parser):
+    _, found = judge("domains: " + "[" * depth, tmp_path)
+    assert "nested more than 64 deep" in found[0].message
+
+
+def test_exploding_aliases_are_a_fault(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    _, found = judge("\n".join(lines) + "\ndomains: {}\n", tmp_path)
+    assert "too large once its aliases are followed" in found[0].message
+
+
+def test_bytes_that_are_not_utf8(tmp_path):
+    (tmp_path / "infra.yml").write_bytes(b"domains: {}\n# caf\xe9\n")
+    _, found = judge_project(str(tmp_path))
+    assert (found[0].line, found[0].column) == (2, 6)
+    assert "byte 0xe9 is not UTF-8" in found[0].message
+
+
+def test_a_byte_order_mark_and_crlf_are_fine(tmp_path):
+    (tmp_path / "infra.yml").write_bytes(b"\xef\xbb\xbfdomains:\r\n  a:\r\n    subnet_id: 300\r\n")
+    _, found = judge_project(str(tmp_path))
+    assert (found[0].line, found[0].column, found[0].source) == (3, 16, "    subnet_id: 300")
+
+
+def test_malformed_values_do_not_start_a_cascade(tmp_path):
+    text = 'global: {base_subnet: 10.5}\ndomains: {a: {subnet_id: 1, machines: {m: {ip: "10.5.1.1"}}}}\n'
+    _, found = judge(text, tmp_path)
+    assert len(errors(found)) == 1
+
+
+def test_check_never_changes_the_tree():
+    root, _ = parse(b"global: {firewall_mode: vm}\ndomains: {admin: {subnet_id: 0}}\n", "infra.yml")
+    first, _ = check(root)
+    second, _ = check(root)
+    assert first == second
