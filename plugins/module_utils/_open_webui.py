@@ -76,6 +76,23 @@ def shown(settings: Mapping[str, Any], keys: Mapping[str, Any], secrets: Mapping
     return {key: MASK if key in secrets and settings[key] else settings[key] for key in sorted(keys) if key in settings}
 
 
+def choose_model(wanted: str, aliases: list[str], listed: list[str]) -> str:
+    """The model to ask an STT server for: the wanted one if it is there, else an alias, else the server's own."""
+    known = f"it has {', '.join(listed)}" if listed else "it has none"
+    if wanted:
+        if wanted not in (*listed, *aliases):
+            raise ServiceError(f"the STT server has no model {wanted}: {known}")
+        return wanted
+    if aliases:
+        return aliases[0]
+    if "whisper-1" in listed:
+        return "whisper-1"
+    whispers = [model for model in listed if "whisper" in model.lower()]
+    if len(whispers or listed) != 1:
+        raise ServiceError(f"the model to ask the STT server for is not clear, {known}: name one")
+    return (whispers or listed)[0]
+
+
 class Settings:
     """The settings of one installed Open WebUI."""
 
