@@ -27,6 +27,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._errors import Service
 REQUIRED = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 """What every model needs to be loaded without a network; one file of each."""
 
+PAUSE = 1.0
+"""Seconds before the first further attempt after a passing failure; they double."""
+
 _WANTED = re.compile(r"config\.json|preprocessor_config\.json|model\.bin|tokenizer\.json|vocabulary\.[a-z]+|README\.md")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CHUNK = 1024 * 1024
@@ -138,11 +141,9 @@ def parse_listing(model: str, document: Mapping[str, Any], where: str) -> Listin
 
 
 class Hub:
-    """A model hub by its endpoint. ``pause`` is the wait before the first further attempt; it doubles."""
+    """A model hub or its mirror, by its endpoint."""
 
-    def __init__(
-        self, endpoint: str, *, token: str = "", timeout: float = 30.0, ca_path: str = "", pause: float = 1.0
-    ) -> None:
+    def __init__(self, endpoint: str, *, token: str = "", timeout: float = 30.0, ca_path: str = "") -> None:
         self.endpoint = endpoint.rstrip("/")
         if urllib.parse.urlsplit(self.endpoint).scheme not in ("http", "https"):
             raise ServiceError(f"{endpoint!r} is not the address of a model hub: it begins with https://")
@@ -150,7 +151,6 @@ class Hub:
         self.received = 0
         self._token = token
         self._timeout = timeout
-        self._pause = pause
         try:
             context = ssl.create_default_context(cafile=ca_path or None)
         except OSError as exc:
@@ -170,7 +170,7 @@ class Hub:
             except _PassingError as exc:
                 if attempt == _GIVE_UP_AFTER - 1:
                     raise ServiceError(f"{url}: {exc}") from exc
-                time.sleep(self._pause * 2**attempt)
+                time.sleep(PAUSE * 2**attempt)
         try:
             document = json.loads(body)
             if not isinstance(document, dict):
@@ -222,7 +222,7 @@ class Hub:
                 raise ServiceError(
                     f"{url}: {reason} at {human_bytes(now)} of {human_bytes(file.size)}: run again to go on from there"
                 )
-            time.sleep(self._pause * 2 ** max(fruitless - 1, 0))
+            time.sleep(PAUSE * 2 ** max(fruitless - 1, 0))
         return begun > 0
 
     def _append(self, url: str, file: RemoteFile, part: Path, progress: Progress) -> None:

@@ -160,6 +160,10 @@ def _observe(folder: Path) -> Installed:
     return Installed(model, folder, revision, files, record.get("source", {}) if recorded else {}, tuple(problems))
 
 
+def _other_snapshots(folder: Path, revision: str) -> list[Path]:
+    return [path for path in sorted((folder / "snapshots").iterdir()) if path.name != revision]
+
+
 def _read_record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
@@ -242,9 +246,7 @@ class FolderSource:
     path: Path
 
     def satisfied_by(self, installed: Installed) -> bool:
-        """By time and size, then by content; a folder that is gone has done its work."""
-        if not self.path.exists():
-            return installed.source.get("kind") == "folder"
+        """By time and size, then by content."""
         stamp = self._stamp()
         return bool(installed.source.get("stamp") == stamp) or content_revision(self._digests()) == installed.revision
 
@@ -268,8 +270,6 @@ class FolderSource:
         )
 
     def _files(self) -> dict[str, Path]:
-        if not self.path.is_dir():
-            raise Error(f"{self.path}: no such folder to take the model from")
         return {path.name: path for path in sorted(self.path.iterdir()) if path.is_file() and is_wanted(path.name)}
 
     def _stamp(self) -> list[list[Any]]:
@@ -292,7 +292,7 @@ class ArchiveSource:
         if self.sha256 and self.sha256 == known:
             return True
         if not self.path.exists():
-            return not self.sha256 and installed.source.get("kind") == "archive"
+            return not self.sha256 and installed.source.get("kind") in ("archive", "folder")
         if not self.sha256 and installed.source.get("stamp") == self._stamp():
             return True
         return bool(known == self._verified())
@@ -343,7 +343,7 @@ class ArchiveSource:
 
     def _verified(self) -> str:
         if not self.path.is_file():
-            raise Error(f"{self.path}: no such archive to take the model from")
+            raise Error(f"{self.path}: no such folder or archive to take the model from")
         digest = file_sha256(self.path)
         if self.sha256 and digest != self.sha256:
             raise Error(
@@ -354,6 +354,15 @@ class ArchiveSource:
     def _stamp(self) -> list[Any]:
         found = self.path.stat()
         return [str(self.path), found.st_size, found.st_mtime_ns]
+
+
+def local_source(path: Path, sha256: str) -> FolderSource | ArchiveSource:
+    """What lies at a path: a folder is the model itself, anything else has to be an archive of one."""
+    if not path.is_dir():
+        return ArchiveSource(path, sha256.lower())
+    if sha256:
+        raise Error(f"{path}: sha256 is the digest of an archive, and this is a folder")
+    return FolderSource(path)
 
 
 def content_revision(digests: Mapping[str, str]) -> str:
@@ -579,25 +588,44 @@ class ModelCache:
         (new / _RECORD).replace(target / _RECORD)
         (new / "refs" / "main").replace(target / "refs" / "main")
         fsync_path(target / "refs")
-        # Speaches reads files from any snapshot it finds, so only one may stay
-        for old in (target / "snapshots").iterdir():
-            if old.name != filled.revision:
-                old.rename(new / "snapshots" / f"old-{old.name}")
         shutil.rmtree(new)
+        self._drop_other_snapshots(target, filled.revision)
+
+    def _drop_other_snapshots(self, folder: Path, revision: str) -> None:
+        """Speaches reads files from any snapshot that it finds, so only one may stay."""
+        for old in _other_snapshots(folder, revision):
+            self._trash(old)
+
+    def _trash(self, path: Path) -> None:
+        """Take a folder away in one step for whoever reads the cache."""
+        trash = self.staging / f"trash-{uuid.uuid4().hex}"
+        path.rename(trash)
+        fsync_path(path.parent)
+        shutil.rmtree(trash)
 
     def remove(self, model: str) -> None:
-        """Take a model away, in one step for whoever reads the cache, and what was begun of it."""
+        """Take a model away, and what was begun of it."""
         folder = self.hub / folder_name(model)
         if folder.exists():
-            trash = self.staging / f"trash-{uuid.uuid4().hex}"
-            folder.rename(trash)
-            fsync_path(self.hub)
-            shutil.rmtree(trash)
+            self._trash(folder)
         shutil.rmtree(self.staging / folder_name(model), ignore_errors=True)
 
     def adjust(self, installed: Installed, *, dry: bool) -> list[str]:
-        """Put right what needs no source: README.md's metadata, owners, modes; say what was, or would be, changed."""
+        """Put right what needs no source, and say what was, or would be, changed.
+
+        These are README.md's metadata, owners and modes, and what a killed run left: a former revision, a download
+        of no use any more. Revisions in a model that somebody else put there are theirs.
+        """
         changes = []
+        begun = self.staging / folder_name(installed.model)
+        if begun.exists():
+            changes.append("an unfinished download")
+            if not dry:
+                shutil.rmtree(begun)
+        if installed.source and _other_snapshots(installed.folder, installed.revision):
+            changes.append("a former revision")
+            if not dry:
+                self._drop_other_snapshots(installed.folder, installed.revision)
         readme = installed.snapshot / "README.md"
         text = readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else ""
         if (described := with_metadata(text)) != text:

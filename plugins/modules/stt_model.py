@@ -28,11 +28,12 @@ options:
     description: The cache folder, which the STT server knows as C(HF_HOME). Models lie in C(hub/) below it.
     type: path
     required: true
-  name:
+  model:
     description:
       - The model, as its id on the hub (V(Systran/faster-whisper-base)) or its short name (V(large-v3-turbo)).
       - Required unless O(state=info).
     type: str
+    aliases: [name]
   state:
     description:
       - V(present) has the whole model there, V(absent) nothing of it.
@@ -53,16 +54,14 @@ options:
       - A branch or tag is looked up when it is first asked for, and not again.
     type: str
     default: main
-  folder:
-    description: Take the model from this folder on the target instead.
-    type: path
-  archive:
+  source:
     description:
-      - Take the model from this tar archive on the target instead (plain, gzip, bzip2 or xz).
-      - It holds the files of one model, at its top or in one folder, and no links.
+      - Take the model from this path on the target instead of the hub. It is a folder with the files of one model, or a
+        tar archive (plain, gzip, bzip2 or xz) that holds them at its top or in one folder, and no links.
+      - Once the model is there the source may be removed.
     type: path
   sha256:
-    description: The SHA-256 of O(archive). With any other nothing is unpacked.
+    description: The SHA-256 of the archive in O(source). With any other nothing is unpacked.
     type: str
   owner:
     description: User that the files belong to. Left as it is when not given.
@@ -71,8 +70,9 @@ options:
     description: Group that the files belong to. Left as it is when not given.
     type: str
   mode:
-    description: Permissions of the files, as V('0640'). Folders can be entered by whoever may read files.
+    description: Permissions of the files. Folders can be entered by whoever may read files.
     type: str
+    default: "0644"
   progress:
     description: A file for the progress of a download, one line at a time, for C(tail -f).
     type: path
@@ -93,7 +93,7 @@ seealso:
 EXAMPLES = r"""
 - name: The model that the service uses by default
   anklume.stt.stt_model:
-    name: large-v3-turbo
+    model: large-v3-turbo
     cache: /var/lib/speaches
     owner: speaches
     group: speaches
@@ -101,15 +101,15 @@ EXAMPLES = r"""
 
 - name: The same from a mirror, at one commit
   anklume.stt.stt_model:
-    name: Systran/faster-whisper-base
+    model: Systran/faster-whisper-base
     revision: 0123456789abcdef0123456789abcdef01234567
     endpoint: https://hub.example.org
     cache: /var/lib/speaches
 
 - name: A model of one's own
   anklume.stt.stt_model:
-    name: example/whisper-medical
-    archive: /srv/models/whisper-medical.tar.xz
+    model: example/whisper-medical
+    source: /srv/models/whisper-medical.tar.xz
     sha256: 5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592
     cache: /var/lib/speaches
 
@@ -179,8 +179,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._hub import Hub
 from ansible_collections.anklume.stt.plugins.module_utils._model_cache import (
-    ArchiveSource,
-    FolderSource,
     HubSource,
     ModelCache,
     Outcome,
@@ -189,22 +187,22 @@ from ansible_collections.anklume.stt.plugins.module_utils._model_cache import (
     Source,
     ensure_absent,
     ensure_present,
+    local_source,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
 
 SPEC: dict[str, Any] = {
     "cache": {"type": "path", "required": True},
-    "name": {"type": "str"},
+    "model": {"type": "str", "aliases": ["name"]},
     "state": {"type": "str", "choices": ["present", "absent", "info"], "default": "present"},
     "endpoint": {"type": "str", "default": "https://huggingface.co"},
     "token": {"type": "str", "no_log": True},
     "revision": {"type": "str", "default": "main"},
-    "folder": {"type": "path"},
-    "archive": {"type": "path"},
+    "source": {"type": "path"},
     "sha256": {"type": "str"},
     "owner": {"type": "str"},
     "group": {"type": "str"},
-    "mode": {"type": "str"},
+    "mode": {"type": "str", "default": "0644"},
     "progress": {"type": "path"},
     "timeout": {"type": "float", "default": 30},
     "ca_path": {"type": "path"},
@@ -213,10 +211,8 @@ SPEC: dict[str, Any] = {
 
 def source_of(params: dict[str, Any], model: str, hub: Hub) -> Source:
     """Return where the model is to come from."""
-    if params["folder"]:
-        return FolderSource(Path(params["folder"]))
-    if params["archive"]:
-        return ArchiveSource(Path(params["archive"]), (params["sha256"] or "").lower())
+    if params["source"]:
+        return local_source(Path(params["source"]), params["sha256"] or "")
     return HubSource(hub, model, params["revision"])
 
 
@@ -239,7 +235,7 @@ def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             "models": [installed.described() for installed in cache.all()],
             "unfinished": cache.unfinished(),
         }
-    model = resolve_model(params["name"])
+    model = resolve_model(params["model"])
     if params["state"] == "absent":
         return described(ensure_absent(cache, model, check_mode=check_mode))
     progress = ProgressLines(Path(params["progress"]) if params["progress"] and not check_mode else None)
@@ -259,9 +255,8 @@ def main() -> None:
     """Spec → desired → reconcile → exit."""
     module = AnsibleModule(
         argument_spec=SPEC,
-        mutually_exclusive=[("folder", "archive")],
-        required_by={"sha256": ("archive",)},
-        required_if=[("state", "present", ("name",)), ("state", "absent", ("name",))],
+        required_by={"sha256": ("source",)},
+        required_if=[("state", "present", ("model",)), ("state", "absent", ("model",))],
         supports_check_mode=True,
     )
     try:

@@ -10,21 +10,24 @@ import io
 import json
 import os
 import random
-import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import pytest
 import yaml
+from ansible_collections.anklume.stt.plugins.module_utils import _hub
 from ansible_collections.anklume.stt.plugins.modules import stt_model
 from hub_stand_in import HubStandIn, Repo
+from module_runner import result_of, run_module, spawn_module
 
 NAME = "example/whisper-test"
 README = "---\nlanguage:\n- en\ntags:\n- audio\nlicense: mit\n---\n\n# A model\n"
@@ -53,35 +56,25 @@ def hub() -> Iterator[HubStandIn]:
         yield stand_in
 
 
+@pytest.fixture(autouse=True)
+def no_pause_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_hub, "PAUSE", 0.01)
+
+
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
+def cache(tmp_path: Path) -> Iterator[Path]:
+    """A cache that is not there yet; in memory where that is possible, for the module syncs each file to the disk."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as folder:
+        yield Path(folder) / "cache"
 
 
-def command(**params: Any) -> tuple[list[str], str]:
-    arguments = {"_ansible_check_mode": params.pop("check", False), "_ansible_diff": True, **params}
-    return [sys.executable, "-m", stt_model.__name__], json.dumps({"ANSIBLE_MODULE_ARGS": arguments})
-
-
-def run(preexec: Callable[[], None] | None = None, prefix: tuple[str, ...] = (), **params: Any) -> dict[str, Any]:
-    argv, stdin = command(**params)
-    done = subprocess.run(
-        [*prefix, *argv],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={"PYTHONPATH": ":".join(sys.path), "PATH": os.environ["PATH"]},
-        preexec_fn=preexec,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    assert done.returncode == (1 if result.get("failed") else 0)
-    return result
+def run(**params: Any) -> dict[str, Any]:
+    return run_module(stt_model, **params)
 
 
 def from_hub(hub: HubStandIn, cache: Path, **params: Any) -> dict[str, Any]:
-    return run(name=NAME, endpoint=hub.endpoint, cache=str(cache), timeout=2, **params)
+    return run(model=NAME, endpoint=hub.endpoint, cache=str(cache), timeout=2, **params)
 
 
 def good(result: dict[str, Any]) -> dict[str, Any]:
@@ -243,13 +236,13 @@ def test_a_wrong_token_is_named_and_not_shown(hub: HubStandIn, cache: Path) -> N
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"name": "example/absent"}, "the hub has no such model, or it is private"),
+        ({"model": "example/absent"}, "the hub has no such model, or it is private"),
         ({"revision": "v9"}, "the model has no such revision"),
-        ({"name": "example/gated"}, "the publisher asks for consent"),
-        ({"name": "example/torch"}, "has no config.json, model.bin, tokenizer.json, vocabulary.*"),
-        ({"name": "wispr"}, "'wispr' is not a known model"),
-        ({"name": "../../etc"}, "not a model"),
-        ({"name": "example/whis--per"}, "'example/whis--per' is not the id of a model"),
+        ({"model": "example/gated"}, "the publisher asks for consent"),
+        ({"model": "example/torch"}, "has no config.json, model.bin, tokenizer.json, vocabulary.*"),
+        ({"model": "wispr"}, "'wispr' is not a known model"),
+        ({"model": "../../etc"}, "not a model"),
+        ({"model": "example/whis--per"}, "'example/whis--per' is not the id of a model"),
         ({"endpoint": "file:///etc"}, "not the address of a model hub"),
         ({"endpoint": "http://no-such-host.invalid"}, "cannot be resolved"),
         ({"ca_path": "/nowhere/ca.pem"}, "no certificate authority"),
@@ -258,13 +251,13 @@ def test_a_wrong_token_is_named_and_not_shown(hub: HubStandIn, cache: Path) -> N
 def test_what_cannot_be_had_is_said_plainly(hub: HubStandIn, cache: Path, params: dict[str, str], words: str) -> None:
     hub.repos["example/gated"] = Repo(files_of(), gated=True)
     hub.repos["example/torch"] = Repo({"pytorch_model.bin": b"x" * 100})
-    failed = run(**{"name": NAME, "endpoint": hub.endpoint, "cache": str(cache), **params})
+    failed = run(**{"model": NAME, "endpoint": hub.endpoint, "cache": str(cache), **params})
     assert failed["failed"] and words in failed["msg"]
     assert not list(cache.glob("hub/*"))
 
 
 def test_no_hub_at_this_address(hub: HubStandIn, cache: Path) -> None:
-    failed = run(name=NAME, endpoint=f"{hub.endpoint}/elsewhere", cache=str(cache))
+    failed = run(model=NAME, endpoint=f"{hub.endpoint}/elsewhere", cache=str(cache))
     assert (failed["failed"] and "is private and wants a token" in failed["msg"]) or "a model hub" in failed["msg"]
 
 
@@ -276,7 +269,7 @@ def test_a_hub_that_is_busy_is_asked_again(hub: HubStandIn, cache: Path) -> None
 def test_a_renamed_model_is_followed(hub: HubStandIn, cache: Path) -> None:
     hub.repos["example/old"] = Repo({}, renamed_to=NAME)
     hub.repos[NAME].private = True
-    good(run(name="example/old", endpoint=hub.endpoint, cache=str(cache), token="hf_right"))
+    good(run(model="example/old", endpoint=hub.endpoint, cache=str(cache), token="hf_right"))
     assert (loaded_offline(cache, "example/old") / "model.bin").read_bytes() == WEIGHTS
 
 
@@ -287,7 +280,7 @@ def test_a_redirect_out_of_http_is_refused(hub: HubStandIn, cache: Path) -> None
 
 def test_a_short_name_is_resolved(hub: HubStandIn, cache: Path) -> None:
     hub.repos["Systran/faster-whisper-tiny"] = Repo(files_of())
-    good(run(name="tiny", endpoint=hub.endpoint, cache=str(cache)))
+    good(run(model="tiny", endpoint=hub.endpoint, cache=str(cache)))
     assert list(listed_by_the_official_client(cache)) == ["Systran/faster-whisper-tiny"]
 
 
@@ -366,10 +359,10 @@ def test_a_model_that_the_official_client_put_there_is_taken_over(hub: HubStandI
 def test_absent_removes_the_model_and_what_was_begun(hub: HubStandIn, cache: Path) -> None:
     good(from_hub(hub, cache))
     hub.repos["example/other"] = Repo(files_of())
-    good(run(name="example/other", endpoint=hub.endpoint, cache=str(cache)))
+    good(run(model="example/other", endpoint=hub.endpoint, cache=str(cache)))
     (cache / "staging" / "models--example--whisper-test" / ("0" * 40)).mkdir(parents=True)
     for check, changed in ((True, True), (False, True), (False, False)):
-        result = good(run(name=NAME, cache=str(cache), state="absent", check=check))
+        result = good(run(model=NAME, cache=str(cache), state="absent", check=check))
         assert result["changed"] is changed
         assert (NAME in listed_by_the_official_client(cache)) is check
     assert list(listed_by_the_official_client(cache)) == ["example/other"]
@@ -388,86 +381,72 @@ def test_info_of_no_cache_at_all(cache: Path) -> None:
 def test_kill_9_at_random_moments_never_shows_a_half_made_model(hub: HubStandIn, cache: Path) -> None:
     hub.faults.bytes_per_second = 250_000
     chance = random.Random(7)
-    resumed = 0
-    for _ in range(8):
-        argv, stdin = command(name=NAME, endpoint=hub.endpoint, cache=str(cache))
-        process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env={"PYTHONPATH": ":".join(sys.path)}
-        )
-        assert process.stdin
-        process.stdin.write(stdin.encode())
-        process.stdin.close()
+    for _ in range(6):
+        process = spawn_module(stt_model, model=NAME, endpoint=hub.endpoint, cache=str(cache))
         time.sleep(chance.uniform(0.4, 1.1))
-        process.kill()
-        process.wait()
+        with process:
+            process.kill()
         seen = listed_by_the_official_client(cache)
         assert seen in ({}, {NAME: hub.repos[NAME].sha})
         if seen:
             assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
-        resumed += hub.count("bytes=")
+    assert hub.count("bytes=") > 0, "no kill came while the weights were on their way"
     hub.faults.bytes_per_second = 0
     good(from_hub(hub, cache))
     assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
-    assert resumed > 0, "no kill came while the weights were on their way"
     assert list((cache / "staging").iterdir()) == [cache / "staging" / ".lock"]
+
+
+def run_and_die(step: int, **params: Any) -> bool:
+    """Run in a forked process that gets SIGKILL before its n-th change of a folder; tell whether it did."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def hook(event: str, _arguments: object) -> None:
+            nonlocal left
+            if event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link"):
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        run(**params)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    assert status == 0 or os.WTERMSIG(status) == signal.SIGKILL
+    return status != 0
 
 
 def test_kill_9_at_every_step_of_putting_a_new_revision_in_place(hub: HubStandIn, cache: Path) -> None:
-    """The process dies before its n-th rename, removal or creation of a folder; each time something whole serves."""
-    old = good(from_hub(hub, cache))["model"]["revision"]
-    hub.repos[NAME] = Repo(files_of(WEIGHTS[::-1]))
-    new = hub.repos[NAME].sha
-    argv, stdin = command(name=NAME, endpoint=hub.endpoint, cache=str(cache), revision=new)
+    """However far the process comes, something whole serves, and the next run ends what it began."""
+    first, second = Repo(files_of()), Repo(files_of(WEIGHTS[::-1]))
     killed = 0
-    for step in range(1, 200):
-        code = (
-            "import os, sys, signal\n"
-            "left = int(sys.argv.pop(1))\n"
-            "def hook(event, args):\n"
-            "    global left\n"
-            "    if event in ('os.rename', 'os.remove', 'os.rmdir', 'os.mkdir', 'os.link'):\n"
-            "        left -= 1\n"
-            "        if left == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
-            "sys.addaudithook(hook)\n"
-            f"import runpy; runpy.run_module({stt_model.__name__!r}, run_name='__main__')\n"
-        )
-        done = subprocess.run(
-            [argv[0], "-c", code, str(step)],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env={"PYTHONPATH": ":".join(sys.path)},
-        )
-        seen = listed_by_the_official_client(cache)
-        assert seen in ({NAME: old}, {NAME: new}), f"step {step}"
-        weights = WEIGHTS if seen[NAME] == old else WEIGHTS[::-1]
-        assert (loaded_offline(cache) / "model.bin").read_bytes() == weights, f"step {step}"
-        if done.returncode == 0:
+    while True:
+        hub.repos[NAME] = first
+        good(from_hub(hub, cache, revision=first.sha))
+        hub.repos[NAME] = second
+        died = run_and_die(killed + 1, model=NAME, endpoint=hub.endpoint, cache=str(cache), revision=second.sha)
+        (seen,) = listed_by_the_official_client(cache).values()
+        weights = (loaded_offline(cache) / "model.bin").read_bytes()
+        assert (seen, weights) in ((first.sha, WEIGHTS), (second.sha, WEIGHTS[::-1])), f"step {killed + 1}"
+        good(from_hub(hub, cache, revision=second.sha))
+        assert listed_by_the_official_client(cache) == {NAME: second.sha}
+        assert [path.name for path in loaded_offline(cache).parent.iterdir()] == [second.sha], f"step {killed + 1}"
+        assert list((cache / "staging").iterdir()) == [cache / "staging" / ".lock"]
+        if not died:
             break
-        assert done.returncode == -9, done.stderr
         killed += 1
-        if seen[NAME] == new:  # from here on nothing is left to do: start over from the old one
-            good(run(name=NAME, cache=str(cache), state="absent"))
-            current, hub.repos[NAME] = hub.repos[NAME], Repo(files_of())
-            good(from_hub(hub, cache))
-            hub.repos[NAME] = current
-    assert killed > 10
-    good(from_hub(hub, cache, revision=new))
-    assert listed_by_the_official_client(cache) == {NAME: new}
-    assert [path.name for path in loaded_offline(cache).parent.iterdir()] == [new]
-    assert list((cache / "staging").iterdir()) == [cache / "staging" / ".lock"]
+    assert killed > 20
 
 
 def test_too_little_space_is_said_before_anything_is_fetched(hub: HubStandIn, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     shell = f'mount -t tmpfs -o size=1m tmpfs {small} && exec "$@"'
-    result = run(
-        prefix=("unshare", "--mount", "--user", "--map-root-user", "sh", "-c", shell, "sh"),
-        name=NAME,
-        endpoint=hub.endpoint,
-        cache=str(small / "cache"),
-    )
+    prefix = ("unshare", "--mount", "--user", "--map-root-user", "sh", "-c", shell, "sh")
+    params = {"model": NAME, "endpoint": hub.endpoint, "cache": str(small / "cache")}
+    result = result_of(spawn_module(stt_model, prefix=prefix, **params))
     assert result["failed"]
     assert "needs 16.3 MiB and 1020.0 KiB are available: make room or choose a smaller model" in result["msg"]
     assert hub.count("resolve") == 0
@@ -477,37 +456,28 @@ def test_a_disk_that_fills_up_keeps_what_serves_and_gives_the_space_back(hub: Hu
     good(from_hub(hub, cache))
     hub.repos["example/second"] = Repo(files_of(WEIGHTS * 2))
 
-    def full() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (250_000, 250_000))
-
-    result = run(preexec=full, name="example/second", endpoint=hub.endpoint, cache=str(cache))
+    params = {"model": "example/second", "endpoint": hub.endpoint, "cache": str(cache)}
+    result = result_of(spawn_module(stt_model, prefix=("prlimit", "--fsize=250000"), **params))
     assert result["failed"] and "no space left for example/second" in result["msg"]
     assert list(listed_by_the_official_client(cache)) == [NAME]
     assert list((cache / "staging").iterdir()) == [cache / "staging" / ".lock"]
-    good(run(name="example/second", endpoint=hub.endpoint, cache=str(cache)))
+    good(run(**params))
 
 
 def test_two_at_once_one_says_who_is_there(hub: HubStandIn, cache: Path) -> None:
     hub.faults.bytes_per_second = 200_000
-    argv, stdin = command(name=NAME, endpoint=hub.endpoint, cache=str(cache))
-    first = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"PYTHONPATH": ":".join(sys.path)}, text=True
-    )
-    assert first.stdin and first.stdout
-    first.stdin.write(stdin)
-    first.stdin.close()
+    first = spawn_module(stt_model, model=NAME, endpoint=hub.endpoint, cache=str(cache))
     deadline = time.monotonic() + 20
     while hub.count("/cdn/") == 0 and time.monotonic() < deadline:
         time.sleep(0.05)
     second = from_hub(hub, cache)
     assert second["failed"] and f"process {first.pid} is changing models here" in second["msg"]
-    assert json.loads(first.stdout.read())["changed"]
-    first.wait()
+    assert result_of(first)["changed"]
 
 
 def test_a_cache_that_cannot_be_written(hub: HubStandIn, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    result = run(name=NAME, endpoint=hub.endpoint, cache=str(tmp_path / "file" / "cache"))
+    result = run(model=NAME, endpoint=hub.endpoint, cache=str(tmp_path / "file" / "cache"))
     assert result["failed"] and "the cache folder cannot be made: Not a directory" in result["msg"]
 
 
@@ -565,25 +535,25 @@ def pack(archive: Path, members: dict[str, bytes], extra: tuple[tarfile.TarInfo,
 
 def test_from_a_folder(cache: Path, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "own model")
-    first = good(run(name=NAME, cache=str(cache), folder=str(folder)))
+    first = good(run(model=NAME, cache=str(cache), source=str(folder)))
     assert first["changed"] and set(first["model"]["files"]) == KEPT
     assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
-    assert good(run(name=NAME, cache=str(cache), folder=str(folder)))["changed"] is False
+    assert good(run(model=NAME, cache=str(cache), source=str(folder)))["changed"] is False
     os.utime(folder / "model.bin", (1, 1))
-    assert good(run(name=NAME, cache=str(cache), folder=str(folder)))["changed"] is False
+    assert good(run(model=NAME, cache=str(cache), source=str(folder)))["changed"] is False
     write_folder(folder, WEIGHTS[::-1])
-    assert good(run(name=NAME, cache=str(cache), folder=str(folder), check=True))["changed"]
-    assert good(run(name=NAME, cache=str(cache), folder=str(folder)))["changed"]
+    assert good(run(model=NAME, cache=str(cache), source=str(folder), check=True))["changed"]
+    assert good(run(model=NAME, cache=str(cache), source=str(folder)))["changed"]
     assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS[::-1]
     shutil.rmtree(folder)
-    assert good(run(name=NAME, cache=str(cache), folder=str(folder)))["changed"] is False
+    assert good(run(model=NAME, cache=str(cache), source=str(folder)))["changed"] is False
 
 
 def test_a_folder_that_is_no_model(cache: Path, tmp_path: Path) -> None:
-    assert "no such folder" in run(name=NAME, cache=str(cache), folder=str(tmp_path / "gone"))["msg"]
+    assert "no such folder or archive" in run(model=NAME, cache=str(cache), source=str(tmp_path / "gone"))["msg"]
     folder = write_folder(tmp_path / "model")
     (folder / "tokenizer.json").unlink()
-    assert "no tokenizer.json" in run(name=NAME, cache=str(cache), folder=str(folder))["msg"]
+    assert "no tokenizer.json" in run(model=NAME, cache=str(cache), source=str(folder))["msg"]
     assert listed_by_the_official_client(cache) == {}
 
 
@@ -593,7 +563,7 @@ def test_from_an_archive(cache: Path, tmp_path: Path, suffix: str, prefix: str) 
     members = {f"{prefix}{name}": content for name, content in files_of().items()}
     archive = pack(tmp_path / f"model.{suffix}", {"README.md": b"of the archive", **members})
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    given = {"name": NAME, "cache": str(cache), "archive": str(archive), "sha256": digest.upper()}
+    given = {"model": NAME, "cache": str(cache), "source": str(archive), "sha256": digest.upper()}
     assert good(run(check=True, **given))["changed"]
     first = good(run(**given))
     assert first["changed"] and set(first["model"]["files"]) == KEPT
@@ -601,23 +571,23 @@ def test_from_an_archive(cache: Path, tmp_path: Path, suffix: str, prefix: str) 
     assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
     assert card(cache).license == "mit"
     assert good(run(**given))["changed"] is False
-    assert good(run(name=NAME, cache=str(cache), archive=str(archive)))["changed"] is False
+    assert good(run(model=NAME, cache=str(cache), source=str(archive)))["changed"] is False
     archive.unlink()
     assert good(run(**given))["changed"] is False
-    assert "no such archive" in run(**{**given, "sha256": "0" * 64})["msg"]
+    assert "no such folder or archive" in run(**{**given, "sha256": "0" * 64})["msg"]
 
 
 def test_a_changed_archive_replaces_the_model(cache: Path, tmp_path: Path) -> None:
     archive = pack(tmp_path / "model.tar", files_of())
-    good(run(name=NAME, cache=str(cache), archive=str(archive)))
+    good(run(model=NAME, cache=str(cache), source=str(archive)))
     pack(archive, files_of(WEIGHTS[::-1]))
-    assert good(run(name=NAME, cache=str(cache), archive=str(archive)))["changed"]
+    assert good(run(model=NAME, cache=str(cache), source=str(archive)))["changed"]
     assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS[::-1]
 
 
 def test_an_archive_with_a_wrong_digest_is_not_unpacked(cache: Path, tmp_path: Path) -> None:
     archive = pack(tmp_path / "model.tar.xz", files_of())
-    result = run(name=NAME, cache=str(cache), archive=str(archive), sha256="0" * 64)
+    result = run(model=NAME, cache=str(cache), source=str(archive), sha256="0" * 64)
     assert result["failed"] and "wrong digest: sha256 is" in result["msg"]
     assert not list(cache.rglob("model.bin*"))
 
@@ -626,7 +596,7 @@ def test_an_archive_with_a_wrong_digest_is_not_unpacked(cache: Path, tmp_path: P
 def test_a_truncated_archive_is_refused(cache: Path, tmp_path: Path, suffix: str) -> None:
     archive = pack(tmp_path / f"model.{suffix}", files_of())
     os.truncate(archive, 150_000)
-    result = run(name=NAME, cache=str(cache), archive=str(archive))
+    result = run(model=NAME, cache=str(cache), source=str(archive))
     assert result["failed"] and "not a whole tar archive" in result["msg"]
     assert listed_by_the_official_client(cache) == {}
 
@@ -660,7 +630,7 @@ def test_archives_that_are_refused(
 ) -> None:
     archive = pack(tmp_path / "model.tar", members, extra)
     before = sorted(str(path) for path in tmp_path.rglob("*"))
-    result = run(name=NAME, cache=str(cache), archive=str(archive))
+    result = run(model=NAME, cache=str(cache), source=str(archive))
     assert result["failed"] and words in result["msg"]
     after = sorted(str(path) for path in tmp_path.rglob("*") if cache not in [path, *path.parents])
     assert after == before
@@ -669,14 +639,14 @@ def test_archives_that_are_refused(
 
 def test_what_is_no_archive(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<html>")
-    assert "not a whole tar archive" in run(name=NAME, cache=str(cache), archive=str(tmp_path / "page.html"))["msg"]
+    assert "not a whole tar archive" in run(model=NAME, cache=str(cache), source=str(tmp_path / "page.html"))["msg"]
 
 
 def test_a_large_v3_model_needs_its_preprocessor_config(cache: Path, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "model")
     (folder / "vocabulary.json").write_text(json.dumps(["x"] * 51866))
     (folder / "preprocessor_config.json").unlink()
-    assert "no preprocessor_config.json" in run(name=NAME, cache=str(cache), folder=str(folder))["msg"]
+    assert "no preprocessor_config.json" in run(model=NAME, cache=str(cache), source=str(folder))["msg"]
     assert listed_by_the_official_client(cache) == {}
 
 

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 import yaml
 from ansible_collections.anklume.stt.plugins.module_utils._openai_audio import RESPONSE_FORMATS
 from ansible_collections.anklume.stt.plugins.modules import stt_transcribe
+from module_runner import run_module
 from stt_stand_in import SENTENCE, Answer, SttStandIn
 
 FOX = Path(__file__).resolve().parents[3] / "data" / "clips" / "en-fox.wav"
@@ -28,19 +27,8 @@ def server() -> Iterator[SttStandIn]:
 
 
 def run(**params: Any) -> dict[str, Any]:
-    arguments = {"_ansible_check_mode": True, "timeout": 5, "path": str(FOX), **params}
-    done = subprocess.run(
-        [sys.executable, "-m", stt_transcribe.__name__],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={"PYTHONPATH": ":".join(sys.path)},
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    result = run_module(stt_transcribe, check=True, **{"timeout": 5, "path": str(FOX), **params})
     assert result.get("changed", False) is False
-    assert done.returncode == (1 if result.get("failed") else 0)
     return result
 
 
