@@ -336,8 +336,9 @@ class _Planner:
                 foreign = [str(one) for one in strangers if one not in stale]
                 if foreign:
                     self.notes.append(f"{key} is kept: it holds {', '.join(foreign)}, which infra.yml did not make")
-        for key in [key for key in kept if key.kind == "profile"] + [key for key in kept if key.kind == "network"]:
-            kept |= {used for used in self._uses(stale[key]) if used in stale}
+        for kind in ("profile", "network"):
+            for key in [key for key in kept if key.kind == kind]:
+                kept |= {used for used in self._uses(stale[key]) if used in stale}
         return kept
 
     def _uses(self, found: Found) -> Iterator[Key]:
