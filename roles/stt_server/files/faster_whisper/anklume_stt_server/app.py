@@ -1,0 +1,255 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The HTTP API: health, models, transcriptions and translations."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from . import formats
+from .engine import LANGUAGES, Engine, Query
+from .errors import ApiError
+from .guards import ApiKey, BodyLimit
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """What all requests share: the engine, its worker threads and the bounded queue in front of them."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.engine = engine
+        self.names = {engine.name, "whisper-1", *settings.model_aliases}
+        self.workers = settings.workers
+        self.pool = ThreadPoolExecutor(self.workers, "inference")
+        self.free = asyncio.Semaphore(self.workers)
+        self.places = self.workers + settings.queue_length
+        self.taken = 0
+        self.usual = 1.0  # seconds that a request takes, a moving mean
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """A place in the queue, or a 503."""
+        if self.taken >= self.places:
+            error = ApiError(503, "the server is busy and its queue is full", code="queue_full")
+            error.headers["Retry-After"] = str(math.ceil(min(60, self.usual * self.taken / self.workers)))
+            raise error
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+    def check_model(self, name: str) -> None:
+        """A client can name the configured model only."""
+        if name not in self.names:
+            raise ApiError(404, f"The model '{name}' does not exist", "model", "model_not_found")
+
+    async def results(self, query: Query) -> AsyncIterator[Any]:
+        """What the engine yields, each step in a worker thread; leaving the loop stops the work after its step."""
+        async with self.free:
+            started, work, seconds = time.monotonic(), self.engine.transcribe(query), 0.0
+            try:
+                while (item := await self._step(next, work, None)) is not None:
+                    seconds = seconds or item.duration
+                    yield item
+            finally:
+                await self._step(work.close)
+                spent = time.monotonic() - started
+                self.usual += (spent - self.usual) / 5
+                factor = spent / (seconds or 1)
+                log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, factor)
+
+    async def _step(self, call: Any, *args: Any) -> Any:
+        future = asyncio.get_running_loop().run_in_executor(self.pool, call, *args)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])  # a thread cannot be stopped: its worker is busy until then
+            raise
+
+
+class Audio:
+    """The endpoint of one task, as a raw ASGI application: a place in the queue is held until all is over."""
+
+    def __init__(self, service: Service, task: str) -> None:
+        self.service, self.task = service, task
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a place, read and check the form, answer; stop when the client leaves."""
+        request = Request(scope, receive)
+        with self.service.place(), contextlib.suppress(ClientDisconnect):
+            try:
+                query = self.check(await _form(request))
+                work = asyncio.create_task(self.answer(query, scope, receive, send))
+                gone = asyncio.create_task(_gone(receive))
+                try:
+                    await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not work.done():
+                        log.info("the client left, or the server stops: the work is given up")
+                    gone.cancel()
+                    work.cancel()
+                    await asyncio.wait((work, gone))
+                if not work.cancelled():
+                    work.result()
+            finally:
+                await request.close()
+
+    async def answer(self, query: Query, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the whole answer, or one event for each segment as soon as it is recognised."""
+        results = self.service.results(query)
+        info, segments, said = await anext(results), [], ""
+        if not query.stream:
+            segments = [segment async for segment in results]
+            await formats.render(query, info, segments)(scope, receive, send)
+            return
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        try:
+            async for segment in results:
+                segments.append(segment)
+                said, before = formats.full_text(segments), said
+                event = formats.delta(said[len(before) :])
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+            last = formats.done(info, segments)
+        except Exception:  # the status is sent: all that is left is an event
+            log.exception("a stream failed")
+            last = formats.event(ApiError(500, "the transcription failed").body)
+        await send({"type": "http.response.body", "body": last})
+
+    def check(self, form: FormData) -> Query:
+        """The form as a query; any fault is a 4xx that names the field."""
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise ApiError(400, "the part 'file' is missing: send the audio as a file", "file")
+        if not (model := _text(form, "model")):
+            raise ApiError(400, "you must provide a model parameter", "model")
+        self.service.check_model(model)
+        shape, streamed = _text(form, "response_format", "json"), _text(form, "stream", "false").lower()
+        if shape not in formats.FORMATS:
+            raise ApiError(400, f"'{shape}' is not one of {', '.join(formats.FORMATS)}", "response_format")
+        if streamed not in ("true", "false", "1", "0"):
+            raise ApiError(400, "stream must be true or false", "stream")
+        stream = streamed in ("true", "1")
+        if stream and shape not in ("json", "text"):
+            raise ApiError(400, f"a stream cannot be {shape}: use json", "response_format")
+        language = _text(form, "language").lower() if "language" in form else None
+        if language is not None and language not in LANGUAGES:
+            raise ApiError(400, f"'{language}' is not a language code such as 'en' or 'fr'", "language")
+        try:
+            temperature = float(_text(form, "temperature", "0"))
+        except ValueError:
+            temperature = math.nan
+        if not 0 <= temperature <= 1:
+            raise ApiError(400, "temperature must be a number from 0 to 1", "temperature")
+        name = "timestamp_granularities"
+        granularities = tuple(str(value) for key in (name, f"{name}[]") for value in form.getlist(key))
+        if not set(granularities) <= {"word", "segment"} or (granularities and shape != "verbose_json"):
+            raise ApiError(400, f"{name} can be word and segment, and needs response_format=verbose_json", name)
+        return Query(
+            file=file.file,
+            task=self.task,
+            language=language,
+            prompt=_text(form, "prompt") or None,
+            temperature=temperature,
+            format=shape,
+            stream=stream,
+            granularities=granularities or ("segment",),
+        )
+
+
+async def _form(request: Request) -> FormData:
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise ApiError(415, "the request must be multipart/form-data")
+    try:
+        return await request.form(max_files=1, max_fields=50, max_part_size=65536)
+    except (KeyError, ValueError):
+        raise ApiError(400, "the multipart body cannot be read") from None
+
+
+def _text(form: FormData, name: str, default: str = "") -> str:
+    value = form.get(name, "")
+    if not isinstance(value, str):
+        raise ApiError(400, f"{name} must be text", name)
+    return value.strip() or default
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def create_app(settings: Settings, engine: Engine) -> Starlette:
+    """The whole application."""
+    service = Service(settings, engine)
+    model = {"id": engine.name, "object": "model", "created": int(time.time()), "owned_by": "anklume"}
+
+    async def health(_: Request) -> Response:
+        status = "ok" if engine.healthy else "the model cannot be loaded"
+        return JSONResponse({"status": status}, 200 if engine.healthy else 503)
+
+    async def models(_: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def one_model(request: Request) -> Response:
+        service.check_model(request.path_params["id"])
+        return JSONResponse(model)
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            wrong_url = f"Invalid URL ({request.method} {request.url.path})"
+            error = ApiError(error.status_code, wrong_url if error.status_code == 404 else error.detail)
+        elif not isinstance(error, ApiError):
+            error = ApiError(500, "the server failed")
+        why = error if error.status >= 500 else error.body["error"]["param"] or ""  # texts stay out of the log
+        log.info("%s %s: %s %s", request.method, request.url.path, error.status, why)
+        return error.response()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async def unload() -> None:
+            while True:
+                await asyncio.sleep(min(10, settings.model_ttl / 4))
+                await asyncio.to_thread(engine.unload_if_idle)
+
+        task = asyncio.create_task(unload()) if settings.model_ttl > 0 else None
+        yield
+        if task:
+            task.cancel()
+        service.pool.shutdown(wait=False, cancel_futures=True)
+
+    middleware = [Middleware(BodyLimit, max_bytes=settings.max_upload_bytes)]
+    if settings.cors_origins:
+        cors: Any = {"allow_origins": settings.cors_origins, "allow_methods": ["*"], "allow_headers": ["*"]}
+        middleware.insert(0, Middleware(CORSMiddleware, **cors))
+    if settings.api_key:
+        middleware.append(Middleware(ApiKey, key=settings.api_key))
+    routes = [
+        Route("/health", health),
+        Route("/v1/models", models),
+        Route("/v1/models/{id:path}", one_model),
+        Route("/v1/audio/transcriptions", Audio(service, "transcribe"), methods=["POST"]),
+        Route("/v1/audio/translations", Audio(service, "translate"), methods=["POST"]),
+    ]
+    handlers: Any = {ApiError: refuse, HTTPException: refuse, Exception: refuse}
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)

@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one model: found on disk only, loaded once, unloaded when idle if asked, never chosen by a client."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ctranslate2
+import numpy as np
+from faster_whisper import BatchedInferencePipeline, WhisperModel
+from faster_whisper.tokenizer import _LANGUAGE_CODES
+
+from .audio import RATE, decode
+from .errors import ApiError, SettingsError
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+LANGUAGES = frozenset(_LANGUAGE_CODES)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A checked request."""
+
+    file: BinaryIO
+    task: str
+    language: str | None
+    prompt: str | None
+    temperature: float
+    format: str
+    stream: bool
+    granularities: tuple[str, ...]
+
+
+class Engine:
+    """Thread-safe use of the model."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.path = _find_model(settings.model)
+        self.name = Path(settings.model).name if Path(settings.model).is_dir() else settings.model
+        self.healthy = False
+        if settings.language and settings.language not in LANGUAGES:
+            raise SettingsError(f"STT_LANGUAGE={settings.language}: not a language code that Whisper knows")
+        _check_device(settings)
+        self._model: Any = None
+        self._users = 0
+        self._idle_since = time.monotonic()
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Load the model and prove with one inference that it works."""
+        noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
+        with self._borrowed() as model:
+            list(model.transcribe(noise, language="en", beam_size=1, temperature=0, max_new_tokens=1)[0])
+
+    def transcribe(self, query: Query) -> Generator[Any, None, None]:
+        """First what is known of the whole (language, duration), then the segments as they are recognised."""
+        samples = decode(query.file, self.settings.max_audio_seconds)
+        with self._borrowed() as model:
+            language = query.language or self.settings.language or None
+            if language and model.model.is_multilingual and model.hf_tokenizer.token_to_id(f"<|{language}|>") is None:
+                raise ApiError(400, f"the model does not know the language '{language}'", "language")
+            options: dict[str, Any] = {
+                "task": query.task,
+                "language": language,
+                "initial_prompt": query.prompt,
+                "beam_size": self.settings.beam_size,
+                "word_timestamps": "word" in query.granularities,
+                "vad_filter": True,
+            }
+            if self.settings.batch_size > 1 and query.temperature == 0:
+                options["batch_size"] = self.settings.batch_size
+                options["without_timestamps"] = query.format in ("json", "text") and not query.stream
+                # A pipeline of its own for each request: it keeps state while it works.
+                segments, info = BatchedInferencePipeline(model).transcribe(samples, **options)
+            else:
+                if query.temperature > 0:
+                    options["temperature"] = query.temperature
+                segments, info = model.transcribe(samples, **options)
+            yield info
+            yield from (segment for segment in segments if segment.text.strip())
+
+    def unload_if_idle(self) -> None:
+        """Give the memory back when nobody has used the model for as long as the settings say."""
+        with self._lock:
+            idle = time.monotonic() - self._idle_since
+            if self._model and not self._users and 0 <= self.settings.model_ttl <= idle:
+                self._model = None
+                gc.collect()
+                log.info("model unloaded")
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[Any]:
+        with self._lock:
+            self._model = self._model or self._load()
+            self._users += 1
+        try:
+            yield self._model
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._idle_since = time.monotonic()
+            if self.settings.model_ttl == 0:
+                self.unload_if_idle()
+
+    def _load(self) -> Any:
+        s, started = self.settings, time.monotonic()
+        options = {"device": s.device, "device_index": s.device_index, "compute_type": s.compute_type}
+        try:
+            model = WhisperModel(str(self.path), cpu_threads=s.cpu_threads, num_workers=s.workers, **options)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            self.healthy = False
+            raise ApiError(503, f"the model cannot be loaded: {error}", code="model_not_loaded") from error
+        # What lives now lives on: without this the garbage collections of each request walk all of it.
+        gc.collect()
+        gc.freeze()
+        self.healthy = True
+        log.info("model %s loaded in %.1f s", self.name, time.monotonic() - started)
+        return model
+
+
+def _find_model(name: str) -> Path:
+    """The folder of a model: a folder as it is, or the current snapshot of a repository in the hub cache."""
+    folder = Path(name)
+    if not folder.is_dir():
+        home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+        repository = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{name.replace('/', '--')}"
+        try:
+            folder = repository / "snapshots" / (repository / "refs" / "main").read_text(encoding="utf-8").strip()
+        except OSError:
+            raise SettingsError(
+                f"STT_MODEL={name}: neither a folder nor in the hub cache {repository.parent}"
+            ) from None
+    for wanted in ("model.bin", "config.json", "tokenizer.json"):
+        if not (folder / wanted).is_file():
+            raise SettingsError(f"STT_MODEL={name}: {folder} has no {wanted}")
+    return folder
+
+
+def _check_device(settings: Settings) -> None:
+    count = ctranslate2.get_cuda_device_count()
+    device = ("cuda" if count else "cpu") if settings.device == "auto" else settings.device
+    if device == "cuda" and settings.device_index >= count:
+        raise SettingsError(f"STT_DEVICE=cuda, STT_DEVICE_INDEX={settings.device_index}: {count} CUDA devices found")
+    supported = {"default", "auto", *ctranslate2.get_supported_compute_types(device)}
+    if settings.compute_type not in supported:
+        names = ", ".join(sorted(supported))
+        raise SettingsError(f"STT_COMPUTE_TYPE={settings.compute_type}: on {device} it must be one of {names}")
+    for library in ("libcublasLt.so.12", "libcublas.so.12") if device == "cuda" else ():
+        for path in (Path(entry, "nvidia", "cublas", "lib", library) for entry in sys.path):
+            if path.is_file():  # ctranslate2 does not look for it inside a venv
+                ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The answers' formats: json, text, verbose_json, srt, vtt and the events of a stream."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from .engine import Query
+
+FORMATS = ("json", "text", "verbose_json", "srt", "vtt")
+
+
+def full_text(segments: Sequence[Any]) -> str:
+    """What was said; segments begin with a space where the language wants one."""
+    return "".join(segment.text.rstrip() for segment in segments).lstrip()
+
+
+def render(query: Query, info: Any, segments: Sequence[Any]) -> Response:
+    """The answer in the format asked for."""
+    if query.format == "text":
+        return PlainTextResponse(full_text(segments) + "\n")
+    if query.format == "srt":
+        return PlainTextResponse("".join(f"{i}\n{_cue(s, ',')}" for i, s in enumerate(segments, 1)))
+    if query.format == "vtt":
+        return PlainTextResponse("WEBVTT\n\n" + "".join(_cue(s, ".") for s in segments), media_type="text/vtt")
+    answer = _result(info, segments)
+    if query.format == "verbose_json":
+        answer |= {"task": query.task, "language": info.language, "duration": round(info.duration, 3)}
+        if "segment" in query.granularities:
+            answer["segments"] = [{**asdict(s), "id": i, "words": None} for i, s in enumerate(segments)]
+        if "word" in query.granularities:
+            words = (word for segment in segments for word in segment.words or ())
+            answer["words"] = [{"word": w.word.strip(), "start": float(w.start), "end": float(w.end)} for w in words]
+    return JSONResponse(answer)
+
+
+def delta(text: str) -> bytes:
+    """The event for one more piece of text."""
+    return event({"type": "transcript.text.delta", "delta": text})
+
+
+def done(info: Any, segments: Sequence[Any]) -> bytes:
+    """The last event."""
+    return event({"type": "transcript.text.done", **_result(info, segments)})
+
+
+def event(data: dict[str, Any]) -> bytes:
+    """A server-sent event."""
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def _result(info: Any, segments: Sequence[Any]) -> dict[str, Any]:
+    return {"text": full_text(segments), "usage": {"type": "duration", "seconds": math.ceil(info.duration)}}
+
+
+def _cue(segment: Any, point: str) -> str:
+    return f"{_clock(segment.start, point)} --> {_clock(segment.end, point)}\n{segment.text.strip()}\n\n"
+
+
+def _clock(seconds: float, point: str) -> str:
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{milliseconds:03d}"
