@@ -332,6 +332,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.headers import (
     subject_of_size,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
+from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import ollama_version
 from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
     Host,
     Place,
@@ -428,6 +429,8 @@ def ask(params: dict[str, Any]) -> dict[str, Any]:
     serving = Serving(
         params["batch_size"], params["beam_size"], params["workers"], parse_version(params["ctranslate2"])
     )
+    if params["ollama_version"]:
+        ollama_version(params["ollama_version"])
     question = Question(
         find_subject(params, folder),
         params["compute_type"],

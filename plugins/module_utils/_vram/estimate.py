@@ -39,8 +39,12 @@ MARGIN = 0.06
 PROCESS = 340
 """MiB of the server process itself on the host: Speaches 0.9 at rest with its page is 337 MB."""
 
-AUDIO = 520
+AUDIO = 550
 """MiB on the host while a recording of a quarter of an hour is decoded and heard. Fitted on the processor figures."""
+
+KEPT = 0.5
+"""On a processor: the share of the encoder's or decoder's memory, whichever is less, that the C library keeps while
+the other works. Fitted on the processor figures."""
 
 VOCABULARY = 96
 """Bytes per token that CTranslate2 keeps on the host in its two look-up tables. Measured, see docs/data."""
@@ -85,15 +89,13 @@ class Estimate:
     decoder: float
     alignment: float
     workers: int = 1
-    kept: bool = False
-    """Whether the encoder's memory is kept while decoding, as the C library does on a processor."""
+    kept: float = 0.0
 
     @property
     def activations(self) -> float:
         """What all workers need on top while they transcribe."""
-        if self.kept:
-            return self.workers * (self.encoder + max(self.decoder, self.alignment))
-        return self.workers * max(self.encoder, self.decoder, self.alignment)
+        less, more = sorted((self.encoder, max(self.decoder, self.alignment)))
+        return self.workers * (more + self.kept * less)
 
     @property
     def idle(self) -> float:
@@ -226,7 +228,7 @@ def estimate(
         decoder=_decoder(dims, compute_type, batch, hypotheses=hypotheses, tokens=tokens, copies=copies) / MIB,
         alignment=_alignment(dims, number, batch) / MIB if word_timestamps else 0.0,
         workers=serving.workers,
-        kept=not on_gpu,
+        kept=0.0 if on_gpu else KEPT,
     )
 
 

@@ -61,12 +61,13 @@ def read_folder(folder: Path, name: str, hub_id: str) -> Subject:
 
 
 def subject_of_size(size: int, name: str, hub_id: str) -> Subject:
-    """The known model whose file is nearest in size; where none is within 3 %, the next larger one in float16."""
+    """The known model whose file is nearest in size; where none is within 3 %, the next larger whole one in float16."""
     sizes = [(abs(file_bytes(model.dims, saved) / size - 1), model.dims, saved)
              for model in MODELS.values() for saved in ("float16", "int8_float16", "float32")]  # fmt: skip
     miss, dims, saved = min(sizes, key=lambda entry: entry[0])
     if miss > _SIZE_TOLERANCE:
-        larger = [model.dims for model in MODELS.values() if file_bytes(model.dims, "float16") >= size]
+        whole = [model.dims for model in MODELS.values() if model.dims.decoder_layers == model.dims.encoder_layers]
+        larger = [each for each in whole if file_bytes(each, "float16") >= size]
         dims = min(larger or [MODELS["large-v3"].dims], key=lambda each: file_bytes(each, "float16"))
         saved = "float16"
     return Subject(name, hub_id, dims, saved, source="file size", file=size / MIB)

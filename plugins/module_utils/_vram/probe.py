@@ -238,9 +238,10 @@ def _explain(command: str, status: int, output: str) -> str:
 
 
 def _parse_line(line: str, command: str) -> NvidiaGpu:
-    values = dict(zip(_FIELDS, (value.strip() for value in line.split(",")), strict=False))
+    cells = [cell.strip() for cell in line.split(",")]
+    values = dict(zip(_FIELDS, cells, strict=False))
     total = _mib(values.get("memory.total", ""))
-    if len(values) != len(_FIELDS) or not values["index"].isdigit() or total is None:
+    if len(cells) != len(_FIELDS) or not values["index"].isdigit() or total is None:
         raise FitError(f"{command} answered with a line that cannot be read: {line.strip()[:200]!r}")
     ecc = values["ecc.mode.current"]
     return NvidiaGpu(

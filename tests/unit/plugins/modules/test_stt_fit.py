@@ -1,0 +1,220 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules gpu_info and stt_fit as Ansible runs them, with a stand-in nvidia-smi."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.anklume.stt.plugins.modules import gpu_info, stt_fit
+from module_runner import run_module
+
+RTX = "0, GPU-a1, NVIDIA GeForce RTX 3060, 12288, 11900, 120, 268, 8.6, 550.54.14, [N/A], [N/A]"
+SMALL = "1, GPU-b2, NVIDIA T400, 2048, 2000, 0, 100, 7.5, 550.54.14, [N/A], [N/A]"
+SLICED = "0, GPU-c3, NVIDIA A100-SXM4-40GB, 40960, 40330, 0, 630, 8.0, 550.54.14, Enabled, Enabled"
+LIST = "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-c3)\n  MIG 1g.5gb      Device  0: (UUID: MIG-d4)\n"
+
+
+@pytest.fixture
+def smi(tmp_path: Path) -> Any:
+    def make(*lines: str, status: int = 0) -> str:
+        script = tmp_path / "nvidia-smi"
+        (tmp_path / "answer").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (tmp_path / "listing").write_text(LIST, encoding="utf-8")
+        script.write_text(
+            f"#!/bin/sh\ncase $1 in -L) cat {tmp_path}/listing;; *) cat {tmp_path}/answer; exit {status};; esac\n",
+            encoding="utf-8",
+        )
+        script.chmod(0o755)
+        return str(script)
+
+    return make
+
+
+def fit(**params: Any) -> dict[str, Any]:
+    """Run stt_fit without the memory and disk of the test machine."""
+    result = run_module(stt_fit, check=True, **{"check_host": False, **params})
+    assert result.get("changed", False) is False
+    return result
+
+
+def test_gpu_info(smi: Any) -> None:
+    result = run_module(gpu_info, nvidia_smi=smi(RTX, SMALL))
+    assert [gpu["name"] for gpu in result["gpus"]] == ["NVIDIA GeForce RTX 3060", "NVIDIA T400"]
+    assert result["gpus"][0]["memory_total_mib"] == 12288
+    assert result["mig_slices"] == []
+    assert set(result["gpus"][0]) == documented(gpu_info, "gpus")
+
+
+def documented(module: Any, name: str) -> set[str]:
+    return set(yaml.safe_load(module.RETURN)[name]["contains"])
+
+
+def test_gpu_info_tells_what_is_wrong(smi: Any) -> None:
+    program = smi("Failed to initialize NVML: Driver/library version mismatch", status=18)
+    for module in (gpu_info, stt_fit):
+        result = run_module(module, nvidia_smi=program)
+        assert result["failed"]
+        assert "restart the instance" in result["msg"]
+
+
+def test_the_gpu_of_the_machine_is_judged(smi: Any) -> None:
+    result = fit(model="large-v3", compute_type="float16", nvidia_smi=smi(RTX))
+    assert (result["verdict"], result["device"], result["available_mib"]) == ("fits", "cuda", 12020)
+    assert result["gpu"]["memory_free_mib"] == 11900
+    assert result["model"]["hub_id"] == "Systran/faster-whisper-large-v3"
+    assert set(result["estimate"]) == documented(stt_fit, "estimate")
+    assert result["estimate"]["worst"] == 7066
+    assert not result["notes"]
+
+
+def test_of_two_gpus_the_first_is_judged_and_told(smi: Any) -> None:
+    result = fit(model="small", compute_type="int8", nvidia_smi=smi(RTX, SMALL))
+    assert "of 2 GPUs the first is judged" in result["notes"][0]
+    assert result["notes"][0] in str(result["warnings"])
+
+
+def test_a_mig_slice_is_judged_by_its_own_size(smi: Any) -> None:
+    result = fit(model="large-v3", compute_type="float16", nvidia_smi=smi(SLICED))
+    assert (result["gpu"]["name"], result["available_mib"]) == ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", 4870)
+    assert result["verdict"] == "does_not_fit"
+
+
+def test_planning_by_name_fails_only_when_asked_to() -> None:
+    asked = {"model": "large-v3", "compute_type": "float16", "gpu": "RTX 3050 4GB"}
+    told = fit(**asked)
+    assert (told["verdict"], told["accepted"], "failed" in told) == ("does_not_fit", False, False)
+    refused = fit(**asked, fail_on=["does_not_fit"])
+    assert refused["failed"]
+    assert refused["msg"] == told["explanation"]
+    assert refused["alternatives"][0]["variables"] == {
+        "stt_server_quantization": "int8_float16",
+        "stt_server_batch_size": 2,
+    }
+    assert set(refused["alternatives"][0]) == documented(stt_fit, "alternatives")
+
+
+@pytest.mark.parametrize("capability", ["8.6", 8.6, "12.0", 12.0])
+def test_planning_by_numbers(capability: object) -> None:
+    result = fit(model="turbo", compute_type="float16", gpu={"memory_mib": 4096, "capability": capability})
+    assert (result["verdict"], result["available_mib"]) == ("fits", 3846)
+
+
+def test_planning_by_facts(smi: Any) -> None:
+    (gpu,) = run_module(gpu_info, nvidia_smi=smi(RTX))["gpus"]
+    assert fit(model="medium", compute_type="float16", gpu=gpu)["gpu"]["memory_reserved_mib"] == 268
+
+
+def test_tight_warns_and_is_refused_by_policy() -> None:
+    asked = {"model": "medium", "compute_type": "float16", "gpu": "RTX 3050 4GB"}
+    tight = fit(**asked)
+    assert (tight["verdict"], tight["accepted"]) == ("tight", True)
+    assert tight["explanation"] in str(tight["warnings"])
+    assert not fit(**asked, policy="fits")["accepted"]
+
+
+def test_on_a_processor_float16_is_refused_by_naming_int8() -> None:
+    result = fit(model="large-v3-turbo", compute_type="float16", device="cpu", fail_on=["unsupported"])
+    assert result["failed"]
+    assert "use int8" in result["msg"]
+    assert result["estimate"] is None
+
+
+def test_cuda_without_a_gpu_is_unsupported(smi: Any) -> None:
+    result = fit(model="tiny", compute_type="float16", device="cuda", nvidia_smi=smi("No devices were found", status=6))
+    assert result["verdict"] == "unsupported"
+    assert "use the device cpu with int8" in result["explanation"]
+    assert "no NVIDIA GPU may be used here" in result["explanation"]
+
+
+def test_auto_chooses_both(smi: Any) -> None:
+    result = fit(nvidia_smi=smi(RTX))
+    assert result["variables"] == {
+        "stt_server_model": "large-v3-turbo",
+        "stt_server_quantization": "float16",
+        "stt_server_batch_size": 8,
+    }
+    english = fit(gpu={"memory_mib": 2450, "capability": "8.6"}, language="en")
+    assert english["model"]["name"] == "distil-large-v3.5"
+
+
+def test_a_model_for_english_alone_is_told_of_another_language() -> None:
+    assert "knows English alone" in fit(model="small.en", compute_type="int8", device="cpu", language="fr")["notes"][0]
+    assert not fit(model="small.en", compute_type="int8", device="cpu")["notes"]
+
+
+@pytest.mark.parametrize(
+    ("version", "variable"), [("0.24.0", "OLLAMA_GPU_OVERHEAD"), ("0.30.0", "LLAMA_ARG_FIT_TARGET")]
+)
+def test_the_reserve_for_ollama(version: str, variable: str) -> None:
+    asked = {"model": "large-v3-turbo", "compute_type": "float16", "gpu": "RTX 3060", "ollama_version": version}
+    reserve = fit(**asked)["ollama_reserve"]
+    assert reserve["variable"] == variable
+    assert reserve["reserved_mib"] == 3203 - 2123
+    assert "GiB left on this 12 GiB GPU: fits an 8B model" in reserve["left"]
+    assert fit(**asked, keeps_model=False)["ollama_reserve"]["reserved_mib"] == 3203
+    assert set(reserve) == documented(stt_fit, "ollama_reserve")
+
+
+def test_no_reserve_where_there_is_nothing_to_share() -> None:
+    asked = {"model": "large-v3", "compute_type": "int8", "ollama_version": "0.30.0"}
+    assert fit(**asked, device="cpu")["ollama_reserve"] is None
+    assert fit(**asked, gpu="RTX 3050 4GB")["ollama_reserve"] is None
+    tight = fit(**asked, gpu={"memory_mib": 5400, "capability": "8.6"})
+    assert (tight["verdict"], tight["ollama_reserve"]) == ("tight", None)
+    assert "nothing is left for Ollama" in tight["notes"][0]
+
+
+def test_the_table() -> None:
+    assert len(fit(gpu="RTX 3060", table=True)["table"].splitlines()) > 15
+    assert "table" not in fit(gpu="RTX 3060")
+
+
+def test_a_model_that_is_not_in_the_table(tmp_path: Path) -> None:
+    asked = {"model": "me/mine", "compute_type": "float16", "gpu": "RTX 3050 4GB"}
+    assumed = fit(**asked)
+    assert (assumed["verdict"], assumed["model"]["known_from"]) == ("tight", "assumed")
+    sized = fit(**asked, model_file_mib=1543)
+    assert (sized["verdict"], sized["model"]["known_from"]) == ("fits", "file size")
+    (tmp_path / "me" / "mine").mkdir(parents=True)
+    (tmp_path / "me" / "mine" / "model.bin").write_bytes(bytes(1000))
+    here = fit(**asked, models_dir=str(tmp_path))
+    assert (here["verdict"], here["model"]["known_from"], here["estimate"]["disk"]) == ("fits", "file size", 0)
+
+
+def test_the_disk_is_judged_unless_the_model_lies_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stt_fit.probe, "disk_free", lambda path: 100)
+    asked = {"model": "small", "compute_type": "float16", "gpu": "RTX 3060", "check_host": True}
+    assert fit(**asked)["verdict"] == "fits"
+    full = fit(**asked, models_dir=str(tmp_path))
+    assert full["verdict"] == "does_not_fit"
+    assert "100 MiB are free" in full["explanation"]
+    cached = tmp_path / "hub/models--Systran--faster-whisper-small/snapshots/0123"
+    cached.mkdir(parents=True)
+    (cached / "model.bin").touch()
+    assert fit(**asked, models_dir=str(tmp_path))["verdict"] == "fits"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"model": "large-v4"}, "nearest: 'large-v3'"),
+        ({"compute_type": "int8_fp16"}, "nearest: 'int8_float16'"),
+        ({"gpu": "RTX 3061"}, "nearest: 'RTX 3060 12GB'"),
+        ({"gpu": {"memory_mib": -1, "capability": "8.6"}}, "use 1 or more"),
+        ({"others": [{"name": "x", "mib": -1}]}, "use 0 or more"),
+        ({"others": [{"name": "x", "mib": 20000}]}, "use at most 11919"),
+        ({"others": [{"name": "x"}]}, "give a name and mib"),
+        ({"batch_size": 0}, "use 1 "),
+        ({"ctranslate2": "new"}, "like 4.8.5"),
+        ({"ollama_version": "new", "model": "tiny"}, "like 0.30.0"),
+    ],
+)
+def test_wrong_input_is_told_the_nearest_valid_value(wrong: dict[str, Any], told: str) -> None:
+    result = fit(**{"gpu": "RTX 3060", "model": "small", "compute_type": "int8", **wrong})
+    assert result["failed"]
+    assert told in result["msg"]
