@@ -33,6 +33,9 @@ options:
         beside it.
     type: path
     required: true
+  lock:
+    description: What RV(release_lock) is when the wanted release is whole.
+    type: str
   port:
     description: The TCP port that the service should listen on.
     type: int
@@ -81,6 +84,10 @@ python_version:
 release_lock:
   description: What the file C(lock.sha256) in the release's folder says; empty when the release is not whole.
   type: str
+  returned: always
+installed:
+  description: Whether RV(release_lock) is O(lock).
+  type: bool
   returned: always
 current:
   description: The release that C(current) points to; empty when there is none.
@@ -163,6 +170,7 @@ def main() -> None:
             "service": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
             "release": {"type": "path", "required": True},
+            "lock": {"type": "str"},
             "port": {"type": "int", "required": True},
             "python": {"type": "path"},
             "python_versions": {"type": "list", "elements": "str", "default": []},
@@ -171,6 +179,7 @@ def main() -> None:
     )
     service, release = module.params["service"], Path(module.params["release"])
     lock, current = release / "lock.sha256", release.parent / "current"
+    release_lock = lock.read_text(encoding="utf-8").strip() if lock.is_file() else ""
     python, version = find_python(module, module.params["python"], module.params["python_versions"])
     module.exit_json(
         changed=False,
@@ -178,7 +187,8 @@ def main() -> None:
         cores=len(os.sched_getaffinity(0)),
         python=python,
         python_version=version,
-        release_lock=lock.read_text(encoding="utf-8").strip() if lock.is_file() else "",
+        release_lock=release_lock,
+        installed=bool(release_lock) and release_lock == module.params["lock"],
         current=current.readlink().name if current.is_symlink() else "",
         user_exists=user_exists(module.params["user"]),
         unit_exists=Path(f"/etc/systemd/system/{service}.service").exists(),
