@@ -22,20 +22,30 @@ UNITS = {
 
 
 def shares(model: Model, cpus: int, memory: int) -> dict[str, Mapping[str, str]]:
-    """The limits of each machine by name; what a machine's own `config` says comes first."""
+    """The limits of each machine by name. What a machine's own `config` says comes first and is shared out no more."""
     policy = model.resource_policy
     if policy is None:
         return {}
-    free_cpus = cpus - _reserve(policy.host_reserve_cpu, cpus)
-    free_memory = memory - _reserve(policy.host_reserve_memory, memory)
-    if free_cpus <= 0 or free_memory <= 0:
-        raise InfraError("resource_policy: host_reserve leaves nothing of this host to the instances")
+    want_cpu = [m for m in model.machines if not {"limits.cpu", "limits.cpu.allowance"} & set(m.config)]
+    want_memory = [m for m in model.machines if "limits.memory" not in m.config]
+    free_cpus = _left(
+        "CPUs",
+        cpus - _reserve(policy.host_reserve_cpu, cpus),
+        sum(_cpus(machine, cpus) for machine in model.machines),
+        wanted=bool(want_cpu),
+        overcommit=policy.overcommit,
+    )
+    free_memory = _left(
+        "bytes of memory",
+        memory - _reserve(policy.host_reserve_memory, memory),
+        sum(_memory(machine, memory) for machine in model.machines),
+        wanted=bool(want_memory),
+        overcommit=policy.overcommit,
+    )
 
     def weight(machine: Machine) -> int:
         return 1 if policy.mode == "equal" else machine.weight
 
-    want_cpu = [m for m in model.machines if not {"limits.cpu", "limits.cpu.allowance"} & set(m.config)]
-    want_memory = [m for m in model.machines if "limits.memory" not in m.config]
     limits: dict[str, dict[str, str]] = {machine.name: {} for machine in model.machines}
     for machine in want_cpu:
         share = free_cpus * weight(machine) / sum(map(weight, want_cpu))
@@ -50,9 +60,33 @@ def shares(model: Model, cpus: int, memory: int) -> dict[str, Mapping[str, str]]
         for machine in model.machines:
             if machine.type == "lxc" and "limits.memory.enforce" not in machine.config:
                 limits[machine.name]["limits.memory.enforce"] = "soft"
-    if not policy.overcommit:
-        _refuse_overcommit(model, limits, free_cpus, free_memory)
     return dict(limits)
+
+
+def _left(what: str, free: float, named: float, *, wanted: bool, overcommit: bool) -> float:
+    """What is left to share out after what the machines' own config names."""
+    if free <= 0:
+        raise InfraError(f"resource_policy: host_reserve leaves no {what} of this host to the instances")
+    rest = free - named
+    if rest >= 0 and (rest > 0 or not wanted):
+        return rest
+    if overcommit:
+        return free
+    raise InfraError(
+        f"resource_policy: the machines' own limits take {named:g} of the {free:g} {what} that this host has left: "
+        "lower them, or set resource_policy.overcommit: true"
+    )
+
+
+def _cpus(machine: Machine, cpus: int) -> float:
+    if machine.config.get("limits.cpu", "").isdigit():
+        return int(machine.config["limits.cpu"])
+    allowance = machine.config.get("limits.cpu.allowance", "")
+    return cpus * float(allowance[:-1]) / 100 if allowance.endswith("%") else 0
+
+
+def _memory(machine: Machine, memory: int) -> float:
+    return _reserve(machine.config.get("limits.memory", "0"), memory)
 
 
 def _reserve(text: str, whole: float) -> float:
@@ -66,19 +100,3 @@ def _bytes(text: str) -> float:
     if match is None or match[2] not in UNITS:
         raise InfraError(f"resource_policy: cannot read the size {text!r}: write it like 4GiB or 20%")
     return float(match[1]) * float(UNITS[match[2]])
-
-
-def _refuse_overcommit(model: Model, limits: Mapping[str, Mapping[str, str]], cpus: float, memory: float) -> None:
-    whole = [{**limits[machine.name], **machine.config} for machine in model.machines]
-    used = sum(_bytes(config["limits.memory"]) for config in whole if not config["limits.memory"].endswith("%"))
-    counted = sum(int(config["limits.cpu"]) for config in whole if config.get("limits.cpu", "").isdigit())
-    over = []
-    if used > memory:
-        over.append(f"memory {int(used) // MIB} MiB of {int(memory) // MIB} MiB")
-    if counted > cpus:
-        over.append(f"{counted} CPUs of {cpus:g}")
-    if over:
-        raise InfraError(
-            f"resource_policy: more is asked for than this host has left ({', '.join(over)}): "
-            "lower the limits, or set resource_policy.overcommit: true"
-        )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -75,7 +76,8 @@ class Server:
                 status = 200
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             stream.write(f"HTTP/1.1 {status} X\r\nETag: tag1\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
-            stream.flush()
+            with contextlib.suppress(BrokenPipeError):  # the client gave up
+                stream.flush()
             if self.close_after_each:
                 connection.shutdown(socket.SHUT_RDWR)
                 return

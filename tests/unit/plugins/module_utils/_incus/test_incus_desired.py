@@ -287,30 +287,29 @@ def weighted(policy: ResourcePolicy) -> object:
     return model(domain("lab", 3, *machines), resource_policy=policy)
 
 
-def test_shares_by_weight() -> None:
-    found = shares(weighted(ResourcePolicy(overcommit=True)), cpus=10, memory=10 << 30)
-    assert found["lab-a"]["limits.cpu.allowance"] == "60%"
-    assert found["lab-b"]["limits.cpu.allowance"] == "20%"
-    assert found["lab-a"]["limits.memory"] == "6144MiB"
+def test_shares_by_weight_of_what_the_others_leave() -> None:
+    found = shares(weighted(ResourcePolicy()), cpus=10, memory=10 << 30)
+    assert found["lab-a"]["limits.cpu.allowance"] == "52%"  # 3/4 of 10 - 2 - 1
     assert found["lab-b"] == {
-        "limits.cpu.allowance": "20%",
-        "limits.memory": "2048MiB",
+        "limits.cpu.allowance": "17%",
+        "limits.memory": "1792MiB",  # 1/4 of 10 - 2 - 1 GiB
         "limits.memory.enforce": "soft",
     }
     assert found["lab-c"] == {"limits.memory.enforce": "soft"}
 
 
 def test_shares_in_equal_parts_and_whole_cpus() -> None:
-    policy = ResourcePolicy("2", "2GiB", "equal", "count", "hard", overcommit=True)
+    policy = ResourcePolicy("2", "1GiB", "equal", "count", "hard")
     found = shares(weighted(policy), cpus=10, memory=10 << 30)
-    assert found["lab-a"] == found["lab-b"] == {"limits.cpu": "4", "limits.memory": "4096MiB"}
+    assert found["lab-a"] == found["lab-b"] == {"limits.cpu": "3", "limits.memory": "4096MiB"}
 
 
 def test_more_than_there_is_is_refused() -> None:
-    with pytest.raises(InfraError, match=r"more is asked for .*memory 9216 MiB of 8192 MiB"):
-        shares(weighted(ResourcePolicy()), cpus=10, memory=10 << 30)
-    with pytest.raises(InfraError, match="leaves nothing"):
+    with pytest.raises(InfraError, match=r"own limits take 1 of the 0\.8 CPUs"):
+        shares(weighted(ResourcePolicy()), cpus=1, memory=10 << 30)
+    with pytest.raises(InfraError, match="leaves no bytes of memory"):
         shares(weighted(ResourcePolicy(host_reserve_memory="20GiB")), cpus=10, memory=10 << 30)
+    assert shares(weighted(ResourcePolicy(overcommit=True)), cpus=1, memory=10 << 30)
 
 
 def test_without_a_policy_nothing_is_shared_out() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
@@ -22,6 +23,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Hos
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Profile, StorageVolume
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
 from incus_models import HOST, after_apply, applied, domain, instance, machine, model
 
 PROJECT, NETWORK = Key("project", "", "lab"), Key("network", "default", "net-lab")
@@ -182,6 +184,25 @@ def test_another_image_is_only_told_until_confirmed() -> None:
     ephemeral = model(domain("lab", 3, machine(image="images:debian/12", ephemeral=True)))
     found = planned(ephemeral, applied(model()))
     assert steps(found) == ["delete instance lab-ai in lab", "create instance lab-ai in lab"]
+
+
+EXAMPLES = sorted(
+    path for path in (Path(__file__).resolve().parents[5] / "docs" / "examples").iterdir() if path.is_dir()
+)
+
+
+@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
+def test_every_example_converges_in_one_plan(folder: Path) -> None:
+    some, _diagnostics = read_project(str(folder))
+    wanted = desired(some, Host(gpus=1, nvidia_tools=True, cpus=8, memory=64 << 30))
+    found = plan(wanted, Observed(), Host(gpus=1), Options())
+    done: set[object] = set()
+    for step in found.steps:
+        assert done.issuperset(step.needs)
+        done.add(step.what)
+    assert len(found.steps) == len(wanted.resources)
+    folders = [key for key in wanted.resources if key.kind == "folder"]
+    assert plan(wanted, after_apply(wanted), Host(gpus=1), Options(), folders).steps == ()
 
 
 # ---------------------------------------------------------------- what infra.yml no longer names
