@@ -42,6 +42,11 @@ demo-clean: venv ## remove all that the demo made, and nothing else
 host: venv ## install and start Incus on this machine, with a storage pool, a bridge and the base image
 	@$(call local_play,host)
 
+##@ Planning
+.PHONY: fit
+fit: venv ## which model fits the GPU, in which compute type, as a table; GPU="RTX 3060" plans for one that is not here
+	@$(call local_play,fit) | scripts/vram-colours
+
 ##@ Every day (PROJECT=dir names the folder of your infra.yml; ARGS="--limit homelab-ai -v" goes to ansible-playbook)
 .PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-stt verify destroy
 init: venv ## write a commented infra.yml to begin with
