@@ -10,8 +10,8 @@ import os
 import subprocess
 import sys
 
-os.environ.pop("PIP_CONFIG_FILE", None)
 ensurepip.bootstrap(default_pip=True)
+os.environ.pop("PIP_CONFIG_FILE", None)  # ensurepip has just pointed it at nothing
 arguments = [arg for arg in sys.argv[1:] if arg not in ("--no-setuptools", "--no-wheel")]
 sys.exit(
     subprocess.run(
