@@ -30,7 +30,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.images import S
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Action, Change, Plan, Step, StepId
 
 SNAPSHOT_PREFIX = "anklume-"
-BEFORE_APPLY = re.compile(rf"{SNAPSHOT_PREFIX}\d{{8}}-\d{{6}}")
+STAMP = r"\d{8}-\d{6}-\d{3}"
+BEFORE_APPLY = re.compile(SNAPSHOT_PREFIX + STAMP)
 SNAPSHOTS_KEPT = 3
 STOP_TIMEOUT = 30
 ADDRESS_TIMEOUT = 120.0
@@ -293,8 +294,8 @@ class _Worker:
 
 
 def time_stamp() -> str:
-    """Now, as part of a name."""
-    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    """Now to the millisecond, as part of a name."""
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
 
 
 def wait_for_address(client: Client, key: Key, address: str | None) -> None:
@@ -338,7 +339,7 @@ def forget_old_snapshots(client: Client, key: Key, prefix: str) -> None:
     """Keep the last few of those that were taken by us."""
     path, query = url(key)
     names = [snapshot["name"] for snapshot in client.get(f"{path}/snapshots", recursion="1", **query)]
-    for name in sorted(name for name in names if re.fullmatch(rf"{prefix}\d{{8}}-\d{{6}}", name))[:-SNAPSHOTS_KEPT]:
+    for name in sorted(name for name in names if re.fullmatch(prefix + STAMP, name))[:-SNAPSHOTS_KEPT]:
         delete_snapshot(client, key, name)
 
 
