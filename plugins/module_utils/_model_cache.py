@@ -189,15 +189,12 @@ class Source(Protocol):
 
     def satisfied_by(self, installed: Installed) -> bool:
         """Whether what is there, being complete, is what this source would bring; no network."""
-        ...
 
     def planned(self) -> dict[str, Any]:
         """What can be told of the source before anything is fetched, for check mode and the diff."""
-        ...
 
     def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
         """Bring all files into a folder under staging."""
-        ...
 
 
 @dataclass(frozen=True)

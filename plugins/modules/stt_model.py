@@ -31,15 +31,13 @@ options:
   model:
     description:
       - The model, as its id on the hub (V(Systran/faster-whisper-base)) or its short name (V(large-v3-turbo)).
-      - Required unless O(state=info).
     type: str
+    required: true
     aliases: [name]
   state:
-    description:
-      - V(present) has the whole model there, V(absent) nothing of it.
-      - V(info) only lists what is there.
+    description: V(present) has the whole model there, V(absent) nothing of it.
     type: str
-    choices: [present, absent, info]
+    choices: [present, absent]
     default: present
   endpoint:
     description: Address of the model hub, or of a mirror of it.
@@ -87,6 +85,7 @@ notes:
   - Free space is checked before anything is fetched.
   - Proxies are taken from the environment, as C(https_proxy).
 seealso:
+  - module: anklume.stt.stt_model_info
   - module: anklume.stt.stt_transcribe
 """
 
@@ -113,11 +112,11 @@ EXAMPLES = r"""
     sha256: 5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592
     cache: /var/lib/speaches
 
-- name: What is there
+- name: A model that is no longer used
   anklume.stt.stt_model:
+    model: medium
     cache: /var/lib/speaches
-    state: info
-  register: models
+    state: absent
 """
 
 RETURN = r"""
@@ -125,7 +124,7 @@ model:
   description: The model as it is there now. In check mode, what is known of it beforehand.
   type: dict
   returned: when O(state=present)
-  contains: &model
+  contains:
     name:
       description: Id of the model.
       type: str
@@ -159,17 +158,6 @@ resumed:
   description: Bytes that an earlier, interrupted run had brought.
   type: int
   returned: when O(state=present)
-models:
-  description: Every model in the cache.
-  type: list
-  elements: dict
-  returned: when O(state=info)
-  contains: *model
-unfinished:
-  description: Downloads that were interrupted, as C(name) and C(size) in bytes.
-  type: list
-  elements: dict
-  returned: when O(state=info)
 """
 
 from pathlib import Path
@@ -193,8 +181,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.models import re
 
 SPEC: dict[str, Any] = {
     "cache": {"type": "path", "required": True},
-    "model": {"type": "str", "aliases": ["name"]},
-    "state": {"type": "str", "choices": ["present", "absent", "info"], "default": "present"},
+    "model": {"type": "str", "required": True, "aliases": ["name"]},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "endpoint": {"type": "str", "default": "https://huggingface.co"},
     "token": {"type": "str", "no_log": True},
     "revision": {"type": "str", "default": "main"},
@@ -229,12 +217,6 @@ def ownership_of(params: dict[str, Any], check_mode: bool) -> Ownership:
 def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Observe, change what differs, and describe both."""
     cache = ModelCache(Path(params["cache"]), ownership_of(params, check_mode))
-    if params["state"] == "info":
-        return {
-            "changed": False,
-            "models": [installed.described() for installed in cache.all()],
-            "unfinished": cache.unfinished(),
-        }
     model = resolve_model(params["model"])
     if params["state"] == "absent":
         return described(ensure_absent(cache, model, check_mode=check_mode))
@@ -256,7 +238,6 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=SPEC,
         required_by={"sha256": ("source",)},
-        required_if=[("state", "present", ("model",)), ("state", "absent", ("model",))],
         supports_check_mode=True,
     )
     try:

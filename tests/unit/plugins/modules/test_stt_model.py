@@ -25,7 +25,7 @@ import huggingface_hub
 import pytest
 import yaml
 from ansible_collections.anklume.stt.plugins.module_utils import _hub
-from ansible_collections.anklume.stt.plugins.modules import stt_model
+from ansible_collections.anklume.stt.plugins.modules import stt_model, stt_model_info
 from hub_stand_in import HubStandIn, Repo
 from module_runner import result_of, run_module, spawn_module
 
@@ -180,7 +180,7 @@ def test_a_download_given_up_goes_on_in_the_next_run(hub: HubStandIn, cache: Pat
     assert failed["failed"]
     assert "the connection was cut off at 97.7 KiB of 293.0 KiB: run again to go on from there" in failed["msg"]
     assert listed_by_the_official_client(cache) == {}
-    info = good(run(cache=str(cache), state="info"))
+    info = good(run_module(stt_model_info, cache=str(cache)))
     assert info["models"] == []
     assert info["unfinished"][0]["name"] == NAME and info["unfinished"][0]["size"] > 100_000
     result = good(from_hub(hub, cache))
@@ -326,7 +326,7 @@ def test_a_damaged_model_is_seen_and_repaired(hub: HubStandIn, cache: Path, dama
         (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
     else:
         shutil.rmtree(snapshot)
-    (seen,) = good(run(cache=str(cache), state="info"))["models"]
+    (seen,) = good(run_module(stt_model_info, cache=str(cache)))["models"]
     assert seen["complete"] is False and seen["problems"]
     sent = hub.sent
     assert good(from_hub(hub, cache))["changed"]
@@ -366,11 +366,11 @@ def test_absent_removes_the_model_and_what_was_begun(hub: HubStandIn, cache: Pat
         assert result["changed"] is changed
         assert (NAME in listed_by_the_official_client(cache)) is check
     assert list(listed_by_the_official_client(cache)) == ["example/other"]
-    assert good(run(cache=str(cache), state="info"))["unfinished"] == []
+    assert good(run_module(stt_model_info, cache=str(cache)))["unfinished"] == []
 
 
 def test_info_of_no_cache_at_all(cache: Path) -> None:
-    result = good(run(cache=str(cache), state="info"))
+    result = good(run_module(stt_model_info, cache=str(cache)))
     assert (result["changed"], result["models"], result["unfinished"]) == (False, [], [])
     assert not cache.exists()
 
@@ -418,6 +418,7 @@ def run_and_die(step: int, **params: Any) -> bool:
     return status != 0
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_kill_9_at_every_step_of_putting_a_new_revision_in_place(hub: HubStandIn, cache: Path) -> None:
     """However far the process comes, something whole serves, and the next run ends what it began."""
     first, second = Repo(files_of()), Repo(files_of(WEIGHTS[::-1]))
@@ -650,10 +651,11 @@ def test_a_large_v3_model_needs_its_preprocessor_config(cache: Path, tmp_path: P
     assert listed_by_the_official_client(cache) == {}
 
 
-def test_documentation_and_spec_agree() -> None:
-    documented = yaml.safe_load(stt_model.DOCUMENTATION)["options"]
-    assert set(documented) == set(stt_model.SPEC)
-    for name, option in stt_model.SPEC.items():
+@pytest.mark.parametrize("module", [stt_model, stt_model_info])
+def test_documentation_and_spec_agree(module: Any) -> None:
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    assert set(documented) == set(module.SPEC)
+    for name, option in module.SPEC.items():
         assert documented[name].get("default") == option.get("default"), name
-    yaml.safe_load(stt_model.EXAMPLES)
-    yaml.safe_load(stt_model.RETURN)
+    yaml.safe_load(module.EXAMPLES)
+    yaml.safe_load(module.RETURN)
