@@ -60,7 +60,7 @@ sync-dry: venv ## what sync would write, as a diff
 sync-clean: venv ## sync, and remove the files of machines that are gone
 	@$(call local_play,sync_clean)
 plan: venv ## what apply would change, as a diff; PRUNE=1 also what infra.yml no longer names
-	@$(call local_play,plan) $(incus_options)
+	@$(call play,plan) --check --diff $(incus_options)
 apply: venv ## do what plan shows, in Incus and in the services, and verify
 	@scripts/follow $(call play,apply) $(incus_options)
 apply-infra: venv ## the Incus part alone
@@ -87,6 +87,15 @@ restore restore-domain: venv ## go back to one; NAME=name, D=domain for one doma
 	@$(if $(NAME),,$(error which snapshot? make $@ NAME=name; make snapshot-list shows them))$(snapshot_of) -e snapshot_state=restored
 rollback: venv ## go back to what was there before the last apply
 	@$(snapshot_of) -e snapshot_state=rolled_back
+
+##@ Open WebUI
+.PHONY: ca backup restore-backup
+ca: venv ## export the certificate that browsers and phones have to trust, to PROJECT/ca.crt
+	@$(call local_play,ca)
+backup: venv ## back up accounts, chats and settings of every Open WebUI, to PROJECT/backups
+	@$(call play,backup)
+restore-backup: venv ## put one back; FILE=path, and ARGS="--limit machine" where there are several
+	@$(if $(FILE),,$(error which backup? make $@ FILE=path; make backup puts them into backups/))$(call play,restore_backup) -e backup_file=$(abspath $(FILE))
 
 ##@ Setup (every target does what it needs by itself)
 VENV_STAMP := $(VENV)/.demo
