@@ -127,6 +127,12 @@ def spoken_text(response_format: str, answer: str) -> str:
     return " ".join(line.strip() for line in lines if line.strip())
 
 
+def told_seconds(answer: str) -> float | None:
+    """The duration of the recording as an answer in the format verbose_json tells it; none when it does not."""
+    duration = _json_object(answer, "the transcription").get("duration")
+    return float(duration) if isinstance(duration, (int, float)) and duration > 0 else None
+
+
 # --- audio -------------------------------------------------------------------------------------
 
 
@@ -356,16 +362,14 @@ class AudioClient:
         self,
         audio: Path,
         *,
-        model: str = "",
+        model: str,
         language: str = "",
         response_format: str = "json",
         translate: bool = False,
         retries: int = 0,
     ) -> str:
         """Upload a file and return the answer as the server gave it; a busy server is asked again ``retries`` times."""
-        fields = {"response_format": response_format}
-        if model:
-            fields["model"] = model
+        fields = {"model": model, "response_format": response_format}
         if language and not translate:
             fields["language"] = language
         path = "/v1/audio/translations" if translate else "/v1/audio/transcriptions"

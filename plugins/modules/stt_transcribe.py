@@ -32,7 +32,8 @@ options:
     type: path
     required: true
   model:
-    description: Name of the model. The server's own default when not given.
+    description:
+      - Name of the model. V(whisper-1) when not given, which the servers of this collection take for their default.
     type: str
   language:
     description: Language of the speech, as V(fr). Detected when not given.
@@ -141,13 +142,13 @@ seconds:
   type: float
   returned: when the server answered
 audio_seconds:
-  description: Duration of the recording in seconds; none when it can't be told.
+  description: Duration of a WAV file in seconds; of others, if V(verbose_json) is among the formats; else none.
   type: float
   returned: when the server answered
 real_time_factor:
-  description: RV(seconds) per second of audio; below 1 is faster than speech.
+  description: RV(seconds) per second of audio; below 1 is faster than speech. None without a duration.
   type: float
-  returned: when the duration is known
+  returned: when the server answered
 models:
   description: Ids of the models that the server lists.
   type: list
@@ -189,6 +190,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._openai_audio import (
     normalise_origin,
     readable_file,
     spoken_text,
+    told_seconds,
     wav_seconds,
     word_error_rate,
 )
@@ -237,7 +239,7 @@ def ask_server(params: dict[str, Any], result: dict[str, Any]) -> Callable[[str]
     result["models"] = client.models()
     return lambda response_format: client.transcribe(
         Path(params["path"]),
-        model=params["model"] or "",
+        model=params["model"] or "whisper-1",
         language=params["language"] or "",
         response_format=response_format,
         translate=params["task"] == "translate",
@@ -280,10 +282,14 @@ def transcribe(params: dict[str, Any], result: dict[str, Any]) -> None:
         answers[response_format] = ask(response_format)
         seconds.append(time.monotonic() - start)
     sentences = [spoken_text(response_format, answer) for response_format, answer in answers.items()]
-    duration = wav_seconds(recording)
-    result.update(text=sentences[0], texts=answers, seconds=round(min(seconds), 3), audio_seconds=duration)
-    if duration:
-        result["real_time_factor"] = round(min(seconds) / duration, 3)
+    duration = wav_seconds(recording) or told_seconds(answers.get("verbose_json", "{}"))
+    result.update(
+        text=sentences[0],
+        texts=answers,
+        seconds=round(min(seconds), 3),
+        audio_seconds=duration,
+        real_time_factor=round(min(seconds) / duration, 3) if duration else None,
+    )
     if params["expect"] is not None:
         compare(params["expect"], params["max_wer"], dict(zip(answers, sentences, strict=True)), result)
 

@@ -23,7 +23,7 @@ CUES = "1\n00:00:00,000 --> 00:00:01,000\nAnsible installed\n\n2\n00:00:01,000 -
 ANSWERS = {
     "json": json.dumps({"text": SENTENCE}),
     "text": f"{SENTENCE}\n",
-    "verbose_json": json.dumps({"text": f" {SENTENCE}", "language": "en", "segments": []}),
+    "verbose_json": json.dumps({"text": f" {SENTENCE}", "language": "en", "duration": 2.5, "segments": []}),
     "srt": CUES,
     "vtt": "WEBVTT\n\n" + CUES.replace("1\n00:", "00:", 1).replace(",000", ".000"),
 }
@@ -132,7 +132,7 @@ class SttStandIn:
         if path in ("/v1/audio/transcriptions", "/v1/audio/translations", "/api/v1/audio/transcriptions"):
             upload = parse_upload(handler, body)
             self.uploads.append(upload)
-            if upload.fields.get("model", self.models[0]) not in self.models:
+            if upload.fields.get("model", "whisper-1") not in (*self.models, "whisper-1"):
                 return Answer(404, '{"error": {"message": "no such model", "code": "model_not_found"}}')
             return Answer(body=ANSWERS[upload.fields.get("response_format", "json")])
         return Answer(404, '{"detail": "Not Found"}')

@@ -171,9 +171,9 @@ def test_a_transcription_sends_the_file_and_the_fields(server: SttStandIn, tmp_p
 
 
 def test_a_translation_names_no_language(server: SttStandIn) -> None:
-    client_of(server).transcribe(FOX, language="fr", translate=True)
+    client_of(server).transcribe(FOX, model="tiny-test", language="fr", translate=True)
     assert server.uploads[0].path == "/v1/audio/translations"
-    assert server.uploads[0].fields == {"response_format": "json"}
+    assert server.uploads[0].fields == {"response_format": "json", "model": "tiny-test"}
 
 
 def test_a_large_file_is_not_held_in_memory(server: SttStandIn, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_large_file_is_not_held_in_memory(server: SttStandIn, tmp_path: Path) 
     server.answers["/v1/audio/transcriptions"] = [Answer(413, '{"detail": "too large"}', read_body=False)]
     tracemalloc.start()
     with pytest.raises(ServiceError):
-        client_of(server).transcribe(large)
+        client_of(server).transcribe(large, model="tiny-test")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * 1024 * 1024
@@ -211,7 +211,7 @@ def test_wait_healthy_gives_the_last_reason(server: SttStandIn) -> None:
 
 def test_a_busy_server_is_asked_again(server: SttStandIn) -> None:
     server.answers["/v1/audio/transcriptions"] = [Answer(503, headers={"Retry-After": "0"})] * 2
-    assert client_of(server).transcribe(FOX, retries=2) == ANSWERS["json"]
+    assert client_of(server).transcribe(FOX, model="tiny-test", retries=2) == ANSWERS["json"]
     assert len(server.requests) == 3
 
 
@@ -299,7 +299,7 @@ def test_an_upload_refused_before_it_was_read(server: SttStandIn, tmp_path: Path
         file.truncate(32 * 1024 * 1024)
     server.answers["/v1/audio/transcriptions"] = [Answer(413, '{"detail": "too large"}', read_body=False)]
     with pytest.raises(ServiceError, match=r"larger than the server accepts|refuses a file of this size"):
-        client_of(server).transcribe(large)
+        client_of(server).transcribe(large, model="tiny-test")
 
 
 def test_no_answer_in_time(server: SttStandIn) -> None:
@@ -358,10 +358,10 @@ def test_not_http() -> None:
 
 def test_no_file_and_an_empty_file(server: SttStandIn, tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match=r"gone\.wav: No such file or directory"):
-        client_of(server).transcribe(tmp_path / "gone.wav")
+        client_of(server).transcribe(tmp_path / "gone.wav", model="tiny-test")
     (tmp_path / "empty.wav").touch()
     with pytest.raises(ServiceError, match="the file is empty"):
-        client_of(server).transcribe(tmp_path / "empty.wav")
+        client_of(server).transcribe(tmp_path / "empty.wav", model="tiny-test")
     assert server.requests == []
 
 

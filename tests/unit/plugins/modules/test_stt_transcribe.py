@@ -44,6 +44,14 @@ def test_every_format_is_asked_for_and_compared(server: SttStandIn) -> None:
     assert result["real_time_factor"] == pytest.approx(result["seconds"] / result["audio_seconds"], abs=0.001)
 
 
+def test_the_duration_of_what_is_no_wav_is_the_servers_word(server: SttStandIn) -> None:
+    webm = str(FOX.with_name("fr-bonjour.webm"))
+    assert run(url=server.origin, path=webm)["real_time_factor"] is None
+    told = run(url=server.origin, path=webm, response_formats=["text", "verbose_json"])
+    assert told["audio_seconds"] == 2.5
+    assert told["real_time_factor"] == pytest.approx(told["seconds"] / 2.5, abs=0.001)
+
+
 def test_another_sentence_fails_and_says_both(server: SttStandIn) -> None:
     result = run(url=server.origin, expect="Ansible removed every speech client")
     assert result["failed"]
