@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The smallest whole service: what runs, as whom, how hardened, and what it recognises, also through Open WebUI."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DATA = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / "tests" / "data"
+UNITS = [("mdef-ai", "speaches"), ("mdef-webui", "open-webui")]
+STT = "http://127.0.0.1:8000"
+
+
+def transcribe(host: Any, clip: str, **fields: str) -> dict[str, Any]:
+    """What the server answers to a clip of tests/data, sent from inside the instance as users do with curl."""
+    form = "".join(f" -F {name}={value}" for name, value in fields.items())
+    answer = host.run(f"curl -s -w '\\n%{{http_code}}' {STT}/v1/audio/transcriptions -F file=@/tmp/clips/{clip}{form}")
+    body, status = answer.stdout.rsplit("\n", 1)
+    return {"status": int(status), **json.loads(body)}
+
+
+@pytest.fixture(scope="module")
+def ai(machine: Any) -> Any:
+    """The instance of the STT server, with the clips of tests/data and two without speech."""
+    subprocess.run(
+        ["incus", "file", "push", "-r", "-q", str(DATA / "clips"), "mdef-ai/tmp/", "--project", "mdef"], check=True
+    )
+    host = machine("mdef-ai")
+    for name, source in (("silence", "anullsrc=r=16000:cl=mono"), ("noise", "anoisesrc=r=16000:a=0.1")):
+        host.check_output(f"ffmpeg -y -loglevel error -f lavfi -i {source} -t 5 /tmp/clips/{name}.wav")
+    return host
+
+
+@pytest.mark.parametrize(("name", "unit"), UNITS)
+class TestUnit:
+    def test_runs_and_starts_at_boot(self, machine: Any, name: str, unit: str) -> None:
+        service = machine(name).service(unit)
+        assert service.is_running
+        assert service.is_enabled
+
+    def test_is_hardened(self, machine: Any, name: str, unit: str) -> None:
+        report = machine(name).check_output(f"systemd-analyze security --no-pager {unit}")
+        exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", report)
+        assert exposure, report
+        assert float(exposure.group(1)) <= 2.0
+
+    def test_does_not_run_as_root(self, machine: Any, name: str, unit: str) -> None:
+        group = machine(name).check_output(f"systemctl show -P ControlGroup {unit}")
+        pids = (
+            machine(name)
+            .check_output(f"find /sys/fs/cgroup -path '*{group}/cgroup.procs' -exec cat {{}} + | sort -u")
+            .split()
+        )
+        assert pids
+        assert "root" not in machine(name).check_output(f"ps -o user= -p {','.join(pids)}").split()
+
+
+def test_english_is_recognised(ai: Any) -> None:
+    assert transcribe(ai, "en-fox.wav", model="whisper-1")["text"] == "The quick brown fox jumps over the lazy dog."
+
+
+def test_french_is_recognised(ai: Any) -> None:
+    assert (
+        transcribe(ai, "fr-bonjour.wav", model="whisper-1")["text"] == "Bonjour, la reconnaissance vocale fonctionne."
+    )
+
+
+def test_a_clip_in_one_language_gives_no_sentence_of_the_other(ai: Any) -> None:
+    assert "reconnaissance" not in transcribe(ai, "en-fox.wav", model="whisper-1")["text"]
+
+
+@pytest.mark.parametrize("clip", ["silence.wav", "noise.wav"])
+def test_no_speech_gives_no_sentence(ai: Any, clip: str) -> None:
+    answer = transcribe(ai, clip, model="whisper-1")
+    assert answer["status"] == 200
+    assert answer["text"] == ""
+
+
+def test_a_model_that_is_not_configured_is_refused(ai: Any) -> None:
+    answer = transcribe(ai, "en-fox.wav", model="large-v3")
+    assert answer["status"] == 404
+    assert "large-v3" in answer["error"]["message"]
+
+
+def test_settings_are_not_for_everybody(ai: Any) -> None:
+    settings = ai.file("/etc/speaches/speaches.env")
+    assert settings.user == "root"
+    assert settings.group == "speaches"
+    assert settings.mode == 0o640
+
+
+def test_secrets_of_the_project_are_for_its_owner_alone(project: Path) -> None:
+    secrets = [path for path in (project / "secrets").rglob("*") if path.is_file()]
+    assert secrets
+    assert {path.stat().st_mode & 0o077 for path in secrets if path.suffix != ".crt"} == {0}
+    assert (project / "secrets").stat().st_mode & 0o077 == 0
+
+
+def test_verify_is_green_on_every_hop_and_changes_nothing(project: Path) -> None:
+    command = [
+        "ansible-playbook",
+        "-i",
+        str(project / "inventory"),
+        "anklume.stt.verify",
+        "-e",
+        f"verify_json={project}/verify.json",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    assert not re.search(r"changed=[1-9]", result.stdout), result.stdout
+    hops = {(hop["host"], hop["hop"]): hop for hop in json.loads((project / "verify.json").read_text())}
+    assert all(hop["ok"] for hop in hops.values())
+    for name, hop in (("mdef-ai", "STT server"), ("mdef-webui", "Open WebUI")):
+        assert hops[name, hop]["recognised"] == "The quick brown fox jumps over the lazy dog."

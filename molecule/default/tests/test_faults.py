@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes wrong is said clearly, nothing is left half made, and what served before still serves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def play(project: Path, name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    command = ["ansible-playbook", "-i", str(project / "inventory"), f"anklume.stt.{name}", "-e", json.dumps(variables)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture
+def ai(machine: Any) -> Iterator[Any]:
+    """The instance of the STT server; afterwards it must still recognise speech."""
+    host = machine("mdef-ai")
+    releases = host.check_output("ls /opt/speaches")
+    yield host
+    assert host.check_output("ls /opt/speaches") == releases
+    assert host.run("curl -sf --retry 10 --retry-connrefused http://127.0.0.1:8000/health").rc == 0
+
+
+def flat(result: subprocess.CompletedProcess[str]) -> str:
+    """The output with its line breaks taken out, as messages are wrapped."""
+    return " ".join(result.stdout.split())
+
+
+def test_a_taken_port_is_refused_and_its_owner_named(project: Path, ai: Any) -> None:
+    ai.check_output("systemd-run --quiet --unit=squatter python3 -m http.server 8001")
+    try:
+        ai.check_output("for try in 1 2 3 4 5 6 7 8 9; do ss -Hltn sport = :8001 | grep -q . && break; sleep 0.3; done")
+        result = play(project, "stt", stt_server_port=8001)
+    finally:
+        ai.check_output("systemctl stop squatter")
+    assert result.returncode != 0
+    assert "port 8001 is taken by python3" in flat(result), result.stdout
+    assert "changed=0" in flat(result)
+
+
+def test_a_full_disk_is_refused_before_anything_is_installed(project: Path, ai: Any) -> None:
+    # a new release is wanted (another engine lock), and /opt/speaches has no room
+    ai.check_output("mkdir -p /mnt/full && mount -t tmpfs -o size=1m tmpfs /mnt/full")
+    ai.check_output("mount --bind /mnt/full /opt/speaches")
+    try:
+        result = play(project, "stt")
+    finally:
+        ai.check_output("umount /opt/speaches && umount /mnt/full")
+    assert result.returncode != 0
+    assert "MiB are free under /opt" in flat(result), result.stdout
+    assert "changed=0" in flat(result)
+
+
+def test_a_model_too_large_for_the_gpu_is_refused_with_what_fits(project: Path, ai: Any) -> None:
+    gpu = {"memory_mib": 4096, "capability": "8.6"}
+    result = play(
+        project,
+        "stt",
+        stt_server_model="large-v3",
+        stt_server_quantization="float16",
+        stt_server_gpu=gpu,
+        stt_server_device="cuda",
+    )
+    assert result.returncode != 0
+    assert "large-v3" in flat(result), result.stdout
+    assert "int8" in flat(result)
+    assert "changed=0" in flat(result)
+
+
+def test_float16_without_a_gpu_names_int8(project: Path, ai: Any) -> None:
+    result = play(project, "stt", stt_server_quantization="float16")
+    assert result.returncode != 0
+    assert "int8" in flat(result), result.stdout
+    assert "changed=0" in flat(result)
+
+
+def test_an_unknown_engine_is_refused(project: Path, ai: Any) -> None:
+    result = play(project, "stt", stt_server_engine="vosk")
+    assert result.returncode != 0
+    assert "faster_whisper" in flat(result), result.stdout
+    assert "changed=0" in flat(result)
+
+
+def test_an_unreachable_registry_leaves_what_serves(project: Path, ai: Any) -> None:
+    # the package index of the role uv points nowhere, and uv's cache is hidden; a new release is wanted
+    lock = ai.check_output("cat /opt/speaches/current/lock.sha256")
+    ai.check_output("echo other > /opt/speaches/current/lock.sha256 && mount -t tmpfs tmpfs /var/cache/uv")
+    try:
+        result = play(project, "stt", uv_index_url="http://127.0.0.1:9/simple")
+        serving = ai.run("curl -sf http://127.0.0.1:8000/health").rc
+    finally:
+        ai.check_output(f"umount /var/cache/uv; echo {lock} > /opt/speaches/current/lock.sha256")
+    assert result.returncode != 0
+    assert "127.0.0.1:9" in flat(result), result.stdout
+    assert serving == 0
+
+
+def test_a_missing_infra_yml_says_how_to_begin(tmp_path: Path) -> None:
+    result = subprocess.run(
+        ["ansible-playbook", "anklume.stt.sync"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PROJECT": str(tmp_path)},
+    )
+    assert result.returncode != 0
+    assert "make init" in flat(result), result.stdout
+    assert list(tmp_path.iterdir()) == []
