@@ -36,6 +36,8 @@ SNAPSHOTS_KEPT = 3
 STOP_TIMEOUT = 30
 ADDRESS_TIMEOUT = 120.0
 POLL = 0.15
+BRIDGE_ATTEMPTS = 6
+VANISHED = "bridge children interfaces"
 
 WRITABLE = {
     "project": ("config", "description"),
@@ -211,9 +213,8 @@ class _Worker:
         elif key.kind == "project":
             body["config"] |= resource.create["config"]
         path, query = url(key)
-        collection = path.rpartition("/")[0]
         try:
-            self.client.send("POST", collection, body, **query)
+            self._send("POST", key, body)
         except OperationForgottenError:
             self.client.get(path, **query)
 
@@ -235,11 +236,30 @@ class _Worker:
         kept = {name: body[name] for name in WRITABLE[key.kind] if name in ("architecture", "ephemeral")}
         empty: dict[str, Any] = {name: {} for name in WRITABLE[key.kind] if name in ("config", "devices")}
         try:
-            self.client.send("PUT", path, {**kept, **empty, **unflatten(fields)}, etag=etag, **query)
+            self._send("PUT", key, {**kept, **empty, **unflatten(fields)}, etag)
         except OperationForgottenError:
             now = flatten(self.client.get(path, **query))
             if any(now.get(change.path) != change.after for change in changes if change.after is not None):
                 raise
+
+    def _send(self, method: str, key: Key, body: Mapping[str, Any] | None, etag: str = "") -> None:
+        """Send a write; one about a bridge again, when Incus stumbled.
+
+        Incus looks at every interface of the host then, and fails over one that goes at that moment.
+        """
+        path, query = url(key)
+        target = path.rpartition("/")[0] if method == "POST" else path
+        for attempt in range(BRIDGE_ATTEMPTS):
+            try:
+                self.client.send(method, target, body, etag=etag, **query)
+                return
+            except IncusError as error:
+                if VANISHED not in str(error) or attempt == BRIDGE_ATTEMPTS - 1:
+                    raise
+            time.sleep(POLL)
+            if method == "POST":  # half a network may be there
+                with contextlib.suppress(IncusNotFoundError):
+                    self.client.send("DELETE", path, None, **query)
 
     def _set_state(self, key: Key, action: str, *, force: bool = False) -> None:
         path, query = url(key)
@@ -284,7 +304,7 @@ class _Worker:
                     self._set_state(key, "stop", force=True)
                 if body["config"].get("security.protection.delete") == "true":
                     self.client.send("PATCH", path, {"config": {"security.protection.delete": "false"}}, **query)
-            self.client.send("DELETE", path, None, **query)
+            self._send("DELETE", key, None)
         except IncusNotFoundError:
             pass
         except OperationForgottenError:

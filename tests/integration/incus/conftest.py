@@ -169,10 +169,10 @@ def strangers() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """An empty project of this test module's own; what is made from it goes at the end."""
     folder = tmp_path_factory.mktemp("lab")
-    lab = Lab(folder, f"it-{request.module.__name__.removeprefix('test_').replace('_', '-')}")
+    lab = Lab(folder, "it-lab")
     lab.destroy()  # what an interrupted run may have left
     yield lab
     lab.destroy()

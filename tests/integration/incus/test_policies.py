@@ -34,7 +34,8 @@ my ($proto, $address, $port) = @ARGV;
 my $s = IO::Socket::INET->new(PeerAddr => $address, PeerPort => $port, Proto => $proto, Timeout => 2) or exit 1;
 $s->send("x") if $proto eq "udp";
 IO::Select->new($s)->can_read(2) or exit 1;
-defined($s->recv(my $data, 9)) and $data =~ /hello/ or exit 1;
+$s->recv(my $data, 9);
+exit($data =~ /hello/ ? 0 : 1);
 """
 
 A, B = "10.178.1.10", "10.178.2.10"

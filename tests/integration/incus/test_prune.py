@@ -114,7 +114,7 @@ def test_what_is_not_ours_is_refused_and_can_be_adopted(made: Lab) -> None:
     theirs = {"name": "it-b", "description": "theirs", "config": {"user.theirs": "1", "features.networks": "false"}}
     made.client.send("POST", "/1.0/projects", theirs)
     made.infra["domains"]["it-b"] = {"subnet_id": 2, "machines": {}}
-    with pytest.raises(IncusError, match="project it-b exists and was not made from an infra.yml"):
+    with pytest.raises(IncusError, match=r"project it-b exists and was not made from an infra\.yml"):
         made.apply()
     assert made.transport.writes == []
     made.apply(adopt=True)
@@ -148,9 +148,13 @@ def test_a_gpu_where_there_is_none(made: Lab) -> None:
 
 
 def test_destroy_leaves_nothing_and_touches_nothing_else(made: Lab) -> None:
-    others = json.dumps([one for one in made.get("/1.0/projects?recursion=1") if one["name"] != "it-a"])
+
+    def others() -> list[str]:
+        return [json.dumps(made.get(path)) for path in ("/1.0/projects/it-other", "/1.0/profiles/default")]
+
+    before = others()
     made.apply(absent=True, prune=True, confirm_all=True, backup=False)
     left = info(made.client, made.name)
     assert (left["projects"], left["networks"], left["instances"]) == ([], [], [])
-    assert json.dumps(made.get("/1.0/projects?recursion=1")) == others
+    assert others() == before
     assert not made.apply(absent=True, prune=True, confirm_all=True)["changed"]

@@ -1,0 +1,165 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules as users run them: the playbooks from plan to destroy, and every example twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
+from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Endpoint, Machine, Model
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
+from conftest import LONG, ROOT, Lab, one_machine
+
+EXAMPLES = ROOT / "docs" / "examples"
+QUICK = ("demo", "policies", "shared-volumes")
+
+
+def play(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(ROOT / "scripts" / "follow"), "ansible-playbook", f"anklume.stt.{name}", *arguments],
+        env={**os.environ, "PROJECT": str(folder)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def changed(result: subprocess.CompletedProcess[str]) -> int:
+    assert result.returncode == 0, result.stdout + result.stderr
+    recap = re.search(r"^localhost .*changed=(\d+)", result.stdout, re.MULTILINE)
+    assert recap, result.stdout
+    return int(recap.group(1))
+
+
+def test_from_plan_to_destroy(lab: Lab) -> None:
+    lab.infra["domains"]["it-a"] = one_machine(ephemeral=True)
+    lab.write()
+    plan = play("plan", lab.folder)
+    assert changed(plan) == 1
+    assert "+config/ipv4.address: 10.178.1.254/24" in plan.stdout
+    assert "+ create instance it-a1 in it-a" in plan.stdout
+
+    first = play("infra", lab.folder)
+    assert changed(first) == 1
+    assert re.search(r"\d\.\d s  create instance it-a1 in it-a\n", first.stdout), "the steps are shown as they are done"
+    assert changed(play("infra", lab.folder)) == 0
+
+    assert changed(play("snapshot", lab.folder, "-e", "snapshot_name=s1")) == 1
+    assert "it-a1: s1" in play("snapshot_list", lab.folder).stdout
+
+    refused = play("destroy", lab.folder, "-e", "infra_destroy=something-else")
+    assert refused.returncode != 0
+    assert "nothing was deleted: that is not the project's name, it-lab" in " ".join(refused.stdout.split())
+    assert lab.instance("it-a1")["status"] == "Running"
+    assert changed(play("destroy", lab.folder, "-e", "infra_destroy=it-lab")) == 2
+    assert "it-a" not in {project["name"] for project in lab.get("/1.0/projects?recursion=1")}
+
+
+def test_no_infra_yml_and_no_incus(lab: Lab, tmp_path: Path) -> None:
+    missing = play("infra", tmp_path)
+    assert missing.returncode != 0
+    assert "there is no infra.yml" in missing.stdout + missing.stderr
+    lab.write()
+    socket = json.dumps({"environment": {"INCUS_SOCKET": str(tmp_path / "none")}})
+    result = subprocess.run(
+        ["ansible", "localhost", "-m", "anklume.stt.incus_info", "-a", f"socket={tmp_path}/none", "-e", socket],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 0
+    assert "Incus does not answer at" in result.stdout
+
+
+def elsewhere(model: Model, folder: Path) -> Model:
+    """The same model under names, addresses and folders that no real one has."""
+    domains = {domain.name: f"it-e{number}" for number, domain in enumerate(model.domains)}
+    machines = {machine.name: f"it-{machine.name}" for machine in model.machines}
+    prefixes = {domain.name: f"10.178.{100 + number}." for number, domain in enumerate(model.domains)}
+
+    def moved(text: str | None, domain: Domain) -> Any:
+        return text and prefixes[domain.name] + text.rpartition(".")[2]
+
+    def renamed(end: Endpoint) -> Endpoint:
+        return replace(end, name={**domains, **machines}.get(end.name, end.name))
+
+    def machine(one: Machine, domain: Domain) -> Machine:
+        data = tuple(replace(some, source=str(folder / some.name)) for some in one.persistent_data)
+        name = machines[one.name]
+        return replace(one, name=name, domain=domains[domain.name], ip=moved(one.ip, domain), persistent_data=data)
+
+    return replace(
+        model,
+        project_name="it-lab",
+        base_subnet="10.178" if model.base_subnet else None,
+        domains=tuple(
+            replace(
+                domain,
+                name=domains[domain.name],
+                network=replace(
+                    domain.network,
+                    name=f"net-{domains[domain.name]}",
+                    subnet=moved(domain.network.subnet, domain),
+                    gateway=moved(domain.network.gateway, domain),
+                    dhcp_first=moved(domain.network.dhcp_first, domain),
+                    dhcp_last=moved(domain.network.dhcp_last, domain),
+                ),
+                machines=tuple(machine(one, domain) for one in domain.machines),
+            )
+            for domain in model.domains
+        ),
+        policies=tuple(replace(p, source=renamed(p.source), target=renamed(p.target)) for p in model.policies),
+        shared_volumes=tuple(
+            replace(
+                volume,
+                source=str(folder / volume.name),
+                consumers={machines[name]: mode for name, mode in volume.consumers.items()},
+            )
+            for volume in model.shared_volumes
+        ),
+    )
+
+
+def runnable() -> Iterator[str]:
+    """The examples that need neither a GPU nor virtual machines; the others are only planned, in the unit tests."""
+    for folder in sorted(path for path in EXAMPLES.iterdir() if path.is_dir()):
+        model, _notes = read_project(str(folder))
+        devices = [
+            device
+            for domain in model.domains
+            for devices in [profile.devices for profile in domain.profiles] + [one.devices for one in domain.machines]
+            for device in devices.values()
+        ]
+        gpu = any(machine.gpu for machine in model.machines) or any(device["type"] == "gpu" for device in devices)
+        if not gpu and not any(machine.type == "vm" for machine in model.machines) and (LONG or folder.name in QUICK):
+            yield folder.name
+
+
+@pytest.mark.parametrize("name", list(runnable()))
+def test_the_second_apply_of_an_example_is_nothing(lab: Lab, name: str, tmp_path: Path) -> None:
+    model = elsewhere(read_project(str(EXAMPLES / name))[0], tmp_path)
+
+    def apply(*, absent: bool = False) -> Any:
+        lab.transport.writes.clear()
+        options = Options(prune=True, confirm_all=True, backup=False)
+        return reconcile(lab.client, model, options, absent=absent, workers=8)
+
+    assert apply()["changed"]
+    again = apply()
+    assert not again["changed"], again["summary"]
+    assert lab.transport.writes == []
+    for machine in model.machines:
+        assert lab.instance(machine.name, machine.domain)["status"] == "Running"
+    apply(absent=True)
