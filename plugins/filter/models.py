@@ -1,0 +1,35 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that know the names of models."""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import find_model, resolve_model
+
+
+def hub_id(name: str) -> str:
+    """The hub id behind a short name; a hub id stays as it is."""
+    try:
+        return resolve_model(name)
+    except FitError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def model_aliases(names: list[str]) -> dict[str, str]:
+    """The other names of some models, each with its hub id."""
+    aliases = {}
+    for model_id, model in ((hub_id(name), find_model(name)) for name in names):
+        if model:
+            aliases |= {name: model_id for name in (model.name, model.hub_id, *model.aliases) if name != model_id}
+    return aliases
+
+
+class FilterModule:
+    """The filters, by name."""
+
+    def filters(self) -> dict[str, object]:
+        """Map names to functions."""
+        return {"hub_id": hub_id, "model_aliases": model_aliases}
