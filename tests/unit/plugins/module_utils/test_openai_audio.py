@@ -103,7 +103,7 @@ def test_a_password_in_an_address_is_refused_without_repeating_it() -> None:
         ("Bonjour, ça va\u00a0?", "bonjour ça va", 0.0),
         ("le serveur écoute", "le serveur ecoute", 1 / 3),
         ("e\u0301cole", "école", 0.0),
-        ("l’eau", "l'eau", 0.0),
+        ("l\u2019eau", "l'eau", 0.0),
         ("état-major", "état major", 0.0),
         ("3.5 metres, 12 feet", "3.5 metres 12 feet.", 0.0),
         ("twelve", "12", 1.0),
@@ -329,7 +329,7 @@ def test_packets_are_dropped() -> None:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         clients = []
-        for _ in range(4):
+        for _client in range(4):
             client = socket.socket()
             client.setblocking(False)
             client.connect_ex(full.getsockname())
