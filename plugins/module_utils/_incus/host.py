@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
-
-from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
 
 ETHERNET_MTU = 1500
 
@@ -46,12 +44,16 @@ class Host:
     """The root disk of that profile, or one in the first storage pool."""
 
 
-def read_host(client: Client, server: Mapping[str, Any], networks: list[Any], pools: list[Any]) -> Host:
-    """Ask Incus and the kernel; `server`, `networks` and `pools` are answers that are there already."""
+def read_host(
+    server: Mapping[str, Any],
+    resources: Mapping[str, Any],
+    profile: Mapping[str, Any],
+    networks: Sequence[Mapping[str, Any]],
+    pools: Sequence[str],
+) -> Host:
+    """What Incus answered about itself, its hardware, its own default profile, its networks and storage pools."""
     environment = server["environment"]
-    profile = client.get(path_of("profiles", "default"))
     root = next((device for device in profile["devices"].values() if _is_root(device)), None)
-    resources = client.get(path_of("resources"))
     ours = {
         network["config"].get("ipv4.address", "").partition("/")[0]
         for network in networks
@@ -70,7 +72,7 @@ def read_host(client: Client, server: Mapping[str, Any], networks: list[Any], po
         cpus=resources["cpu"]["total"],
         memory=resources["memory"]["total"],
         default_config={k: v for k, v in profile["config"].items() if not k.startswith("user.")},
-        root=root or {"type": "disk", "path": "/", "pool": pools[0]["name"] if pools else "default"},
+        root=root or {"type": "disk", "path": "/", "pool": pools[0] if pools else "default"},
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import 
     project_key,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, read_host
+
+READERS = 4
 
 
 @dataclass(frozen=True)
@@ -64,34 +67,41 @@ class Observed:
 
 
 def observe(client: Client) -> tuple[Observed, Host]:
-    """Read everything that a plan compares."""
-    server = client.get(path_of())
-    networks = client.get(path_of("networks"), recursion="1")
-    pools = client.get(path_of("storage-pools"), recursion="1")
+    """Read everything that a plan compares, several lists at the same time."""
     everywhere = {"recursion": "1", "all_projects": "true"}
-    found: list[Found] = []
-    for body in client.get(path_of("projects"), recursion="1"):
-        found.append(Found(project_key(body["name"]), flatten(body)))
-    for body in client.get(path_of("network-acls"), recursion="1"):
-        found.append(Found(Key("acl", "default", body["name"]), flatten(body)))
-    for body in networks:
-        kind = body["type"] if body["managed"] else ""
-        found.append(Found(Key("network", "default", body["name"]), flatten(body), type=kind))
-    for body in client.get(path_of("profiles"), **everywhere):
-        found.append(Found(Key("profile", body["project"], body["name"]), flatten(body)))
-    for pool in pools:
-        for body in client.get(path_of("storage-pools", pool["name"], "volumes", "custom"), **everywhere):
-            key = Key("volume", body["project"], f"{pool['name']}/{body['name']}")
-            found.append(Found(key, flatten(body)))
-    for body in client.get(path_of("instances"), **everywhere):
-        found.append(instance(body))
-    operations = client.get(path_of("operations"), **everywhere)
-    busy = tuple(
-        (path_of("operations", operation["id"]), _projects(operation))
-        for operation in operations.get("running", [])
-        if operation["class"] == "task"
-    )
-    return Observed({one.key: one for one in found}, busy), read_host(client, server, networks, pools)
+    with ThreadPoolExecutor(READERS) as pool:
+
+        def ask(path: str, **query: str) -> Future[Any]:
+            return pool.submit(client.get, path, **query)
+
+        networks = ask(path_of("networks"), recursion="1")
+        acls = ask(path_of("network-acls"), recursion="1")
+        instances = ask(path_of("instances"), **everywhere)
+        pools = [url.rpartition("/")[2] for url in ask(path_of("storage-pools")).result()]
+        volumes = {pool: ask(path_of("storage-pools", pool, "volumes", "custom"), **everywhere) for pool in pools}
+        projects = ask(path_of("projects"), recursion="1")
+        profiles = ask(path_of("profiles"), **everywhere)
+        operations = ask(path_of("operations"), **everywhere)
+        server = ask(path_of())
+        resources = ask(path_of("resources"))
+    found: list[Found] = [
+        *(Found(project_key(body["name"]), flatten(body)) for body in projects.result()),
+        *(Found(Key("acl", "default", body["name"]), flatten(body)) for body in acls.result()),
+        *(
+            Found(Key("network", "default", body["name"]), flatten(body), type=body["type"] if body["managed"] else "")
+            for body in networks.result()
+        ),
+        *(Found(Key("profile", body["project"], body["name"]), flatten(body)) for body in profiles.result()),
+        *(
+            Found(Key("volume", body["project"], f"{pool}/{body['name']}"), flatten(body))
+            for pool, answer in volumes.items()
+            for body in answer.result()
+        ),
+        *(instance(body) for body in instances.result()),
+    ]
+    observed = Observed({one.key: one for one in found}, _busy(operations.result()))
+    default = next(body for body in profiles.result() if (body["project"], body["name"]) == ("default", "default"))
+    return observed, read_host(server.result(), resources.result(), default, networks.result(), pools)
 
 
 def instance(body: Mapping[str, Any]) -> Found:
@@ -108,6 +118,14 @@ def instance(body: Mapping[str, Any]) -> Found:
 def existing_folders(paths: Collection[str]) -> frozenset[Key]:
     """Which of the host's folders are there."""
     return frozenset(Key("folder", "", path) for path in paths if Path(path).is_dir())
+
+
+def _busy(operations: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple(
+        (path_of("operations", operation["id"]), _projects(operation))
+        for operation in operations.get("running", [])
+        if operation["class"] == "task"
+    )
 
 
 def _projects(operation: Mapping[str, Any]) -> tuple[str, ...]:
