@@ -383,8 +383,11 @@ def test_kill_9_at_random_moments_never_shows_a_half_made_model(hub: HubStandIn,
     hub.faults.bytes_per_second = 250_000
     chance = random.Random(7)
     for _attempt in range(6):
+        asked = hub.count("/cdn/")
         process = spawn_module(stt_model, model=NAME, endpoint=hub.endpoint, cache=str(cache))
-        time.sleep(chance.uniform(0.4, 1.1))
+        while hub.count("/cdn/") == asked and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.6))
         with process:
             process.kill()
         seen = listed_by_the_official_client(cache)
