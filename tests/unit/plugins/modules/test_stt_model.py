@@ -57,7 +57,9 @@ def hub() -> Iterator[HubStandIn]:
 
 
 @pytest.fixture(autouse=True)
-def no_pause_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+def straight_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of this machine, and no pause between attempts."""
+    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(_hub, "PAUSE", 0.01)
 
 
