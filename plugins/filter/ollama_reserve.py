@@ -1,0 +1,88 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter that makes Ollama's reserve of what speech-to-text needs on the same GPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, FitError
+from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MARGIN
+from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import Load, ollama_reserve, tell_left
+
+DOCUMENTATION = r"""
+name: ollama_reserve
+short_description: What Ollama must leave free for speech-to-text on the same GPU
+version_added: 0.1.0
+author:
+  - the anklume.stt authors (@anklume)
+description:
+  - Sums what the STT servers on one GPU may still come to need, in the words that a version of Ollama understands.
+  - An answer for a processor counts for nothing. With no answer for a GPU the result is an empty dictionary.
+positional: version
+options:
+  _input:
+    description: Answers of M(anklume.stt.stt_fit), each with C(keeps_model) beside, or without for V(true).
+    type: list
+    elements: dict
+    required: true
+  version:
+    description: The version of Ollama.
+    type: str
+    required: true
+  mib:
+    description: A reserve to take instead of the sum, in MiB. It may not be larger than the GPU.
+    type: int
+"""
+
+EXAMPLES = r"""
+- name: Show the reserve
+  ansible.builtin.debug:
+    msg: "{{ [fit] | anklume.stt.ollama_reserve('0.32.7') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: C(line) for Ollama's environment, C(reserved_mib), C(left_mib), and C(left) in words.
+  type: dict
+"""
+
+
+def load_of_fit(fit: Mapping[str, Any]) -> Load:
+    """What one server takes; the peak carries the verdict's margin, as the verdict itself does."""
+    need = fit["estimate"]
+    return Load(math.ceil(need["worst"] * (1 + MARGIN)), need["idle"], bool(fit.get("keeps_model", True)))
+
+
+def reserve_of_fits(fits: Iterable[Mapping[str, Any]], version: str, mib: int | None = None) -> dict[str, Any]:
+    """The reserve for all servers of one GPU; empty where none of them uses a GPU."""
+    on_gpu = [fit for fit in fits if fit.get("gpu") and fit.get("estimate")]
+    if not on_gpu:
+        return {}
+    gpu = on_gpu[0]["gpu"]
+    usable = gpu["memory_total_mib"] - gpu["memory_reserved_mib"]
+    if mib is not None and mib > usable:
+        raise FitError(f"ollama_gpu_reserve is {mib} MiB and the GPU has {usable}: take less than that, or auto")
+    loads = [load_of_fit(fit) for fit in on_gpu] if mib is None else [Load(mib, 0)]
+    reserve = ollama_reserve(version, loads, usable)
+    left = tell_left(reserve.left, gpu["memory_total_mib"])
+    return {"line": reserve.line, "reserved_mib": reserve.mib, "left_mib": reserve.left, "left": left}
+
+
+def _ollama_reserve(fits: Iterable[Mapping[str, Any]], version: str, mib: int | None = None) -> dict[str, Any]:
+    try:
+        return reserve_of_fits(fits, version, mib)
+    except Error as exc:
+        raise AnsibleFilterError(str(exc)) from exc
+
+
+class FilterModule:
+    """The filter, by its name."""
+
+    def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
+        """Return it as Ansible asks for it."""
+        return {"ollama_reserve": _ollama_reserve}
