@@ -29,7 +29,8 @@ options:
     description:
       - A short name (V(large-v3-turbo)), a hub id (V(owner/name)), a folder that holds C(model.bin), or V(auto).
       - A model that is not in the table is read from its folder, or from O(models_dir), or judged by
-        O(model_file_mib). If there is none of these it is taken for large-v3, and then it is never refused.
+      - A model that is not in the table is read from its folder, or from O(models_dir), or judged by
+        O(model_file_mib). Without any of these it is taken for large-v3, and then it is V(tight) at worst.
     type: str
     default: auto
   compute_type:
@@ -311,6 +312,7 @@ table:
   returned: when O(table) is true
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -331,7 +333,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.headers import (
     read_folder,
     subject_of_size,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS, resolve_model
 from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import ollama_version
 from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
     Host,
@@ -384,8 +386,16 @@ def own_gpu(facts: probe.GpuFacts, notes: list[str]) -> Gpu | None:
     return gpu_from(asdict(first))
 
 
-def find_place(params: dict[str, Any], folder: Path | None, notes: list[str]) -> Place:
-    """Where the model is to run."""
+def find_models(params: dict[str, Any]) -> dict[str, Path]:
+    """The folders of the models that lie here, of those known and the one asked for, by hub id."""
+    models = Path(params["models_dir"]) if params["models_dir"] else None
+    asked = [] if params["model"] == "auto" else [resolve_model(params["model"])]
+    places = {hub_id: find_folder(hub_id, models) for hub_id in (*asked, *(each.hub_id for each in MODELS.values()))}
+    return {hub_id: place for hub_id, place in places.items() if place is not None}
+
+
+def find_place(params: dict[str, Any], here: Collection[str], notes: list[str]) -> Place:
+    """Where the model is to run; the models that lie here need no disk."""
     machine = probe.machine()
     gpu, refusal, why_cpu = None, "", ""
     if params["device"] != "cpu":
@@ -400,12 +410,12 @@ def find_place(params: dict[str, Any], folder: Path | None, notes: list[str]) ->
     host = Host()
     if params["check_host"]:
         disk = probe.disk_free(params["models_dir"]) if params["models_dir"] else None
-        host = Host(machine.ram_total, disk, folder is not None)
+        host = Host(machine.ram_total, disk, frozenset(here))
     others = tuple(other_from(other) for other in params["others"])
     return Place(gpu, others if gpu else (), host, machine.architecture, machine.intel, refusal, why_cpu)
 
 
-def find_subject(params: dict[str, Any], folder: Path | None) -> Subject | None:
+def find_subject(params: dict[str, Any], here: Mapping[str, Path]) -> Subject | None:
     """The model's shapes; None for auto."""
     name = params["model"]
     if name == "auto":
@@ -413,8 +423,8 @@ def find_subject(params: dict[str, Any], folder: Path | None) -> Subject | None:
     known = subject_of(name)
     if known is not None:
         return known
-    if folder is not None:
-        return read_folder(folder, name, name)
+    if name in here:
+        return read_folder(here[name], name, name)
     if params["model_file_mib"]:
         return subject_of_size(int(params["model_file_mib"] * MIB), name, name)
     return assumed_subject(name)
@@ -423,16 +433,15 @@ def find_subject(params: dict[str, Any], folder: Path | None) -> Subject | None:
 def ask(params: dict[str, Any]) -> dict[str, Any]:
     """The answer to what the module's options ask."""
     notes: list[str] = []
-    name, models = params["model"], params["models_dir"]
-    folder = None if name == "auto" else find_folder(name, resolve_model(name), Path(models) if models else None)
-    place = find_place(params, folder, notes)
+    here = find_models(params)
+    place = find_place(params, here, notes)
     serving = Serving(
         params["batch_size"], params["beam_size"], params["workers"], parse_version(params["ctranslate2"])
     )
     if params["ollama_version"]:
         ollama_version(params["ollama_version"])
     question = Question(
-        find_subject(params, folder),
+        find_subject(params, here),
         params["compute_type"],
         serving,
         params["policy"],

@@ -33,13 +33,12 @@ _HEAD = 64
 _SIZE_TOLERANCE = 0.03
 
 
-def find_folder(model: str, hub_id: str, models_dir: Path | None) -> Path | None:
-    """Where a model lies on disk: the folder named, the hub's cache, or a folder of its own below `models_dir`."""
+def find_folder(hub_id: str, models_dir: Path | None) -> Path | None:
+    """Where a model lies on disk: the folder that it names, the hub's cache, or a folder of its own in `models_dir`."""
     owner, _, name = hub_id.rpartition("/")
-    cached = f"models--{owner}--{name}"
-    places = [Path(model)] if model.startswith("/") else []
-    for root in (models_dir, models_dir / "hub") if models_dir else ():
-        places += sorted((root / cached / "snapshots").glob("*")) if owner else []
+    places = [Path(hub_id)] if hub_id.startswith("/") else []
+    for root in (models_dir, models_dir / "hub") if models_dir and not places else ():
+        places += sorted((root / f"models--{owner}--{name}" / "snapshots").glob("*"))
         places += [root / owner / name, root / f"{owner}--{name}", root / name]
     return next((place for place in places if (place / "model.bin").is_file()), None)
 

@@ -63,11 +63,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class Host:
-    """The machine around the GPU, in MiB; None for what is not judged."""
+    """The machine around the GPU, in MiB; None for what is not judged. Models that are `here` need no more disk."""
 
     ram: float | None = None
     disk_free: float | None = None
-    model_is_here: bool = False
+    here: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def judge(candidate: Candidate, place: Place) -> Judgement:
     if subject.file is not None:
         need = replace(need, ram=need.ram - need.disk + subject.file, disk=subject.file)
     verdict, reasons = _device_verdict(need, place)
-    short = _host_shortage(need, place)
+    short = _host_shortage(subject, need, place.host, place.device)
     if short:
         verdict, reasons = "does_not_fit", [*reasons, *short]
     if subject.source == "assumed" and verdict != "fits":
@@ -215,14 +215,14 @@ def _device_verdict(need: Bounds, place: Place) -> tuple[Word, list[str]]:
     ]
 
 
-def _host_shortage(need: Bounds, place: Place) -> list[str]:
-    host, short = place.host, []
-    if place.gpu is not None and host.ram is not None and need.ram > host.ram:
+def _host_shortage(subject: Subject, need: Bounds, host: Host, device: Device) -> list[str]:
+    short = []
+    if device == "cuda" and host.ram is not None and need.ram > host.ram:
         short.append(
             f"loading it needs {need.ram:.0f} MiB of the host's memory, which has {host.ram:.0f} MiB: "
             "give the instance more memory"
         )
-    if host.disk_free is not None and not host.model_is_here and need.disk > host.disk_free:
+    if host.disk_free is not None and subject.hub_id not in host.here and need.disk > host.disk_free:
         short.append(
             f"its file needs {need.disk:.0f} MiB of disk and {host.disk_free:.0f} MiB are free: "
             "give the instance a larger disk"

@@ -139,17 +139,17 @@ def test_a_size_between_known_ones_is_taken_for_the_next_larger() -> None:
     ],
 )
 def test_a_model_is_found_where_servers_keep_it(tmp_path: Path, place: str) -> None:
-    assert find_folder("me/mine", "me/mine", tmp_path) is None
+    assert find_folder("me/mine", tmp_path) is None
     (tmp_path / place).mkdir(parents=True)
-    assert find_folder("me/mine", "me/mine", tmp_path) is None
+    assert find_folder("me/mine", tmp_path) is None
     (tmp_path / place / "model.bin").touch()
-    assert find_folder("me/mine", "me/mine", tmp_path) == tmp_path / place
-    assert find_folder("me/other", "me/other", tmp_path) is None
+    assert find_folder("me/mine", tmp_path) == tmp_path / place
+    assert find_folder("me/other", tmp_path) is None
 
 
 def test_a_folder_may_be_named(tmp_path: Path) -> None:
     (tmp_path / "model.bin").touch()
-    assert find_folder(str(tmp_path), str(tmp_path), None) == tmp_path
+    assert find_folder(str(tmp_path), None) == tmp_path
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_memory_and_disk_of_the_host() -> None:
     no_disk = ask("large-v3", "float16", card(24576, host=Host(ram=8000, disk_free=2900)))
     assert no_disk.verdict == "does_not_fit"
     assert "2900 MiB are free" in no_disk.reasons[0]
-    here = Host(ram=8000, disk_free=10, model_is_here=True)
+    here = Host(ram=8000, disk_free=10, here=frozenset({"Systran/faster-whisper-large-v3"}))
     assert ask("large-v3", "float16", card(24576, host=here)).verdict == "fits"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import CTRANSLATE2, parse_version
 from ansible_collections.anklume.stt.plugins.modules import gpu_info, stt_fit
 from module_runner import run_module
 
@@ -70,6 +71,10 @@ def test_the_gpu_of_the_machine_is_judged(smi: Any) -> None:
     assert set(result["estimate"]) == documented(stt_fit, "estimate")
     assert result["estimate"]["worst"] == 7066
     assert not result["notes"]
+
+
+def test_the_version_judged_by_is_the_one_that_the_roles_install() -> None:
+    assert parse_version(stt_fit.ARGUMENTS["ctranslate2"]["default"]) == CTRANSLATE2
 
 
 def test_of_two_gpus_the_first_is_judged_and_told(smi: Any) -> None:
@@ -197,6 +202,20 @@ def test_the_disk_is_judged_unless_the_model_lies_there(tmp_path: Path, monkeypa
     cached.mkdir(parents=True)
     (cached / "model.bin").touch()
     assert fit(**asked, models_dir=str(tmp_path))["verdict"] == "fits"
+
+
+def test_auto_keeps_to_what_it_chose_when_that_has_filled_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"gpu": "RTX 3060", "check_host": True, "models_dir": str(tmp_path)}
+    monkeypatch.setattr(stt_fit.probe, "disk_free", lambda path: 2000)
+    chosen = fit(**asked)["model"]
+    assert chosen["name"] == "large-v3-turbo"
+    cached = tmp_path / "hub" / f"models--{chosen['hub_id'].replace('/', '--')}" / "snapshots/0123"
+    cached.mkdir(parents=True)
+    (cached / "model.bin").touch()
+    monkeypatch.setattr(stt_fit.probe, "disk_free", lambda path: 300)
+    assert fit(**asked)["model"] == chosen
 
 
 @pytest.mark.parametrize(
