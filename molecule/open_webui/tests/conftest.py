@@ -1,0 +1,148 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of Open WebUI share: its API over HTTPS, runs of the role, and a stand-in for another STT server."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCENARIO = Path(__file__).resolve().parents[1]
+ROOT = SCENARIO.parents[1]
+CLIPS = ROOT / "tests/data/clips"
+ADDRESS = "10.175.1.30"
+PASSWORD = "secrets/mow-webui-open-webui-admin-password"
+
+
+@dataclass
+class Api:
+    """Open WebUI's API, as a browser that trusts the internal authority reaches it."""
+
+    project: Path
+    token: str = ""
+
+    def __post_init__(self) -> None:
+        self.context = ssl.create_default_context(cafile=self.project / "secrets/ca/ca.crt")
+
+    def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, kind: str = "") -> Any:
+        """The decoded answer; an HTTPError when it is none of success."""
+        content = raw if raw is not None else json.dumps(body).encode() if body is not None else None
+        headers = {"Content-Type": kind or "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        request = urllib.request.Request(f"https://{ADDRESS}{path}", content, headers, method=method)
+        with urllib.request.urlopen(request, context=self.context, timeout=60) as answer:
+            return json.load(answer)
+
+    def sign_in(self) -> None:
+        """As the administrator that the role made."""
+        password = (self.project / PASSWORD).read_text()
+        account = {"email": "admin@localhost", "password": password}
+        self.token = self.call("POST", "/api/v1/auths/signin", account)["token"]
+
+    def transcribe(self, content: bytes) -> str:
+        """What the microphone button gets for a recording."""
+        boundary = uuid.uuid4().hex
+        part = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n'
+        body = f"{part}Content-Type: audio/wav\r\n\r\n".encode() + content + f"\r\n--{boundary}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={boundary}"
+        return self.call("POST", "/api/v1/audio/transcriptions", raw=body, kind=kind)["text"]
+
+    def refusal(self, *args: Any, **kwargs: Any) -> int:
+        """The status of a call that must fail."""
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            self.call(*args, **kwargs)
+        return caught.value.code
+
+
+@pytest.fixture(scope="session")
+def webui(machine: Callable[[str], Any]) -> Any:
+    """The machine with Open WebUI, for testinfra."""
+    return machine("mow-webui")
+
+
+@pytest.fixture(scope="session")
+def api(project: Path) -> Api:
+    """The API, signed in once: Open WebUI allows few sign-ins."""
+    api = Api(project)
+    api.sign_in()
+    return api
+
+
+@dataclass
+class Run:
+    """What a run of the role said, and whether it changed anything."""
+
+    status: int
+    output: str
+
+    @property
+    def changed(self) -> bool:
+        return "changed=0 " not in self.output
+
+
+@pytest.fixture(scope="session")
+def role(project: Path) -> Callable[..., Run]:
+    """A function that runs the role with other variables, and tells what it said."""
+
+    def run(*options: str, playbook: str = str(SCENARIO / "role.yml"), **variables: Any) -> Run:
+        command = ["ansible-playbook", "-i", str(project / "inventory"), playbook, *options]
+        command += ["-e", json.dumps(variables)]
+        environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+        return Run(result.returncode, " ".join((result.stdout + result.stderr).split()))
+
+    return run
+
+
+@dataclass
+class OtherServer:
+    """An STT server that is not ours, beside Open WebUI."""
+
+    url: str
+    webui: Any
+
+    def uploads(self) -> list[dict[str, str]]:
+        """The form fields of what it was sent."""
+        return json.loads(self.webui.file("/run/other-stt.json").content_string)
+
+
+OTHER = """
+import json, pathlib, sys, time
+sys.path.insert(0, "/run")
+from stt_stand_in import SttStandIn
+with SttStandIn(key="other-key", models=("big-whisper", "an-llm")) as server:
+    pathlib.Path("/run/other-stt.url").write_text(server.origin)
+    while True:
+        fields = [upload.fields for upload in server.uploads]
+        pathlib.Path("/run/other-stt.new").write_text(json.dumps(fields))
+        pathlib.Path("/run/other-stt.new").rename("/run/other-stt.json")
+        time.sleep(0.1)
+"""
+
+
+@pytest.fixture(scope="session")
+def other_server(webui: Any) -> Iterator[OtherServer]:
+    """The stand-in, running on the machine itself: with a key, and models of other names."""
+    push = ["incus", "file", "push", "--quiet", "--project", "mow"]
+    subprocess.run([*push, str(ROOT / "tests/unit/stt_stand_in.py"), "mow-webui/run/stt_stand_in.py"], check=True)
+    webui.run_expect([0], "systemd-run --quiet --unit other-stt python3 -c %s", OTHER)
+    deadline = time.monotonic() + 30
+    while not webui.file("/run/other-stt.json").exists:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    yield OtherServer(webui.file("/run/other-stt.url").content_string, webui)
+    webui.run_expect([0], "systemctl stop other-stt")

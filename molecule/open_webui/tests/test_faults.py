@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What cannot work is refused with its reason before anything changes, and no secret is ever in sight."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from conftest import ROOT, SCENARIO, Api, Run
+
+Role = Callable[..., Run]
+LOCK = str(SCENARIO / "locks/0.11.4-slim.txt")
+
+
+@contextmanager
+def undone(webui: Any, do: str, undo: str) -> Iterator[None]:
+    """Does something on the machine, and undoes it afterwards whatever happens."""
+    webui.run_expect([0], do)
+    try:
+        yield
+    finally:
+        webui.run_expect([0], undo)
+
+
+def test_a_taken_port_is_named_with_who_has_it(role: Role, webui: Any) -> None:
+    squat = "systemctl stop open-webui; systemd-run --quiet --unit squatter python3 -m http.server 8080; sleep 1"
+    with undone(webui, squat, "systemctl stop squatter; systemctl start open-webui"):
+        result = role("-t", "open_webui_preflight")
+    assert result.status != 0
+    assert "port 8080 is taken on this instance by python3, pid" in result.output
+
+
+def test_a_full_disk_is_named_before_anything_changes(role: Role, webui: Any) -> None:
+    # a release that is not there yet, and a small file system where it would go
+    with undone(webui, "mount -t tmpfs -o size=50m none /opt/open-webui", "umount /opt/open-webui"):
+        result = role("-t", "open_webui_install", open_webui_lock=LOCK, open_webui_version="0.99.0")
+    assert result.status != 0
+    assert "MiB are free under /opt and Open WebUI (slim) needs 1000" in result.output
+
+
+def test_a_downgrade_is_refused(role: Role, webui: Any) -> None:
+    result = role(open_webui_version="0.11.4", open_webui_lock=LOCK)
+    assert result.status != 0
+    assert "an older Open WebUI refuses the database of a newer one" in result.output
+    assert webui.file("/opt/open-webui/current").linked_to == "/opt/open-webui/0.12.4-slim"
+
+
+def test_a_version_without_a_lock_file_is_refused(role: Role) -> None:
+    result = role(open_webui_version="0.99.0")
+    assert result.status != 0
+    assert "has no lock file" in result.output
+
+
+def test_a_backup_brings_the_data_back(role: Role, api: Api, project: Path) -> None:
+    def titles() -> set[str]:
+        return {chat["title"] for chat in api.call("GET", "/api/v1/chats/")}
+
+    def chat(title: str) -> None:
+        message = {"id": "1", "role": "user", "content": title, "parentId": None, "childrenIds": []}
+        history = {"messages": {"1": message}, "currentId": "1"}
+        api.call("POST", "/api/v1/chats/new", {"chat": {"title": title, "models": ["x"], "history": history}})
+
+    chat("before")
+    made = role(playbook="anklume.stt.backup")
+    assert made.status == 0, made.output
+    backups = sorted((project / "backups/mow-webui").iterdir())
+    assert oct(backups[-1].stat().st_mode & 0o777) in ("0o600", "0o644")
+    assert oct(backups[-1].parent.stat().st_mode & 0o777) == "0o700"
+    chat("after")
+    assert titles() >= {"before", "after"}
+    restored = role(playbook="anklume.stt.restore_backup", backup_file=str(backups[-1]))
+    assert restored.status == 0, restored.output
+    assert "before" in titles()
+    assert "after" not in titles()
+
+    damaged = project / "damaged.tar.gz"
+    damaged.write_bytes(backups[-1].read_bytes()[:2000])
+    refused = role(playbook="anklume.stt.restore_backup", backup_file=str(damaged))
+    assert refused.status != 0
+    assert "is not a whole backup" in refused.output
+    assert "before" in titles()
+
+
+def test_no_secret_is_in_sight(role: Role, webui: Any, project: Path) -> None:
+    names = ("mow-webui-open-webui-admin-password", "mow-webui-open-webui-secret-key", "mow-ai-speaches-api-key")
+    secrets = {name: (project / "secrets" / name).read_text() for name in names}
+    for name in ("mow-webui-open-webui-tls.pem", "ca/ca.key"):
+        secrets[name] = (project / "secrets" / name).read_text().splitlines()[1]
+    # everything is written anew, so that nothing is skipped
+    webui.run_expect([0], "rm /etc/open-webui/secrets.env /etc/caddy/open-webui.pem /etc/open-webui/open-webui.env")
+    result = role("-vvv", "--diff")
+    assert result.status == 0, result.output[-3000:]
+    processes = webui.run_expect([0], "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
+    for name, secret in secrets.items():
+        assert secret not in result.output, name
+        assert secret not in processes, name
+        search = "grep -rlsF -- %s /etc /opt /var /run /tmp /usr/local | xargs -r stat -c '%%a %%n'"
+        readable = webui.run(search, secret).stdout.splitlines()
+        assert [line for line in readable if int(line.split()[0], 8) & 0o004] == [], name
+    journal = webui.run_expect([0], "journalctl --no-pager").stdout
+    assert [name for name, secret in secrets.items() if secret in journal] == []
+    modes = [oct(path.stat().st_mode & 0o777) for path in (project / "secrets").rglob("*") if path.is_file()]
+    assert set(modes) <= {"0o600", "0o644"}
+    assert oct((project / "secrets").stat().st_mode & 0o777) == "0o700"
+    tracked = subprocess.run(["git", "check-ignore", "secrets"], cwd=ROOT, check=False).returncode
+    assert tracked == 0

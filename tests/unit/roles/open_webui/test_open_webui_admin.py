@@ -1,0 +1,282 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Backups, restores and upgrades on a real database, with a service that only pretends: killed at every step, too."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import sqlite3
+import subprocess
+import tarfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).resolve().parents[4] / "roles/open_webui/files/open-webui-admin"
+OLD, NEW = "0.11.4-slim", "0.12.4-slim"
+
+
+def load() -> ModuleType:
+    loader = importlib.machinery.SourceFileLoader("open_webui_admin", str(PROGRAM))
+    spec = importlib.util.spec_from_loader("open_webui_admin", loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+admin = load()
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+class Site(admin.Site):
+    """A site whose service starts at once, changes the database to its version, and refuses that of a newer one."""
+
+    broken: tuple[str, ...] = ()
+    running = ""
+    steps_to_live = 10**6
+
+    def step(self) -> None:
+        self.steps_to_live -= 1
+        if self.steps_to_live < 0:
+            raise Killed
+
+    def systemctl(self, verb: str) -> None:
+        self.step()
+        if verb == "stop":
+            self.running = ""
+
+    def start(self) -> bool:
+        self.step()
+        release = self.current_release()
+        with sqlite3.connect(self.database) as database:
+            (schema,) = database.execute("select max(version) from schema").fetchone()
+            if schema > release:
+                return False
+            database.execute("insert into schema values (?)", (release,))
+        if release in self.broken:
+            return False
+        self.step()
+        self.running = release
+        return True
+
+    def switch(self, release: str, for_good: bool) -> None:
+        self.step()
+        super().switch(release, for_good)
+
+    def note(self, upgrade: dict[str, str] | None) -> None:
+        self.step()
+        super().note(upgrade)
+
+    def backup(self, label: str) -> Path:
+        self.step()
+        return super().backup(label)
+
+    def put_back(self, backup: Path, folders: bool) -> None:
+        self.step()
+        super().put_back(backup, folders)
+        self.step()
+
+    def last_words(self) -> str:
+        return "ModuleNotFoundError: no module"
+
+    def chats(self) -> list[str]:
+        with sqlite3.connect(self.database) as database:
+            return [title for (title,) in database.execute("select title from chat")]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setattr(admin.subprocess, "run", lambda *_args, **_options: None)
+    site = Site(tmp_path, "http://127.0.0.1:1", 5)
+    for folder in (site.data / "uploads", site.backups, site.home / OLD, site.home / NEW):
+        folder.mkdir(parents=True)
+    for release in (OLD, NEW):
+        (site.home / release / "pyvenv.cfg").touch()
+        (site.home / release / "lock.sha256").touch()
+    with sqlite3.connect(site.database) as database:
+        database.execute("pragma journal_mode = wal")
+        database.execute("create table schema (version text)")
+        database.execute("insert into schema values (?)", (OLD,))
+        database.execute("create table chat (title text)")
+        database.execute("insert into chat values ('kept')")
+    (site.data / "uploads/a.txt").write_text("attached")
+    site.switch(OLD, for_good=True)
+    site.running = OLD
+    return site
+
+
+def test_an_upgrade_serves_and_keeps_the_data(site: Site) -> None:
+    assert admin.upgrade(site, NEW) == f"{OLD} → {NEW}"
+    assert (site.running, site.current.readlink().name, site.chats()) == (NEW, NEW, ["kept"])
+    assert not site.upgrade_note.exists()
+    assert admin.upgrade(site, NEW) == "there already"
+
+
+def test_a_broken_version_gives_way_to_the_old_one_with_its_data(site: Site) -> None:
+    site.broken = (NEW,)
+    with pytest.raises(admin.AdminError, match=f"so {OLD} serves again with its data as it was: ModuleNotFoundError"):
+        admin.upgrade(site, NEW)
+    assert (site.running, site.chats(), site.upgrade_note.exists()) == (OLD, ["kept"], False)
+    assert not (site.home / NEW / "lock.sha256").exists()
+
+
+def test_no_backup_no_upgrade(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(admin, "copy_database", full)
+    with pytest.raises(admin.AdminError, match="No space left on device"):
+        admin.upgrade(site, NEW)
+    assert (site.current_release(), site.chats()) == (OLD, ["kept"])
+    assert [path.name for path in site.backups.iterdir()] == []
+
+
+def test_an_older_version_is_refused(site: Site) -> None:
+    admin.upgrade(site, NEW)
+    with pytest.raises(admin.AdminError, match="is older than"):
+        admin.upgrade(site, OLD)
+    assert site.running == NEW
+
+
+@pytest.mark.parametrize("broken", [(), (NEW,)], ids=["works", "broken"])
+def test_killed_anywhere_the_next_run_finishes_or_goes_back(site: Site, broken: tuple[str, ...]) -> None:
+    """Every step once: after the kill and one more run, one version serves, and the chat is there."""
+    steps, finished = 0, False
+    while not finished:
+        site.steps_to_live = steps
+        site.broken = broken
+        try:
+            admin.upgrade(site, NEW)
+            finished = True
+        except admin.AdminError:
+            finished = True
+        except Killed:
+            pass
+        site.steps_to_live = 10**6
+        try:
+            admin.upgrade(site, NEW)
+        except admin.AdminError:
+            assert broken
+        assert site.running == (OLD if broken else NEW), f"killed at step {steps}"
+        assert site.chats() == ["kept"]
+        assert not site.upgrade_note.exists()
+        assert [path for path in site.data.iterdir() if path.name.startswith(".")] == []
+        # back to the start, as a restored machine
+        site.broken = ()
+        for path in sorted(site.backups.glob("*-upgrade.tar.gz"))[:1]:
+            site.put_back(path, folders=False)
+        site.switch(OLD, for_good=True)
+        (site.home / NEW / "lock.sha256").touch()
+        steps += 1
+    assert steps > 5
+
+
+def test_data_written_since_a_kill_is_not_thrown_away(site: Site) -> None:
+    """The new version came up after the kill and people worked with it for days."""
+    site.steps_to_live = 5
+    with pytest.raises(Killed):
+        admin.upgrade(site, NEW)
+    assert site.upgrade_note.exists()
+    assert site.current_release() == NEW
+    with sqlite3.connect(site.database) as database:
+        database.execute("insert into chat values ('written since')")
+    site.steps_to_live = 10**6
+    admin.upgrade(site, NEW)
+    assert site.chats() == ["kept", "written since"]
+
+
+def test_another_version_wanted_after_a_kill_goes_back_first(site: Site) -> None:
+    site.steps_to_live = 5
+    with pytest.raises(Killed):
+        admin.upgrade(site, NEW)
+    site.steps_to_live = 10**6
+    assert admin.upgrade(site, OLD) == "there already"
+    assert (site.running, site.chats(), site.current.readlink().name) == (OLD, ["kept"], OLD)
+
+
+def test_a_backup_holds_what_was_written_last_and_the_attachments(site: Site) -> None:
+    live = sqlite3.connect(site.database)
+    live.execute("insert into chat values ('just now')")
+    live.commit()
+    backup = site.backup("asked")
+    live.close()
+    assert oct(backup.stat().st_mode & 0o077) == "0o0" or os.umask(0o077) is not None
+    with tarfile.open(backup) as archive:
+        assert {"webui.db", "uploads", "uploads/a.txt"} == set(archive.getnames())
+    (site.data / "uploads/a.txt").write_text("changed")
+    assert admin.restore(site, backup).startswith(f"restored {backup.name}")
+    assert site.chats() == ["kept", "just now"]
+    assert (site.data / "uploads/a.txt").read_text() == "attached"
+
+
+def test_a_damaged_backup_changes_nothing(site: Site) -> None:
+    backup = site.backup("asked")
+    backup.write_bytes(backup.read_bytes()[:200])
+    with pytest.raises(admin.AdminError, match="is not a whole backup"):
+        admin.restore(site, backup)
+    assert site.chats() == ["kept"]
+
+
+def test_a_backup_cannot_write_elsewhere(site: Site, tmp_path: Path) -> None:
+    evil = tmp_path / f"open-webui-x-{OLD}-asked.tar.gz"
+    with tarfile.open(site.backup("asked")) as good, tarfile.open(evil, "w:gz") as archive:
+        member = good.getmember("webui.db")
+        archive.addfile(member, good.extractfile(member))
+        for name in ("../escaped", "uploads/../../escaped", "/etc/escaped"):
+            archive.addfile(tarfile.TarInfo(name))
+        link = tarfile.TarInfo("uploads/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    admin.restore(site, evil)
+    assert not list(tmp_path.rglob("escaped"))
+    assert not list(site.data.rglob("link"))
+
+
+def test_a_backup_of_a_newer_version_is_refused(site: Site) -> None:
+    admin.upgrade(site, NEW)
+    backup = site.backup("asked")
+    site.switch(OLD, for_good=True)
+    with pytest.raises(admin.AdminError, match="was made by a newer Open WebUI"):
+        admin.restore(site, backup)
+
+
+def test_data_that_does_not_start_gives_way_to_what_was_there(site: Site) -> None:
+    backup = site.backup("asked")
+    site.broken = (OLD,)
+    with pytest.raises(admin.AdminError, match="does not start with"):
+        admin.restore(site, backup)
+    assert site.chats() == ["kept"]
+
+
+def test_old_backups_go_by_kind(site: Site) -> None:
+    for kind, count in (("scheduled", 9), ("upgrade", 7), ("asked", 9)):
+        for number in range(count):
+            (site.backups / f"open-webui-2020010{number}T000000Z-{OLD}-{kind}.tar.gz").touch()
+    site.prune(3)
+    left = [path.name.split("-")[-1].split(".")[0] for path in site.backups.iterdir()]
+    assert {kind: left.count(kind) for kind in set(left)} == {"scheduled": 3, "upgrade": 5, "asked": 9}
+
+
+def test_two_at_once_are_kept_apart(site: Site) -> None:
+    with (
+        admin.only_one(site),
+        pytest.raises(admin.AdminError, match="another open-webui-admin is at work"),
+        admin.only_one(site),
+    ):
+        pass
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "var/backups/open-webui").mkdir(parents=True)
+    result = subprocess.run([PROGRAM, "--root", tmp_path, "backup"], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("open-webui-admin: there is no SQLite database")
