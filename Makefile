@@ -24,7 +24,7 @@ export ANSIBLE_HOME := $(ROOT)/.cache/ansible
 
 # a playbook on the Incus host itself, and one on the instances of the project
 local_play = ansible-playbook $(ARGS) anklume.stt.$(1)
-play = ANSIBLE_HOST_PATTERN_MISMATCH=error ansible-playbook -i $(INVENTORY) $(ARGS) anklume.stt.$(1)
+play = env ANSIBLE_HOST_PATTERN_MISMATCH=error ansible-playbook -i $(INVENTORY) $(ARGS) anklume.stt.$(1)
 # what plan and apply may do in Incus: PRUNE=1 ADOPT=1 CONFIRM=machine,machine BACKUP=0 WORKERS=4
 incus_options = $(if $(PRUNE),-e infra_apply_prune=true) $(if $(ADOPT),-e infra_apply_adopt=true) $(if $(CONFIRM),-e infra_apply_confirm=$(CONFIRM)) \
   $(if $(filter 0 no,$(BACKUP)),-e infra_apply_backup=false) $(if $(WORKERS),-e infra_apply_workers=$(WORKERS))
