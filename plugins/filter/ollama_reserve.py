@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filter that makes Ollama's reserve of what speech-to-text needs on the same GPU."""
+"""Filters that make Ollama's reserve of what speech-to-text needs on the same GPU."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MARGIN
 from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import Load, ollama_reserve, tell_left
@@ -80,9 +81,20 @@ def _ollama_reserve(fits: Iterable[Mapping[str, Any]], version: str, mib: int | 
         raise AnsibleFilterError(str(exc)) from exc
 
 
-class FilterModule:
-    """The filter, by its name."""
+def stt_servers(
+    machines: Iterable[str], hostvars: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The variables of the role stt_server on each machine where it is enabled, and the machine's `name`."""
+    servers = [
+        {"name": name, **{key: hostvars[name].get(key, default) for key, default in defaults.items()}}
+        for name in machines
+    ]
+    return [server for server in servers if boolean(server["stt_server_enabled"])]
 
-    def filters(self) -> dict[str, Callable[..., dict[str, Any]]]:
-        """Return it as Ansible asks for it."""
-        return {"ollama_reserve": _ollama_reserve}
+
+class FilterModule:
+    """The filters, by name."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return them as Ansible asks for them."""
+        return {"ollama_reserve": _ollama_reserve, "stt_servers": stt_servers}
