@@ -102,6 +102,10 @@ def test_and_then_to_the_size_of_the_file(tmp_path: Path, config: object) -> Non
     assert (subject.source, subject.dims) == ("file size", MODELS["tiny.en"].dims)
 
 
+def test_a_file_that_was_cut_off_is_not_believed(tmp_path: Path) -> None:
+    assert read_folder(folder(tmp_path, model_bin(TINY)[:-20]), "x", "x").source == "file size"
+
+
 def test_damaged_files_never_break_it(tmp_path: Path) -> None:
     whole = model_bin(TINY)
     chance = random.Random(4)
