@@ -340,23 +340,40 @@ def test_a_damaged_model_is_seen_and_repaired(hub: HubStandIn, cache: Path, dama
     assert good(from_hub(hub, cache))["changed"] is False
 
 
-def test_a_model_that_the_official_client_put_there_is_taken_over(hub: HubStandIn, cache: Path) -> None:
-    snapshot = Path(good(from_hub(hub, cache))["model"]["path"])
+def laid_out_as_the_official_client_does(snapshot: Path) -> Path:
+    """Turn what this module installed into links to blobs, with the publisher's README.md; the folder of the blobs."""
     repo = snapshot.parents[1]
     (repo / "anklume.json").unlink()
     (repo / "blobs").mkdir()
-    for path in list(snapshot.iterdir()):  # its layout: links to blobs
-        if path.name == "README.md":
-            path.write_text(README)
+    (snapshot / "README.md").write_text(README)
+    for path in list(snapshot.iterdir()):
         blob = repo / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
         path.rename(blob)
         path.symlink_to(Path("../../blobs") / blob.name)
+    return repo / "blobs"
+
+
+def test_a_model_that_the_official_client_put_there_is_taken_over(hub: HubStandIn, cache: Path) -> None:
+    blobs = laid_out_as_the_official_client_does(Path(good(from_hub(hub, cache))["model"]["path"]))
     asked = len(hub.requests)
     result = good(from_hub(hub, cache))
     assert result["changed"] and result["model"]["adjusted"] == ["metadata in README.md"]
     assert len(hub.requests) == asked
     assert card(cache).library_name == "ctranslate2"
+    assert (blobs / hashlib.sha256(README.encode()).hexdigest()).read_text() == README
     assert good(from_hub(hub, cache))["changed"] is False
+
+
+def test_what_the_official_client_put_there_is_used_for_a_new_revision_and_not_written_to(
+    hub: HubStandIn, cache: Path
+) -> None:
+    blobs = laid_out_as_the_official_client_does(Path(good(from_hub(hub, cache))["model"]["path"]))
+    hub.repos[NAME] = Repo({**files_of(), "config.json": b'{"new": true}'})
+    sent = hub.sent
+    good(from_hub(hub, cache, revision=hub.repos[NAME].sha))
+    assert hub.sent - sent < 10_000
+    assert (blobs / hashlib.sha256(README.encode()).hexdigest()).read_text() == README
+    assert listed_by_the_official_client(cache) == {NAME: hub.repos[NAME].sha}
 
 
 def test_absent_removes_the_model_and_what_was_begun(hub: HubStandIn, cache: Path) -> None:
