@@ -172,7 +172,7 @@ def _plan_leftovers(
     """Files with a managed block that no machine or domain has any more; files without one are the user's."""
     kept = {f"host_vars/{machine}.yml" for machines in model.disabled.values() for machine in machines}
     kept |= {f"group_vars/{domain}.yml" for domain in model.disabled}
-    backup = "backups/sync-" + time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    backup = _free_backup(made.project)
     for folder, names in there.items():
         for file in sorted(names):
             name = f"{folder}/{file}"
@@ -192,6 +192,16 @@ def _plan_leftovers(
                     made.changes[name] = Change(before, None)
             elif folder == "inventory":
                 _plan_file(made, name, empty_inventory(domain), True, faults)
+
+
+def _free_backup(project: Path) -> str:
+    """A folder for backups that is not there yet."""
+    first = name = "backups/sync-" + time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    number = 1
+    while (project / name).exists():
+        number += 1
+        name = f"{first}-{number}"
+    return name
 
 
 def _plan_link(made: SyncPlan, folder: str, faults: list[str]) -> None:

@@ -1,0 +1,513 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""infra_sync and infra_check, run as Ansible runs them, on real project folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._infra import sync
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
+from ansible_collections.anklume.stt.plugins.modules import infra_check, infra_sync
+from module_runner import result_of, run_module, spawn_module
+
+ROOT = Path(__file__).resolve().parents[4]
+EXAMPLES = ROOT / "docs" / "examples"
+GOLDEN = ROOT / "tests" / "unit" / "golden"
+KILLS = 200 if os.environ.get("ANKLUME_TEST_LONG") == "1" else 10
+FOLDERS = ("inventory", "group_vars", "host_vars")
+
+INFRA = """\
+global: {base_subnet: "10.100"}
+domains:
+  lab:
+    subnet_id: 3
+    machines:
+      lab-ai: {ip: "10.100.3.10", roles: [base_system, stt_server]}
+      lab-web: {ip: "10.100.3.30", description: "C:\\\\new\\\\1 – é"}
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "infra.yml").write_text(INFRA, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def warned(monkeypatch) -> list[str]:
+    """What the module warns of: Ansible keeps warnings in one list per process, in a form of each release's own."""
+    said: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _self, text, **_options: said.append(text))
+    return said
+
+
+def synced(project: Path, **params: object) -> dict:
+    return run_module(infra_sync, project_dir=str(project), **params)
+
+
+def tree(project: Path) -> dict[str, bytes]:
+    """Every file that sync may write, by its path."""
+    files = (path for folder in FOLDERS for path in (project / folder).glob("*"))
+    return {str(path.relative_to(project)): path.read_bytes() for path in files if path.is_file()}
+
+
+def stamps(project: Path) -> dict[str, tuple[int, int]]:
+    return {name: ((project / name).stat().st_mtime_ns, (project / name).stat().st_ino) for name in tree(project)}
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
+def test_examples_have_their_golden_output(example, tmp_path, monkeypatch, warned):
+    project = tmp_path / example
+    shutil.copytree(EXAMPLES / example, project)
+    mine = tree(project)
+    monkeypatch.chdir(project)
+    result = synced(project)
+    assert not result.get("failed"), result.get("msg")
+    made = tree(project)
+    messages = [*warned, *result["notes"]]
+    if messages:
+        made["messages.txt"] = ("\n".join(messages) + "\n").encode()
+    golden = GOLDEN / example
+    if os.environ.get("ANKLUME_GOLDEN") == "write":
+        shutil.rmtree(golden, ignore_errors=True)
+        for name, content in made.items() if example != "demo" else ():
+            (golden / name).parent.mkdir(parents=True, exist_ok=True)
+            (golden / name).write_bytes(content)
+    wanted = {str(path.relative_to(golden)): path.read_bytes() for path in golden.rglob("*") if path.is_file()}
+    assert made == wanted or example == "demo"  # the demo changes with the services, and runs for real
+    for name, content in mine.items():
+        assert made[name].endswith(content.removeprefix(b"---\n")), f"{name} lost lines of the user"
+    for link in ("host_vars", "group_vars"):
+        assert str((project / "inventory" / link).readlink()) == f"../{link}"
+    assert synced(project)["changed"] is False
+
+
+def test_second_sync_writes_nothing(project):
+    assert synced(project)["changed"] is True
+    before = stamps(project)
+    result = synced(project)
+    assert result["changed"] is False
+    assert result["written"] == []
+    assert result["diff"] == []
+    assert stamps(project) == before
+
+
+def test_only_files_that_differ_are_written(project):
+    synced(project)
+    before = stamps(project)
+    (project / "infra.yml").write_text(INFRA.replace("new", "old"), encoding="utf-8")
+    assert synced(project)["written"] == ["host_vars/lab-web.yml"]
+    changed = {name for name, stamp in stamps(project).items() if stamp != before[name]}
+    assert changed == {"host_vars/lab-web.yml"}
+
+
+def test_check_mode_shows_contents_and_writes_nothing(project):
+    result = run_module(infra_sync, check=True, project_dir=str(project))
+    assert result["changed"] is True
+    assert sorted(path.name for path in project.iterdir()) == ["infra.yml"]
+    shown = {entry["after_header"]: entry for entry in result["diff"]}
+    assert 'instance_ip: "10.100.3.10"' in shown["host_vars/lab-ai.yml"]["after"]
+    assert shown["host_vars/lab-ai.yml"]["before"] == ""
+    synced(project)
+    (project / "infra.yml").write_text(INFRA.replace("3.10", "3.11"), encoding="utf-8")
+    before = stamps(project)
+    result = run_module(infra_sync, check=True, project_dir=str(project))
+    shown = {entry["after_header"]: entry for entry in result["diff"]}
+    assert '"10.100.3.10"' in shown["host_vars/lab-ai.yml"]["before"]
+    assert '"10.100.3.11"' in shown["host_vars/lab-ai.yml"]["after"]
+    assert stamps(project) == before
+
+
+def test_backslashes_survive_the_second_sync(project):
+    synced(project)
+    synced(project)
+    content = yaml.safe_load((project / "host_vars" / "lab-web.yml").read_bytes())
+    assert content["instance_description"] == "C:\\new\\1 – é"
+
+
+def test_a_file_of_the_user_keeps_its_lines_mode_and_place(project):
+    (project / "host_vars").mkdir()
+    mine = project / "elsewhere.yml"
+    mine.write_bytes(b"stt_server_model: medium\r\n# \\1 caf\xc3\xa9\t")
+    mine.chmod(0o640)
+    (project / "host_vars" / "lab-ai.yml").symlink_to("../elsewhere.yml")
+    synced(project)
+    assert (project / "host_vars" / "lab-ai.yml").is_symlink()
+    assert mine.read_bytes().endswith(b"\r\n\r\nstt_server_model: medium\r\n# \\1 caf\xc3\xa9\t")
+    assert mine.stat().st_mode & 0o777 == 0o640
+    assert yaml.safe_load(mine.read_bytes())["instance_ip"] == "10.100.3.10"
+
+
+BLOCK = "# === MANAGED BY infra.yml ===\n# old\nold: 1\n# === END MANAGED ===\n"
+
+REFUSED = {
+    "lone marker": ("host_vars/lab-ai.yml", "---\n# === END MANAGED ===\n", "ends here and never begins"),
+    "vault": ("host_vars/lab-ai.yml", "$ANSIBLE_VAULT;1.1;AES256\n61\n", "is encrypted as a whole"),
+    "flow mapping": ("host_vars/lab-ai.yml", "{port: 1}\n", "cannot stand in one file"),
+    "indented mapping": ("host_vars/lab-ai.yml", "  port: 1\n", "cannot stand in one file"),
+    "content on the start line": ("group_vars/all.yml", "--- {port: 1}\n", "cannot stand in one file"),
+    "folder of the same name": ("host_vars/lab-ai/vault.yml", "a: 1\n", "Ansible reads only one of lab-ai and"),
+    "another ending": ("group_vars/lab.yaml", "a: 1\n", "Ansible reads only one of lab.yaml and lab.yml"),
+    "no ending": ("group_vars/all", "a: 1\n", "Ansible reads only one of all and all.yml"),
+    "real host_vars in inventory": ("inventory/host_vars/lab-ai.yml", "a: 1\n", "must be a link to ../host_vars"),
+    "folder in place of a file": ("host_vars/lab-ai.yml/x", "a: 1\n", "cannot be read: is a directory"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_written_stops_everything(name, project):
+    path, content, says = REFUSED[name]
+    (project / path).parent.mkdir(parents=True)
+    (project / path).write_text(content, encoding="utf-8")
+    before = {str(path): path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    result = synced(project)
+    assert result["failed"] is True
+    assert says in result["msg"]
+    after = {str(path): path.read_bytes() for path in project.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert after == before
+
+
+def test_every_reason_not_to_write_is_told_at_once(project):
+    for name in ("lab-ai", "lab-web"):
+        (project / "host_vars").mkdir(exist_ok=True)
+        (project / "host_vars" / f"{name}.yml").write_text("# === END MANAGED ===\n", encoding="utf-8")
+    assert synced(project)["msg"].count("never begins") == 2
+
+
+def test_a_link_that_leads_elsewhere_is_refused(project):
+    (project / "inventory").mkdir()
+    (project / "inventory" / "host_vars").symlink_to("/tmp")
+    assert "is a link to /tmp, not to ../host_vars" in synced(project)["msg"]
+
+
+def test_a_link_to_the_same_place_is_kept(project):
+    (project / "inventory").mkdir()
+    (project / "host_vars").mkdir()
+    (project / "inventory" / "host_vars").symlink_to(project / "host_vars")
+    assert not synced(project).get("failed")
+    assert (project / "inventory" / "host_vars").readlink() == project / "host_vars"
+
+
+def without_web(project: Path) -> None:
+    lines = INFRA.splitlines(keepends=True)
+    (project / "infra.yml").write_text("".join(line for line in lines if "lab-web" not in line), encoding="utf-8")
+
+
+def test_leftovers_are_reported_and_removed_only_by_clean(project, warned):
+    synced(project)
+    without_web(project)
+    result = synced(project)
+    assert result["leftovers"] == ["host_vars/lab-web.yml"]
+    assert any("host_vars/lab-web.yml" in warning for warning in warned)
+    assert (project / "host_vars" / "lab-web.yml").exists()
+    result = run_module(infra_sync, check=True, project_dir=str(project), state="clean")
+    assert result["removed"] == ["host_vars/lab-web.yml"]
+    assert (project / "host_vars" / "lab-web.yml").exists()
+    assert synced(project, state="clean")["removed"] == ["host_vars/lab-web.yml"]
+    assert not (project / "host_vars" / "lab-web.yml").exists()
+    assert synced(project, state="clean")["changed"] is False
+
+
+def test_leftovers_with_content_of_the_user_are_moved_to_a_backup(project):
+    synced(project)
+    gone = project / "host_vars" / "lab-web.yml"
+    content = gone.read_bytes() + b"open_webui_port: 8080"
+    gone.write_bytes(content)
+    without_web(project)
+    result = synced(project, state="clean")
+    assert result["removed"] == []
+    (target,) = result["moved"].values()
+    assert re.fullmatch(r"backups/sync-\d{8}T\d{6}Z/host_vars/lab-web.yml", target)
+    assert not gone.exists()
+    assert (project / target).read_bytes() == content
+
+
+def test_a_backup_never_replaces_another(project, monkeypatch):
+    monkeypatch.setattr(sync.time, "strftime", lambda *_: "same")
+    for word in (b"first", b"second"):
+        (project / "infra.yml").write_text(INFRA, encoding="utf-8")
+        synced(project)
+        with (project / "host_vars" / "lab-web.yml").open("ab") as file:
+            file.write(word)
+        without_web(project)
+        synced(project, state="clean")
+    kept = [path.read_bytes() for path in (project / "backups").rglob("*.yml")]
+    assert sorted(content.split(b"below:\n")[-1] for content in kept) == [b"first", b"second"]
+
+
+def test_files_without_a_block_are_never_touched(project):
+    synced(project)
+    mine = {
+        "host_vars/other.yml": b"a: 1\n",
+        "group_vars/role_stt_server.yml": b"b: 1\n",
+        "inventory/more.yml": b"all: {}\n",
+    }
+    for name, content in mine.items():
+        (project / name).write_bytes(content)
+    result = synced(project, state="clean")
+    assert result["changed"] is False
+    assert result["leftovers"] == []
+    for name, content in mine.items():
+        assert (project / name).read_bytes() == content
+
+
+def test_a_domain_that_is_gone_leaves_no_hosts_in_the_inventory(project):
+    synced(project)
+    (project / "infra.yml").write_text("domains: {}\n", encoding="utf-8")
+    result = synced(project)
+    assert "inventory/lab.yml" in result["leftovers"]
+    assert yaml.safe_load((project / "inventory" / "lab.yml").read_bytes()) == {
+        "all": {"children": {"lab": {"hosts": {}}}}
+    }
+    assert synced(project)["changed"] is False
+    assert "inventory/lab.yml" in synced(project, state="clean")["removed"]
+
+
+def test_a_disabled_domain_keeps_its_variables(project):
+    synced(project)
+    with (project / "host_vars" / "lab-ai.yml").open("a") as file:
+        file.write("stt_server_model: medium\n")
+    before = (project / "host_vars" / "lab-ai.yml").read_bytes()
+    (project / "infra.yml").write_text(
+        INFRA.replace("subnet_id: 3", "subnet_id: 3\n    enabled: false"), encoding="utf-8"
+    )
+    result = synced(project, state="clean")
+    assert result["leftovers"] == []
+    assert (project / "host_vars" / "lab-ai.yml").read_bytes() == before
+    assert b"lab-ai" not in (project / "inventory" / "lab.yml").read_bytes()
+    (project / "infra.yml").write_text(INFRA, encoding="utf-8")
+    synced(project)
+    assert (project / "host_vars" / "lab-ai.yml").read_bytes() == before
+    assert b"lab-ai" in (project / "inventory" / "lab.yml").read_bytes()
+
+
+def test_faults_change_nothing_and_name_their_lines(project):
+    (project / "infra.yml").write_text(INFRA.replace("3.30", "3.999").replace("roles", "rolls"), encoding="utf-8")
+    result = synced(project)
+    assert result["msg"].startswith("2 faults in infra.yml, nothing was changed\ninfra.yml:6:")
+    assert "infra.yml:7:21: domains.lab.machines.lab-web.ip: " in result["msg"]
+    assert not (project / "inventory").exists()
+
+
+def test_no_infra_yml(tmp_path):
+    result = run_module(infra_sync, project_dir=str(tmp_path))
+    assert result["msg"] == f"there is no infra.yml in {tmp_path}; make init writes one"
+
+
+def test_no_folder(tmp_path):
+    result = run_module(infra_sync, project_dir=str(tmp_path / "gone"))
+    assert "gone" in result["msg"]
+
+
+def test_infra_check(project):
+    result = run_module(infra_check, project_dir=str(project))
+    assert (result["changed"], result["domains"], result["machines"]) == (False, 1, 2)
+    (project / "infra.yml").write_text("domains:\n  lab:\n", encoding="utf-8")
+    assert "infra.yml:2:3: domains.lab: the domain is empty" in run_module(infra_check, project_dir=str(project))["msg"]
+    assert sorted(path.name for path in project.iterdir()) == ["infra.yml"]
+
+
+FOLDER_FORM = {
+    "base.yml": "global: {base_subnet: '10.9'}\n",
+    "domains/b.yml": "b: {subnet_id: 2, machines: {m-b: {}}}\n",
+    "domains/a.yml": "a: {subnet_id: 1}\n",
+    "policies.yml": "network_policies: [{from: a, to: b}]\n",
+}
+
+
+def folder_form(project: Path, **files: str | None) -> Path:
+    for name, content in {**FOLDER_FORM, **files}.items():
+        if content is not None:
+            (project / "infra" / name).parent.mkdir(parents=True, exist_ok=True)
+            (project / "infra" / name).write_text(content, encoding="utf-8")
+    return project
+
+
+def test_the_folder_form(project):
+    folder_form(project)
+    model, found = read_project(str(project))
+    assert [one.name for one in model.domains] == ["a", "b"]
+    assert len(model.policies) == 1
+    assert [one.message for one in found] == ["is not read, because infra/base.yml exists; keep one of the two"]
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"domains/b.yml": "b: {subnet: 2}\n"}, 'infra/domains/b.yml:1:5: domains.b: unknown key "subnet"'),
+        ({"domains/b.yml": "- b\n"}, "infra/domains/b.yml:1:1: must be a mapping"),
+        ({"domains/b.yml": "b: [\n"}, "infra/domains/b.yml:2:1: not valid YAML"),
+        ({"policies.yml": "policies: []\n"}, 'infra/policies.yml:1:1: unknown key "policies"'),
+        ({"policies.yml": "network_policies: [{from: a, to: c}]\n"}, "infra/policies.yml:1:34: network_policies[0].to"),
+        ({"base.yml": "globals: {}\n"}, 'infra/base.yml:1:1: unknown key "globals"'),
+        ({"base.yml": "domains: [a]\n"}, "infra/base.yml:1:10: domains: must be a mapping, not a list"),
+        ({"base.yml": "- a\n"}, "infra/base.yml:1:1: must be a mapping"),
+    ],
+)
+def test_faults_of_the_folder_form_name_their_file(files, says, project):
+    (project / "infra.yml").unlink()
+    assert says in synced(folder_form(project, **files))["msg"]
+
+
+def test_a_later_file_of_the_folder_form_wins_with_a_warning(project, warned):
+    (project / "infra.yml").unlink()
+    folder_form(project, **{"domains/c.yml": "a: {subnet_id: 7}\n", "base.yml": "domains: {x: {subnet_id: 9}}\n"})
+    synced(project)
+    assert 'domain "a" replaces the one of infra/domains/a.yml' in warned[0]
+    assert yaml.safe_load((project / "group_vars" / "a.yml").read_bytes())["subnet_id"] == 7
+    assert (project / "group_vars" / "x.yml").exists()
+
+
+def test_an_empty_base_is_enough(project):
+    (project / "infra.yml").unlink()
+    assert not synced(folder_form(project, **{"base.yml": "---\n# nothing\n"})).get("failed")
+
+
+def test_a_second_writer_is_told_who_works(project):
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time\n"
+            "from ansible_collections.anklume.stt.plugins.module_utils._lock import project_lock\n"
+            "with project_lock(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(60)\n",
+            str(project),
+        ],
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        result = synced(project)
+        assert f"process {holder.pid} (" in result["msg"]
+        assert "is working on this project" in result["msg"]
+        assert not run_module(infra_sync, check=True, project_dir=str(project)).get("failed")
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert not synced(project).get("failed")
+
+
+def test_a_change_by_someone_else_meanwhile_is_not_overwritten(project):
+    model, _ = read_project(str(project))
+    synced(project)
+    (project / "infra.yml").write_text(INFRA.replace("3.10", "3.11"), encoding="utf-8")
+    model, _ = read_project(str(project))
+    made = sync.plan(str(project), model)
+    (project / "host_vars" / "lab-ai.yml").write_text("mine: 1\n", encoding="utf-8")
+    with pytest.raises(sync.WriteError, match="was changed by someone else meanwhile"):
+        sync.apply(made)
+    assert (project / "host_vars" / "lab-ai.yml").read_text(encoding="utf-8") == "mine: 1\n"
+
+
+def test_a_folder_that_cannot_be_written(project):
+    (project / "inventory").write_text("a file\n", encoding="utf-8")
+    result = synced(project)
+    assert result["failed"] is True
+    assert "inventory" in result["msg"]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._infra import sync
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
+project, texts = sys.argv[1], sys.argv[2:]
+models = []
+for text in texts:
+    Path(project, "infra.yml").write_text(text)
+    models.append(read_project(project)[0])
+print("ready", flush=True)
+while True:
+    for model in models:
+        sync.apply(sync.plan(project, model))
+"""
+
+
+def test_a_kill_at_any_moment_leaves_old_or_new_files(project):
+    machines = "".join(f'      m{n}: {{ip: "10.100.3.{n}"}}\n' for n in range(1, 31))
+    texts = [f"domains:\n  lab:\n    description: {word}\n    subnet_id: 3\n    machines:\n{machines}" for word in "ab"]
+    texts[1] = texts[1].replace("ip:", "description: other, ip:")
+    versions = []
+    for text in texts:
+        (project / "infra.yml").write_text(text, encoding="utf-8")
+        synced(project)
+        with (project / "host_vars" / "m1.yml").open("ab") as file:
+            file.write(b"mine: \\1\n" if not versions else b"")
+        versions.append(tree(project))
+    assert versions[0]["host_vars/m2.yml"] != versions[1]["host_vars/m2.yml"]
+    rng = random.Random()
+    torn = 0
+    for _ in range(KILLS):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(project), *texts],
+            stdout=subprocess.PIPE,
+            env={"PYTHONPATH": ":".join(sys.path)},
+        )
+        assert writer.stdout.readline() == b"ready\n"
+        time.sleep(rng.uniform(0.001, 0.25))
+        writer.send_signal(signal.SIGKILL)
+        writer.communicate()
+        found = {name: content for name, content in tree(project).items() if not name.endswith(".anklume-tmp")}
+        assert set(found) == set(versions[1])
+        for name, content in found.items():
+            assert content in (versions[0][name], versions[1][name]), name
+        torn += found not in versions
+        (project / "infra.yml").write_text(texts[1], encoding="utf-8")
+        assert not synced(project).get("failed")
+        assert tree(project) == versions[1], "the next sync repairs, temporary files included"
+    assert torn, "no kill hit the writing: the test shows nothing"
+
+
+def test_in_a_process_of_its_own(project):
+    result = result_of(spawn_module(infra_sync, project_dir=str(project)))
+    assert result["managed"] == len(result["written"]) == 5
+    assert json.dumps(result)
+
+
+def test_a_thousand_machines_within_the_bar(tmp_path):
+    lines = ["domains:"]
+    for number in range(20):
+        lines += [f"  d{number}:", f"    subnet_id: {number}", "    machines:"]
+        for machine in range(1, 51):
+            lines += [
+                f"      d{number}-m{machine}:",
+                f'        description: "Machine {machine}"',
+                "        type: lxc",
+                f'        ip: "10.100.{number}.{machine}"',
+                "        profiles: [default]",
+                '        config: {limits.cpu: "2"}',
+                "        roles: [base_system, stt_server]",
+            ]
+    (tmp_path / "infra.yml").write_text("\n".join(lines), encoding="utf-8")
+    model, _ = read_project(str(tmp_path))
+    for name, change in sync.plan(str(tmp_path), model).changes.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(change.after)
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        model, _ = read_project(str(tmp_path))
+        made = sync.plan(str(tmp_path), model)
+        times.append(time.process_time() - start)
+        assert len(model.machines) == 1000
+        assert not made.changes
+    assert min(times) <= 0.5, times
