@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the parts of the test suite one after the other, prints the time of each, and says at the end what did not run and why.
+"""Runs the parts of the test suite, prints the time of each, and says at the end what did not run and why.
 
 usage: run.py fast|test|long [PART ...]
 """
@@ -44,11 +44,13 @@ PARTS = (
 
 def not_run(suite: str, chosen: list[str]) -> list[str]:
     """What this machine or this suite leaves out, each with the reason."""
-    reasons = [f"{part.name}: part of `{part.suite}`" for part in PARTS if SUITES.index(part.suite) > SUITES.index(suite)]
+    larger = [part for part in PARTS if SUITES.index(part.suite) > SUITES.index(suite)]
+    reasons = [f"{part.name}: part of `{part.suite}`" for part in larger]
     if chosen:
         reasons += [f"{part.name}: not asked for" for part in PARTS if part.name not in chosen]
     if suite != "long":
-        reasons.append("the long series (kills, 10,000 mutated files, soaks, the other Ansible): part of `make test-long`")
+        reasons.append("the long series (kills, 10,000 mutated files, soaks): part of `make test-long`")
+        reasons.append("the other pair of Python and Ansible: part of `make test-long`")
     if not Path("/dev/nvidiactl").exists():
         reasons.append("anything on an NVIDIA GPU: this machine has none")
     if not os.environ.get("SPEACHES_ARCHIVE"):
