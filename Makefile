@@ -140,17 +140,20 @@ units: venv-test ## unit tests, with coverage
 PYTHON_TAG = $(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])')
 ENGINE_REQUIREMENTS = roles/stt_server/files/faster_whisper/requirements-$(PYTHON_TAG).txt
 ENGINE_VENV := .cache/venv-engine
-.PHONY: engine-venv engine-test
+.PHONY: engine-venv engine-test bench-stt
 engine-venv: $(ENGINE_VENV)/.stamp
 $(ENGINE_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/files/faster_whisper/requirements*)
 	@scripts/venv $(ENGINE_VENV) $(PYTHON) $(ENGINE_REQUIREMENTS) requirements-engine-test.txt
 	@touch $@
 engine-test: engine-venv ## the engine faster_whisper, with a real client and a real model
-	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/unit/roles/stt_server
+	@cd roles/stt_server/files/faster_whisper && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped anklume_stt_server
+	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/engine
 test-host: venv-test ## the role incus_host on this machine, twice
 	@pytest -q tests/integration/host
 test-incus: venv-test ## plan and apply on real Incus: every field, packets, kills
 	@pytest -q $(ARGS) tests/integration/incus
+bench-stt: engine-venv ## the engine against direct use of faster-whisper, at 1 and 8 clients (10 minutes)
+	@$(ENGINE_VENV)/bin/python tests/bench/bench_stt.py $(ARGS)
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS=--long adds 20 machines
 	@python tests/bench/bench_incus.py $(ARGS)
 molecule: venv-test ## the scenarios on real Incus; SCENARIO=default runs one

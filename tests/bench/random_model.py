@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A Whisper model of true size with random weights, for benches: it hears nothing, but costs what the real one costs.
 
-usage: random_model.py NAME FOLDER
+usage: random_model.py NAME FOLDER [LENGTH]
+
+With a LENGTH the model says that many tokens for each window of sound, so that each run does the same work.
 
 Needs numpy, ctranslate2 and tokenizers. The folder is one that faster-whisper loads; weights are saved in float16, as
 the hub's models are.
@@ -92,12 +94,24 @@ def fill(spec: WhisperSpec, dims: Dims) -> None:
             layer(each, cross)
 
 
-def build(name: str, folder: Path) -> Path:
+def end_after(spec: WhisperSpec, length: int, end: int) -> None:
+    """Let one coordinate of the text positions say when to end, and the end token listen to that one only."""
+    table, positions = spec.decoder.embeddings.weight, spec.decoder.position_encodings.encodings
+    table[:, 0] = 0
+    table[end] = 0
+    table[end, 0] = 100
+    prompt = 4  # start, language, task, no timestamps
+    positions[:, 0] = np.where(np.arange(len(positions)) < prompt - 1 + length, -100, 100)
+
+
+def build(name: str, folder: Path, length: int | None = None) -> Path:
     """Write the model into a folder."""
     dims = MODELS[name].dims
     spec = WhisperSpec(dims.encoder_layers, dims.heads, dims.decoder_layers, dims.heads)
     fill(spec, dims)
     tokens = tokens_of(dims.vocabulary)
+    if length:
+        end_after(spec, length, tokens.index("<|endoftext|>"))
     spec.register_vocabulary(tokens)
     spec.config.suppress_ids = []
     spec.config.suppress_ids_begin = [tokens.index("<|endoftext|>")]
@@ -119,4 +133,4 @@ def build(name: str, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    build(sys.argv[1], Path(sys.argv[2]))
+    build(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))

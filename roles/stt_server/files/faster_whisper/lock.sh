@@ -22,6 +22,7 @@ for version in 3.11 3.12 3.13; do
     printf '%s\n%s\n' "# Made by lock.sh from requirements.in for Python $version; install with --require-hashes." \
         "$(cat "$result")" >"$result"
 done
+cd ..
 rm -f requirements-cuda.txt
 pin requirements-cuda.in 3.11 x86_64-unknown-linux-gnu requirements-cuda.txt
 printf '%s\n%s\n' "# Made by lock.sh from requirements-cuda.in; x86_64 with an NVIDIA GPU only." \

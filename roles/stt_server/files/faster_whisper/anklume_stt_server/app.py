@@ -25,6 +25,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from . import formats
+from .audio import RATE, decode
 from .engine import LANGUAGES, Engine, Query
 from .errors import ApiError
 from .guards import ApiKey, BodyLimit
@@ -42,6 +43,7 @@ class Service:
         self.workers = settings.workers
         self.pool = ThreadPoolExecutor(self.workers, "inference")
         self.free = asyncio.Semaphore(self.workers)
+        self.max_seconds = settings.max_audio_seconds
         self.places = self.workers + settings.queue_length
         self.taken = 0
         self.usual = 1.0  # seconds that a request takes, a moving mean
@@ -67,17 +69,17 @@ class Service:
     async def results(self, query: Query) -> AsyncIterator[Any]:
         """What the engine yields, each step in a worker thread; leaving the loop stops the work after its step."""
         async with self.free:
-            started, work, seconds = time.monotonic(), self.engine.transcribe(query), 0.0
+            started = time.monotonic()
+            samples = await self._step(decode, query.file, self.max_seconds)
+            work = self.engine.transcribe(samples, query)
             try:
                 while (item := await self._step(next, work, None)) is not None:
-                    seconds = seconds or item.duration
                     yield item
             finally:
                 await self._step(work.close)
-                spent = time.monotonic() - started
+                spent, seconds = time.monotonic() - started, len(samples) / RATE
                 self.usual += (spent - self.usual) / 5
-                factor = spent / (seconds or 1)
-                log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, factor)
+                log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, spent / seconds)
 
     async def _step(self, call: Any, *args: Any) -> Any:
         future = asyncio.get_running_loop().run_in_executor(self.pool, call, *args)

@@ -23,7 +23,7 @@ import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.tokenizer import _LANGUAGE_CODES
 
-from .audio import RATE, decode
+from .audio import RATE
 from .errors import ApiError, SettingsError
 from .settings import Settings
 
@@ -67,9 +67,8 @@ class Engine:
         with self._borrowed() as model:
             list(model.transcribe(noise, language="en", beam_size=1, temperature=0, max_new_tokens=1)[0])
 
-    def transcribe(self, query: Query) -> Generator[Any, None, None]:
+    def transcribe(self, samples: Any, query: Query) -> Generator[Any, None, None]:
         """First what is known of the whole (language, duration), then the segments as they are recognised."""
-        samples = decode(query.file, self.settings.max_audio_seconds)
         with self._borrowed() as model:
             language = query.language or self.settings.language or None
             if language and model.model.is_multilingual and model.hf_tokenizer.token_to_id(f"<|{language}|>") is None:

@@ -51,24 +51,30 @@ class BodyLimit:
             nonlocal unread, size
             if not unread:
                 return await receive()
+            if announced > self.max_bytes:
+                raise self._too_large()
             try:
                 message = await asyncio.wait_for(receive(), IDLE_SECONDS)
             except TimeoutError:
                 raise ApiError(408, f"the upload stalled for {IDLE_SECONDS} seconds") from None
             unread = bool(message.get("more_body"))
             size += len(message.get("body", b""))
-            if max(size, announced) > self.max_bytes:
-                raise ApiError(413, f"the request is larger than {self.max_bytes} bytes", "file", "request_too_large")
+            if size > self.max_bytes:
+                raise self._too_large()
             return message
 
         async def polite(message: Message) -> None:
             """Most clients read the answer only when they have sent all: closing at once would hide it from them."""
             if message["type"] == "http.response.start" and unread:
                 message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(DISCARD_SECONDS):
-                        while (await receive()).get("more_body"):
-                            pass
+                if size or "expect" not in headers:  # with Expect it has sent nothing before we ask for it
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(DISCARD_SECONDS):
+                            while (await receive()).get("more_body"):
+                                pass
             await send(message)
 
         await self.app(scope, limited, polite)
+
+    def _too_large(self) -> ApiError:
+        return ApiError(413, f"the request is larger than {self.max_bytes} bytes", "file", "request_too_large")

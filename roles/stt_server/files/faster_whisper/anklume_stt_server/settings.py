@@ -52,9 +52,9 @@ class Settings:
         known = {"STT_" + f.name.upper(): f for f in fields(cls)}
         values: dict[str, Any] = {}
         for name, text in environ.items():
-            if name in known:
+            if name in known and text.strip():  # an empty variable is as good as none
                 values[known[name].name] = _parse(name, text.strip(), known[name].default, known[name].metadata)
-            elif name.startswith("STT_"):
+            elif name not in known and name.startswith("STT_"):
                 near = difflib.get_close_matches(name, known, 1)
                 raise SettingsError(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
         if not values.get("model"):

@@ -1,0 +1,159 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine under test: a real process on loopback with the committed test model. Run by `make engine-test`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import openai
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "roles" / "stt_server" / "files" / "faster_whisper"
+DATA = ROOT / "tests" / "data"
+CLIPS = DATA / "clips"
+sys.path.insert(0, str(PACKAGE))
+MODEL = "anklume/whisper-test"
+SENTENCES = {entry["clip"]: entry for entry in json.loads((DATA / "sentences.json").read_text(encoding="utf-8"))}
+
+
+class Server:
+    """The engine as a process."""
+
+    def __init__(self, hub_home: Path, log: Path, **settings: object) -> None:
+        self.log = log
+        self.port = settings.setdefault("STT_PORT", free_port())
+        self.url = f"http://127.0.0.1:{self.port}"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("STT_")}
+        environment |= {"HF_HOME": str(hub_home), "PYTHONPATH": str(PACKAGE), "STT_MODEL": MODEL}
+        environment |= {"STT_CPU_THREADS": "1"}
+        environment |= {name: str(value) for name, value in settings.items()}
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "anklume_stt_server"], env=environment, stdout=out, stderr=out
+            )
+
+    def wait(self, seconds: float = 180) -> Server:
+        """Return when the server can transcribe."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert self.process.poll() is None, self.text()
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(self.url + "/health").status_code == 200:
+                    return self
+            time.sleep(0.1)
+        raise AssertionError("not healthy in time: " + self.text())
+
+    def text(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    def wait_for(self, text: str) -> None:
+        until(lambda: text in self.text())
+
+    def client(self, key: str = "none", retries: int = 0) -> openai.OpenAI:
+        return openai.OpenAI(base_url=self.url + "/v1", api_key=key, max_retries=retries)
+
+    def post(
+        self, content: bytes, name: str = "clip.wav", path: str = "transcriptions", **fields: str
+    ) -> httpx.Response:
+        data = {"model": MODEL, **fields}
+        return httpx.post(f"{self.url}/v1/audio/{path}", files={"file": (name, content)}, data=data, timeout=120)
+
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 20) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(seconds)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+
+
+Start = Callable[..., Server]
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wav(samples: np.ndarray, rate: int = 16000) -> bytes:
+    target = io.BytesIO()
+    with wave.open(target, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return target.getvalue()
+
+
+def clip(name: str) -> np.ndarray:
+    with wave.open(str(CLIPS / name)) as source:
+        return np.frombuffer(source.readframes(source.getnframes()), "<i2").astype(np.float32) / 32768
+
+
+def long_speech(seconds: int) -> bytes:
+    """Sentences with pauses, for requests that take a while."""
+    sentence = np.concatenate([clip("en-fox.wav"), np.zeros(16000, np.float32)])
+    return wav(np.tile(sentence, seconds * 16000 // len(sentence) + 1))
+
+
+@pytest.fixture(scope="session")
+def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hub cache that holds the test model only."""
+    home = tmp_path_factory.mktemp("hub")
+    repository = home / "hub" / ("models--" + MODEL.replace("/", "--"))
+    snapshot = repository / "snapshots" / "0"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0")
+    with tarfile.open(DATA / "whisper-test.tar.xz") as archive:
+        archive.extractall(snapshot, filter="data")
+    return home
+
+
+@pytest.fixture(scope="session")
+def server(hub_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with plain settings for all tests that do not change it."""
+    started = Server(hub_home, tmp_path_factory.mktemp("server") / "log", STT_LOG_LEVEL="debug").wait()
+    yield started
+    assert started.stop() == 0
+
+
+@pytest.fixture
+def start(hub_home: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start servers with settings of their own."""
+    servers: list[Server] = []
+
+    def starter(wait: bool = True, **settings: object) -> Server:
+        servers.append(Server(hub_home, tmp_path / f"log{len(servers)}", **settings))
+        return servers[-1].wait() if wait else servers[-1]
+
+    yield starter
+    for each in servers:
+        each.stop(signal.SIGKILL)

@@ -1,0 +1,322 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What operators rely on: limits, the queue, keys, stopping, the model's life, and clear messages at start."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+import pytest
+import uvicorn
+from anklume_stt_server.__main__ import main
+from anklume_stt_server.app import create_app
+from anklume_stt_server.engine import Query
+from anklume_stt_server.settings import Settings
+
+from .conftest import CLIPS, MODEL, SENTENCES, Server, Start, free_port, long_speech, until, wav
+
+FOX = CLIPS / "en-fox.wav"
+TEXT = SENTENCES["en-fox.wav"]["text"]
+URL = "/v1/audio/transcriptions"
+BOUNDARY = "multipart/form-data; boundary=b"
+HEAD = (
+    f'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n{MODEL}\r\n'
+    '--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+).encode()
+TAIL = b"\r\n--b--\r\n"
+
+
+def test_many_clients_at_once_get_their_own_answers(start: Start) -> None:
+    server = start(STT_WORKERS=2)
+    names = list(SENTENCES) * 4
+
+    def ask(name: str) -> tuple[str, list[str]]:
+        answer = server.client().audio.transcriptions.create(
+            model=MODEL, file=CLIPS / name, response_format="verbose_json", timestamp_granularities=["word"]
+        )
+        return answer.text, [word.word for word in answer.words]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for name, (text, words) in zip(names, pool.map(ask, names), strict=True):
+            assert text == SENTENCES[name]["text"] == " ".join(words)
+
+
+def test_an_upload_over_the_limit_is_refused_while_it_comes_in(start: Start) -> None:
+    server = start(STT_MAX_UPLOAD_BYTES=200_000)
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        yield HEAD
+        for _ in range(100):
+            sent += 50_000
+            yield bytes(50_000)
+
+    answer = httpx.post(server.url + URL, content=endless(), headers={"content-type": BOUNDARY}, timeout=30)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+    answer = server.post(wav(np.zeros(16000 * 20)))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+    assert server.client().audio.transcriptions.create(model=MODEL, file=FOX).text == TEXT
+
+
+def test_an_upload_that_announces_too_much_is_refused_before_it_is_sent(start: Start) -> None:
+    server = start(STT_MAX_UPLOAD_BYTES=200_000)
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: {BOUNDARY}\r\nContent-Length: 900000000\r\n"
+        connection.sendall((head + "Expect: 100-continue\r\n\r\n").encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_decoded_seconds_are_limited(start: Start) -> None:
+    server = start(STT_MAX_AUDIO_SECONDS=3)
+    answer = server.post(FOX.read_bytes())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "audio_too_long")
+    assert server.post((CLIPS / "en-ansible.wav").read_bytes()).status_code == 200
+
+
+def test_a_full_queue_is_a_503_that_says_when_to_come_back(start: Start) -> None:
+    server = start(STT_QUEUE_LENGTH=0)
+    go, half = threading.Event(), FOX.read_bytes()
+
+    def slow() -> Iterator[bytes]:
+        yield HEAD + half[:1000]
+        go.wait(30)
+        yield half[1000:] + TAIL
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(
+            httpx.post, server.url + URL, content=slow(), headers={"content-type": BOUNDARY}, timeout=60
+        )
+        time.sleep(1)
+        second = server.post(half)
+        assert (second.status_code, second.json()["error"]["code"]) == (503, "queue_full")
+        assert int(second.headers["retry-after"]) >= 1
+        assert second.json()["error"]["type"] == "server_error"
+        assert httpx.get(server.url + "/health").status_code == 200
+        go.set()
+        assert first.result().json()["text"] == TEXT
+    assert server.post(half).json()["text"] == TEXT
+
+
+def test_the_openai_client_waits_for_its_turn(start: Start) -> None:
+    server = start(STT_QUEUE_LENGTH=0)
+    client = server.client(retries=10)
+
+    def ask(_: int) -> str:
+        return client.audio.transcriptions.create(model=MODEL, file=FOX).text
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        assert set(pool.map(ask, range(3))) == {TEXT}
+
+
+def leave_early(url: str, content: bytes, after: float) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        patience = httpx.Timeout(60, read=after)
+        httpx.post(url, files={"file": ("a.wav", content)}, data={"model": MODEL}, timeout=patience)
+
+
+def test_a_waiting_request_whose_client_leaves_is_never_run(start: Start) -> None:
+    server = start()
+    content = long_speech(120)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(server.post, content)
+        time.sleep(0.5)
+        leave_early(server.url + URL, FOX.read_bytes(), 0.3)
+        assert first.result().status_code == 200
+    assert "given up" in server.text()
+    assert server.text().count("s of audio") == 1
+
+
+class SlowEngine:
+    """An engine that says a word each 50 ms, for ever."""
+
+    name, healthy = MODEL, True
+
+    def __init__(self) -> None:
+        self.words, self.closed = 0, 0
+
+    def transcribe(self, samples: np.ndarray, query: Query) -> Iterator[Any]:
+        yield SimpleNamespace(duration=1.0, language="en")
+        try:
+            while True:
+                time.sleep(0.05)
+                self.words += 1
+                yield SimpleNamespace(text=" word")
+        finally:
+            self.closed += 1
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_work_stops_between_segments_when_the_client_leaves(streamed: bool) -> None:
+    engine, port = SlowEngine(), free_port()
+    app = create_app(Settings(model=MODEL, queue_length=0), engine)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: server.started)
+        if streamed:
+            data = {"model": MODEL, "stream": "true"}
+            with httpx.stream("POST", url + URL, files={"file": FOX.read_bytes()}, data=data) as answer:
+                assert next(answer.iter_lines()).startswith("data: ")
+        else:
+            leave_early(url + URL, FOX.read_bytes(), 0.5)
+        until(lambda: engine.closed == 1)
+        words = engine.words
+        time.sleep(0.3)
+        assert engine.words == words
+        leave_early(url + URL, FOX.read_bytes(), 0.3)  # a 503 if the first one still held its place
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def test_a_key_is_asked_for_everywhere_but_health(start: Start) -> None:
+    server = start(STT_API_KEY="sesame-4711", STT_LOG_LEVEL="debug")
+    assert httpx.get(server.url + "/health").status_code == 200
+    for key in ("wrong", "sesame-471", "sesame-47111", "é"):
+        with pytest.raises((openai.AuthenticationError, UnicodeEncodeError)):
+            server.client(key).models.list()
+    answer = server.post(FOX.read_bytes())
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "invalid_api_key"
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert httpx.get(server.url + "/v1/nothing").status_code == 401
+    client = server.client("sesame-4711")
+    assert client.models.list().data[0].id == MODEL
+    assert client.audio.transcriptions.create(model=MODEL, file=FOX).text == TEXT
+    assert "sesame" not in server.text()
+
+
+def test_neither_texts_nor_prompts_are_logged(server: Server) -> None:
+    answer = server.post(FOX.read_bytes(), prompt="my secret words", response_format="verbose_json")
+    assert answer.json()["text"] == TEXT
+    log = server.text()
+    assert "real-time factor" in log
+    for secret in ("brown", "secret words"):
+        assert secret not in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_finishes_what_runs(start: Start, number: int) -> None:
+    server = start()
+    content = long_speech(120)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(server.post, content)
+        time.sleep(0.7)
+        assert server.stop(number) == 0
+        assert running.result().status_code == 200
+    assert "Traceback" not in server.text()
+
+
+def test_a_stop_is_bounded(start: Start) -> None:
+    server = start(STT_STOP_TIMEOUT=1, STT_BEAM_SIZE=20)
+    content = long_speech(3000)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(server.post, content)
+        time.sleep(1.5)
+        began = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began < 5
+        assert running.exception() or running.result().status_code == 500
+
+
+@pytest.mark.parametrize("ttl", [0, 1])
+def test_an_idle_model_is_unloaded_and_comes_back(start: Start, ttl: int) -> None:
+    server = start(STT_MODEL_TTL=ttl)
+    server.wait_for("model unloaded")
+    assert httpx.get(server.url + "/health").status_code == 200
+    assert server.post(FOX.read_bytes()).json()["text"] == TEXT
+    assert server.text().count(" loaded in ") == 2
+
+
+def test_a_model_that_cannot_come_back_is_a_503(hub_home: Path, start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in (hub_home / "hub").rglob("snapshots/0/*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    server = start(STT_MODEL=folder, STT_MODEL_TTL=0, STT_MODEL_ALIASES="mine, tiny")
+    assert [model.id for model in server.client().models.list()] == ["model"]
+    ask = server.client().audio.transcriptions.create
+    assert ask(model="tiny", file=FOX).text == ask(model="mine", file=FOX).text == TEXT
+    content = (folder / "model.bin").read_bytes()
+    (folder / "model.bin").write_bytes(content[:1000])
+    answer = server.post(FOX.read_bytes(), model="model")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_loaded")
+    assert httpx.get(server.url + "/health").status_code == 503
+    (folder / "model.bin").write_bytes(content)
+    assert server.post(FOX.read_bytes(), model="model").json()["text"] == TEXT
+    assert httpx.get(server.url + "/health").status_code == 200
+
+
+def test_a_language_set_for_all_is_used(start: Start) -> None:
+    server = start(STT_LANGUAGE="fr")
+    answer = server.post(FOX.read_bytes(), response_format="verbose_json")
+    assert answer.json()["language"] == "fr"
+
+
+def test_origins_of_browsers(start: Start) -> None:
+    server = start(STT_CORS_ORIGINS="http://chat.example", STT_API_KEY="k")
+    headers = {"Origin": "http://chat.example", "Access-Control-Request-Method": "POST"}
+    answer = httpx.options(server.url + URL, headers=headers)
+    assert answer.headers["access-control-allow-origin"] == "http://chat.example"
+
+
+def test_a_port_in_use_is_said_clearly(start: Start, server: Server) -> None:
+    second = start(wait=False, STT_PORT=server.port)
+    assert second.process.wait(60) == 2
+    assert f"STT_PORT={server.port}: cannot listen there: Address already in use" in second.text()
+    assert len(second.text().splitlines()) == 1
+
+
+BAD_SETTINGS = [
+    ({"STT_PORT": "http"}, "STT_PORT=http: must be a number"),
+    ({"STT_PORT": "70000"}, "STT_PORT=70000: must be from 0 to 65535"),
+    ({"STT_WORKERS": "0"}, "STT_WORKERS=0: must be from 1 to 64"),
+    ({"STT_MAX_AUDIO_SECONDS": "nan"}, "STT_MAX_AUDIO_SECONDS=nan: must be from 1"),
+    ({"STT_LOG_LEVEL": "loud"}, "STT_LOG_LEVEL=loud: must be one of info, debug, warning, error"),
+    ({"STT_MODELL": "x"}, "STT_MODELL: no such setting; did you mean STT_MODEL?"),
+    ({"STT_MODEL": ""}, "STT_MODEL: not set"),
+    (
+        {"STT_MODEL": "Systran/faster-whisper-base"},
+        "STT_MODEL=Systran/faster-whisper-base: neither a folder nor in the hub",
+    ),
+    ({"STT_MODEL": "/etc"}, "STT_MODEL=/etc: /etc has no model.bin"),
+    ({"STT_LANGUAGE": "klingon"}, "STT_LANGUAGE=klingon: not a language code"),
+    ({"STT_COMPUTE_TYPE": "float16", "STT_DEVICE": "cpu"}, "STT_COMPUTE_TYPE=float16: on cpu it must be one of"),
+    ({"STT_DEVICE": "cuda", "STT_DEVICE_INDEX": "99"}, "STT_DEVICE=cuda, STT_DEVICE_INDEX=99: "),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), BAD_SETTINGS)
+def test_a_bad_setting_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    hub_home: Path,
+    settings: dict[str, str],
+    message: str,
+) -> None:
+    monkeypatch.setattr("os.environ", {"HF_HOME": str(hub_home), "STT_MODEL": MODEL, **settings})
+    assert main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("anklume_stt_server: " + message)
+    assert len(said.splitlines()) == 1
+
+
+def test_an_empty_setting_is_the_default() -> None:
+    assert Settings.from_env({"STT_MODEL": "m", "STT_PORT": "", "STT_LANGUAGE": " ", "PATH": "/bin"}) == Settings(
+        model="m"
+    )
