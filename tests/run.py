@@ -35,6 +35,7 @@ PARTS = (
     Part("units", "units", 60, "fast"),
     Part("sanity", "sanity", 140),
     Part("engine", "engine-test", 60),
+    Part("infra", "test-infra", 60),
     Part("host", "test-host", 120),
     Part("incus", "test-incus", 240),
     Part("molecule", "molecule", 600),
