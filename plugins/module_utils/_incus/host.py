@@ -13,6 +13,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.anklume.stt.plugins.module_utils._incus.gpu import read_nvidia_faults
+
 ETHERNET_MTU = 1500
 
 
@@ -35,6 +37,8 @@ class Host:
     gpus: int = 0
     nvidia_tools: bool = False
     """The NVIDIA container tools are installed."""
+    gpu_faults: tuple[str, ...] = ()
+    """Why an NVIDIA GPU of this host would not work in a container."""
     cpus: int = 1
     memory: int = 1 << 30
     """Bytes."""
@@ -53,6 +57,7 @@ def read_host(
 ) -> Host:
     """What Incus answered about itself, its hardware, its own default profile, its networks and storage pools."""
     environment = server["environment"]
+    cards = (resources.get("gpu") or {}).get("cards") or ()
     root = next((device for device in profile["devices"].values() if _is_root(device)), None)
     ours = {
         network["config"].get("ipv4.address", "").partition("/")[0]
@@ -67,7 +72,8 @@ def read_host(
         links=connected(routes),
         addresses=tuple(a for a in local_addresses(_read("/proc/net/fib_trie")) if str(a) not in ours),
         mtu=_mtu(routes),
-        gpus=len((resources.get("gpu") or {}).get("cards") or ()),
+        gpus=len(cards),
+        gpu_faults=read_nvidia_faults(cards),
         nvidia_tools=shutil.which("nvidia-container-cli") is not None,
         cpus=resources["cpu"]["total"],
         memory=resources["memory"]["total"],

@@ -49,6 +49,11 @@ def _subnets(wanted: Desired, observed: Observed, host: Host) -> Iterator[str]:
 
 def _gpus(wanted: Desired, host: Host) -> Iterator[str]:
     if host.gpus:
+        containers = [
+            key.name for key in wanted.gpu if wanted.resources[key].create.get("type", "container") == "container"
+        ]
+        if containers:
+            yield from (f"{', '.join(containers)} with a GPU: {fault}" for fault in host.gpu_faults)
         return
     for key, profiles in wanted.gpu.items():
         drop = "".join(f", drop profile {profile}" for profile in profiles)
