@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.anklume.stt.plugins.module_utils import _openai_audio
 from ansible_collections.anklume.stt.plugins.module_utils._errors import ServiceError
 from ansible_collections.anklume.stt.plugins.module_utils._openai_audio import (
     RESPONSE_FORMATS,
@@ -111,6 +112,10 @@ def test_a_password_in_an_address_is_refused_without_repeating_it() -> None:
 )
 def test_word_error_rate(expected: str, heard: str, rate: float) -> None:
     assert word_error_rate(expected, heard) == pytest.approx(rate)
+
+
+def test_words_keep_their_accents() -> None:
+    assert normalise_words("Écoute, l'ÉTÉ… Straße 日本") == ["écoute", "l", "été", "strasse", "日本"]
 
 
 def test_numbers_keep_their_point() -> None:
@@ -306,6 +311,14 @@ def test_no_answer_in_time(server: SttStandIn) -> None:
     start = time.monotonic()
     assert "no answer within 0.3 s" in refuse(server, Answer(after=3.0), timeout=0.3)
     assert time.monotonic() - start < 2
+
+
+def test_a_long_transcription_may_take_longer_than_a_connection(
+    server: SttStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_openai_audio, "_CONNECT_SECONDS", 0.2)
+    server.answers["/v1/audio/transcriptions"] = [Answer(body=ANSWERS["json"], after=0.6)]
+    assert client_of(server).transcribe(FOX, model="tiny-test") == ANSWERS["json"]
 
 
 def test_name_not_resolved() -> None:
