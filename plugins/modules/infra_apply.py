@@ -106,7 +106,7 @@ plan:
   elements: dict
   contains:
     action:
-      description: V(create), V(snapshot), V(update), V(restart), V(start), V(export) or V(delete).
+      description: V(create), V(snapshot), V(stop), V(release), V(update), V(start), V(export) or V(delete).
       type: str
       returned: always
     kind:

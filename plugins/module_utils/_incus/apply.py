@@ -125,7 +125,7 @@ def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
     """Start each step when all that it needs is done; after a failure start no more and wait for what runs."""
     todo = {step.what: step for step in plan.steps}
     for key in plan.waits:
-        started: tuple[Action, ...] = ("create", "start", "restart")
+        started: tuple[Action, ...] = ("create", "start")
         todo[StepId("ready", key)] = Step(StepId("ready", key), needs=tuple(StepId(a, key) for a in started))
     undone = set(todo)
     running: dict[Future[None], StepId] = {}
@@ -183,15 +183,17 @@ class _Worker:
                 _make_folder(Path(what.key.name))
             case "create", _:
                 self._create(step)
+            case "release", _:
+                self._release(what.key, step.changes)
             case "update", _:
                 self._update(what.key, step.changes)
             case "snapshot", _:
                 take_snapshot(self.client, what.key, f"{SNAPSHOT_PREFIX}{self.stamp}")
                 forget_old_snapshots(self.client, what.key, SNAPSHOT_PREFIX)
+            case "stop", _:
+                self._halt(what.key)
             case "start", _:
                 self._set_state(what.key, "unfreeze" if step.reason == "is frozen" else "start")
-            case "restart", _:
-                self._restart(what.key)
             case "export", _:
                 self.exports.append(str(self._export(what.key)))
             case "delete", _:
@@ -225,7 +227,7 @@ class _Worker:
         fields = flatten({name: body[name] for name in WRITABLE[key.kind] if name in body})
         for change in changes:
             now = fields.get(change.path)
-            if now not in (change.before, change.after) and not (change.before is None and now == ""):
+            if now not in (change.before, change.after, None, ""):
                 raise IncusConflictError(f"{change.path} was changed by somebody else while this ran; run it again")
             if change.after is not None:
                 fields[change.path] = change.after
@@ -271,12 +273,26 @@ class _Worker:
             if self.client.get(path, **query)["status"] != wanted:
                 raise
 
-    def _restart(self, key: Key) -> None:
+    def _halt(self, key: Key) -> None:
+        """Stop it, by force when it does not do so by itself in time."""
         try:
-            self._set_state(key, "restart")
+            self._set_state(key, "stop")
         except OperationFailedError:
-            # it did not shut down by itself in time
-            self._set_state(key, "restart", force=True)
+            self._set_state(key, "stop", force=True)
+
+    def _release(self, key: Key, changes: tuple[Change, ...]) -> None:
+        """Give addresses back: only an interface that goes takes its lease with it, so it goes and comes again."""
+        path, query = url(key)
+        body = self.client.get(path, **query)
+        kept = {name: body[name] for name in WRITABLE["instance"]}
+        interfaces = {change.path.split("/")[1] for change in changes}
+        gone = {name: {"type": "none"} for name in interfaces}
+        back = {
+            name: {k: v for k, v in body["devices"][name].items() if k != "ipv4.address"}
+            for name in interfaces & set(body["devices"])
+        }
+        for devices in (gone, back):
+            self.client.send("PUT", path, {**kept, "devices": {**body["devices"], **devices}}, **query)
 
     def wait(self, what: StepId, address: str | None) -> None:
         """Until the instance runs and has its IPv4 address."""
@@ -303,7 +319,11 @@ class _Worker:
                 if body["status"] != "Stopped":
                     self._set_state(key, "stop", force=True)
                 if body["config"].get("security.protection.delete") == "true":
-                    self.client.send("PATCH", path, {"config": {"security.protection.delete": "false"}}, **query)
+                    # without its interfaces: their addresses may no longer be valid, and Incus would refuse
+                    kept = {name: body[name] for name in WRITABLE["instance"]}
+                    config = {**body["config"], "security.protection.delete": "false"}
+                    devices = {name: device for name, device in body["devices"].items() if device["type"] != "nic"}
+                    self.client.send("PUT", path, {**kept, "config": config, "devices": devices}, **query)
             self._send("DELETE", key, None)
         except IncusNotFoundError:
             pass
@@ -319,12 +339,12 @@ def time_stamp() -> str:
 
 
 def wait_for_address(client: Client, key: Key, address: str | None) -> None:
-    """Until an instance runs and has `address`, or any IPv4 address."""
+    """Until an instance runs and has `address` (None: any IPv4 address, "": none needed)."""
     path, query = url(key)
     end = time.monotonic() + ADDRESS_TIMEOUT
     while time.monotonic() < end:
         state = client.get(f"{path}/state", **query)
-        if state["status"] == "Running" and _has_address(state, address):
+        if state["status"] == "Running" and (address == "" or _has_address(state, address)):
             return
         time.sleep(POLL)
     raise IncusError(

@@ -59,7 +59,7 @@ class Resource:
     """What has to be there before it."""
     ephemeral: bool = False
     address: str | None = None
-    """The IPv4 address that an instance will have, None where Incus may lease any."""
+    """The IPv4 address that an instance will have; None where Incus may lease any, "" where that is not its affair."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _machine(
         create={"type": TYPES[machine.type], "image": machine.image},
         needs=tuple(needs),
         ephemeral=machine.ephemeral,
-        address=merged["eth0"].get("ipv4.address"),
+        address=merged["eth0"].get("ipv4.address") if "network" in merged["eth0"] else "",
     )
 
 

@@ -9,8 +9,9 @@ The plan is the diff: what check mode prints is what apply does, step by step.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Any, Literal, NamedTuple
 
 from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
@@ -26,12 +27,13 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Hos
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.preflight import faults, is_ours
 
-Action = Literal["create", "snapshot", "update", "restart", "start", "ready", "export", "delete"]
+Action = Literal["create", "snapshot", "stop", "release", "update", "start", "ready", "export", "delete"]
 
 KINDS = ("folder", "project", "acl", "network", "profile", "volume", "instance")
 DELETED = ("instance", "volume", "profile", "project", "network", "acl")
 """The order in which things go: a project takes its default profile, which uses the network, with it."""
 
+CHANGING: tuple[Action, ...] = ("create", "update")
 MARKS = (PROJECT_MARK, KEYS_MARK)
 BOOTING = timedelta(seconds=20)
 
@@ -111,7 +113,7 @@ class Plan:
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
     waits: Mapping[Key, str | None] = field(default_factory=dict)
-    """Instances that have to be running and have their address (None: any) in the end."""
+    """Instances that have to be running and have their address (None: any, "": none) in the end."""
 
     def diff(self) -> list[dict[str, str]]:
         """For `--diff`: one before and after per step."""
@@ -185,6 +187,7 @@ class _Planner:
                 self._plain(resource)
         self._snapshots_first()
         self._stale()
+        self._addresses_change_hands()
         return Plan(_ordered(self.steps), tuple(self.notes), self.waits)
 
     # ------------------------------------------------------------------ objects that infra.yml names
@@ -225,18 +228,18 @@ class _Planner:
         changes = _changes(resource, found)
         before = _effective(found.fields, self._profiles(key.project, lambda one: one.fields))
         after = _effective(_applied(found.fields, changes), self._profiles(key.project, self._profile_after))
-        restart = sorted({_restart_reason(path, before, after) for path in {*before, *after}} - {""})
-        restart += self._readdressed(after)
+        restart = ", ".join(filter(None, sorted(_restart_reason(path, before, after) for path in {*before, *after})))
+        restart = self._moved(before) or restart
         if any(change.path not in MARKS for change in changes) or before != after:
             self._add("snapshot", key)
+        if restart and found.status == "Running":
+            # down before the change, up after it: an interrupted run leaves an instance that the next one starts
+            self._add("stop", key, reason=f"to restart: {restart}", needs=self._existing("snapshot", key))
         if changes:
             self._add("update", key, changes, resource, needs=self._after(resource.needs))
-        ready = (*self._after(resource.needs), *self._after([key]))
-        if found.status != "Running":
-            self._add("start", key, reason=f"is {found.status.lower()}", needs=ready)
-            self.waits[key] = resource.address
-        elif restart:
-            self._add("restart", key, reason=", ".join(restart), needs=ready)
+        if restart or found.status != "Running":
+            reason = "" if found.status == "Running" else f"is {found.status.lower()}"
+            self._add("start", key, reason=reason, needs=(*self._after(resource.needs), *self._after([key])))
             self.waits[key] = resource.address
         elif self.options.now and self.options.now - datetime.fromisoformat(found.started) < BOOTING:
             self.waits[key] = resource.address
@@ -259,27 +262,56 @@ class _Planner:
         step = self.steps.get(StepId("update", found.key))
         return _applied(found.fields, step.changes) if step else found.fields
 
-    def _readdressed(self, effective: Fields) -> list[str]:
-        """Bridges of the instance that get another subnet."""
-        names = {
-            value for path, value in effective.items() if path.startswith("devices/") and path.endswith("/network")
-        }
-        steps = (self.steps.get(StepId("update", Key("network", "default", name))) for name in sorted(names))
-        return [
-            f"{step.what.key.name} {change.path}"
-            for step in steps
-            if step
-            for change in step.changes
-            if change.path == "config/ipv4.address"
-        ]
+    def _moved(self, before: Fields) -> str:
+        """Its bridge's new subnet, into which Incus lets no running instance follow; "" when it stays."""
+        for path, name in before.items():
+            network = self.wanted.resources.get(Key("network", "default", name)) if path.endswith("/network") else None
+            if network is None or not path.startswith("devices/"):
+                continue
+            subnet = network.fields["config/ipv4.address"]
+            step = self.steps.get(StepId("update", network.key))
+            address = before.get(f"{path.rpartition('/')[0]}/ipv4.address")
+            if any(change.path == "config/ipv4.address" for change in (step.changes if step else ())) or (
+                address and IPv4Address(address) not in IPv4Interface(subnet).network
+            ):
+                return f"{name} is now {subnet}"
+        return ""
 
     def _snapshots_first(self) -> None:
-        """A profile's or network's update reaches its instances: not before their snapshots."""
-        snapshots = tuple(what for what in self.steps if what.action == "snapshot")
-        for what, step in list(self.steps.items()):
+        """A profile's or network's update reaches its instances: not before they are ready for it."""
+        prepared = tuple(what for what in self.steps if what.action in ("snapshot", "stop"))
+        for what in list(self.steps):
             if what.action == "update":
-                own = tuple(s for s in snapshots if what.key.kind != "instance" or s.key == what.key)
-                self.steps[what] = Step(what, step.changes, step.resource, step.reason, (*step.needs, *own))
+                self._also_needs(what, tuple(p for p in prepared if what.key.kind != "instance" or p.key == what.key))
+
+    def _addresses_change_hands(self) -> None:
+        """Incus refuses an address that another instance still has: that one lets go of it first."""
+        holders = {
+            value: found.key
+            for found in self.observed.values()
+            for path, value in found.fields.items()
+            if found.key.kind == "instance" and _is_address(path)
+        }
+        for what, step in list(self.steps.items()):
+            for change in step.changes:
+                holder = holders.get(change.after) if _is_address(change.path) and what.action in CHANGING else None
+                if holder is None or holder == what.key:
+                    continue
+                needs = self._existing("delete", holder)
+                if self._existing("update", holder):
+                    self._add(
+                        "release",
+                        holder,
+                        [Change(change.path, change.after, None)],
+                        needs=self._existing("stop", holder),
+                    )
+                    needs = self._existing("release", holder)
+                    self._also_needs(StepId("update", holder), needs)
+                self._also_needs(what, needs)
+
+    def _also_needs(self, what: StepId, needs: tuple[StepId, ...]) -> None:
+        step = self.steps[what]
+        self.steps[what] = replace(step, needs=(*step.needs, *needs))
 
     # ------------------------------------------------------------------ objects that it no longer names
 
@@ -410,7 +442,11 @@ class _Planner:
         self.steps[what] = Step(what, tuple(changes), resource, reason, needs)
 
     def _after(self, keys: Iterable[Key]) -> tuple[StepId, ...]:
-        return tuple(StepId(a, key) for key in keys for a in ("create", "update") if StepId(a, key) in self.steps)
+        return tuple(what for key in keys for action in CHANGING for what in self._existing(action, key))
+
+    def _existing(self, action: Action, key: Key) -> tuple[StepId, ...]:
+        what = StepId(action, key)
+        return (what,) if what in self.steps else ()
 
 
 def _changes(resource: Resource, found: Found) -> tuple[Change, ...]:
@@ -451,6 +487,10 @@ def _effective(fields: Fields, profiles: Mapping[str, Fields]) -> dict[str, Any]
         merged = {p: v for p, v in merged.items() if not (p.startswith("devices/") and p.split("/")[1] in devices)}
         merged |= {p: v for p, v in layer.items() if p.startswith(("config/", "devices/"))}
     return {p: v for p, v in merged.items() if not p.startswith(("config/user.", "config/volatile.", "config/image."))}
+
+
+def _is_address(path: str) -> bool:
+    return path.startswith("devices/") and path.endswith("/ipv4.address")
 
 
 def _restart_reason(path: str, before: Fields, after: Fields) -> str:

@@ -83,7 +83,7 @@ class UnixTransport:
         self._all: list[_UnixConnection] = []
 
     def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Reply:
-        """Send one request and read its answer; a stale kept-alive connection is replaced once."""
+        """Send one request and read its answer; a read is sent again when a kept-alive connection ends under it."""
         with self._errors(timeout):
             connection, fresh = self._connection(timeout)
             try:
@@ -118,6 +118,8 @@ class UnixTransport:
             connection = self._local.connection = _UnixConnection(self.address, timeout)
             self._all.append(connection)
         connection.timeout = timeout
+        if connection.sock is not None and _is_closed(connection.sock):
+            connection.close()
         if connection.sock is not None:
             connection.sock.settimeout(timeout)
         return connection, connection.sock is None
@@ -129,6 +131,17 @@ class UnixTransport:
         except (OSError, http.client.HTTPException) as error:
             self._local.connection.close()
             raise _explained(error, self.address, timeout) from error
+
+
+def _is_closed(sock: socket.socket) -> bool:
+    """Whether the other end of an idle connection has hung up: nothing is ever sent into one."""
+    sock.setblocking(False)
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _explained(error: Exception, address: str, timeout: float) -> IncusError:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from conftest import Lab, one_machine
 
+ADDRESS = "ip -4 -o addr show eth0 | awk '{print $4}'"
+
 Edit = Callable[[dict[str, Any]], None]
 
 
@@ -123,7 +125,7 @@ FIELDS: dict[str, tuple[Edit, Callable[[Lab], Any], Any, int]] = {
     ),
     "address": (
         set_in_machine(ip="10.178.1.77"),
-        lambda m: m.run("it-a1", "ip -4 -o addr show eth0 | awk '{print $4}'"),
+        lambda m: m.run("it-a1", ADDRESS),
         "10.178.1.77/24",
         1,
     ),
@@ -140,8 +142,9 @@ def test_every_field(made: Lab, field: str) -> None:
     result = made.apply()
     assert result["changed"]
     assert look(made) == seen
-    assert [write for write in made.transport.writes if "/state" in write] == [
-        "PUT /1.0/instances/it-a1/state?project=it-a restart"
+    assert [write.rpartition(" ")[2] for write in made.transport.writes if "/state" in write] == [
+        "stop",
+        "start",
     ] * restarts
     made.unchanged()
     made.infra["domains"]["it-a"] = one_machine()
@@ -195,10 +198,32 @@ def test_what_was_set_by_hand_stays_and_our_own_drift_goes(made: Lab) -> None:
     made.unchanged()
 
 
+def test_addresses_change_hands_and_the_subnet_moves(made: Lab) -> None:
+    domain = one_machine()
+    domain["machines"]["it-a2"] = {"ip": "10.178.1.11", "ephemeral": True}
+    made.infra["domains"]["it-a"] = domain
+    made.apply()
+    domain["machines"]["it-a1"]["ip"], domain["machines"]["it-a2"]["ip"] = "10.178.1.11", "10.178.1.10"
+    made.apply()
+    assert [made.run(name, ADDRESS) for name in ("it-a1", "it-a2")] == ["10.178.1.11/24", "10.178.1.10/24"]
+    made.unchanged()
+    domain["subnet_id"] = 3
+    domain["machines"]["it-a1"]["ip"] = "10.178.3.11"
+    del domain["machines"]["it-a2"]["ip"]  # leased
+    made.apply()
+    assert made.run("it-a1", ADDRESS) == "10.178.3.11/24"
+    assert made.run("it-a2", ADDRESS).startswith("10.178.3.1")
+    made.unchanged()
+    made.infra["domains"]["it-a"] = one_machine()
+    made.apply(prune=True)
+    assert made.run("it-a1", ADDRESS) == "10.178.1.10/24"
+    made.unchanged()
+
+
 def test_a_stopped_instance_is_started(made: Lab) -> None:
     made.client.send("PUT", "/1.0/instances/it-a1/state?project=it-a", {"action": "stop", "force": True})
     assert made.apply()["summary"] == ["* start instance it-a1 in it-a: is stopped"]
-    assert made.run("it-a1", "ip -4 -o addr show eth0 | awk '{print $4}'") == "10.178.1.10/24"
+    assert made.run("it-a1", ADDRESS) == "10.178.1.10/24"
     made.unchanged()
 
 

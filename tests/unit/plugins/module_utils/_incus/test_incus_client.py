@@ -43,6 +43,7 @@ class Server:
         self.asked: list[tuple[str, bytes]] = []
         self.connections = 0
         self.close_after_each = False
+        self.hang_up_on = "-"
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
         self._listener.listen()
@@ -70,6 +71,9 @@ class Server:
                 length = int(value) if name.lower() == "content-length" else length
                 etag = value if name == "If-Match" else etag
             self.asked.append((f"{method} {path}{f' if {etag}' if etag else ''}", stream.read(length)))
+            if method == self.hang_up_on:
+                connection.shutdown(socket.SHUT_RDWR)
+                return
             status, body = self.script.get(f"{method} {path}", (404, error("Not Found", 404)))
             if status == "hang":
                 time.sleep(2)
@@ -126,14 +130,23 @@ def test_a_read_survives_a_stale_connection(server: Server, client: Client) -> N
     assert [client.get("/1.0") for _ in range(3)] == ["again"] * 3
 
 
-def test_a_write_is_never_sent_twice(server: Server, client: Client) -> None:
+def test_a_write_goes_to_a_live_connection(server: Server, client: Client) -> None:
     server.close_after_each = True
     server.script["GET /1.0"] = server.script["POST /1.0/x"] = sync(None)
     client.get("/1.0")
     time.sleep(0.05)
+    client.send("POST", "/1.0/x", {})
+    assert [what for what, _ in server.asked] == ["GET /1.0", "POST /1.0/x"]
+    assert server.connections == 2
+
+
+def test_a_write_is_never_sent_twice(server: Server, client: Client) -> None:
+    server.script["GET /1.0"] = sync(None)
+    client.get("/1.0")
+    server.hang_up_on = "POST"
     with pytest.raises(IncusUnreachableError, match="broke"):
         client.send("POST", "/1.0/x", {})
-    assert [what for what, _ in server.asked] == ["GET /1.0"]
+    assert [what for what, _ in server.asked] == ["GET /1.0", "POST /1.0/x"]
 
 
 def test_no_socket_says_how_to_start_incus(tmp_path: Path) -> None:

@@ -128,16 +128,56 @@ def test_one_restart_for_a_key_that_needs_one(config: str) -> None:
     found = planned(with_config(**{config: "true"}), applied(model()))
     assert steps(found) == [
         "snapshot instance lab-ai in lab",
+        "stop instance lab-ai in lab",
         "update instance lab-ai in lab",
-        "restart instance lab-ai in lab",
+        "start instance lab-ai in lab",
     ]
-    assert found.steps[-1].reason == f"config/{config.replace('_', '.')}"
+    assert found.steps[1].reason == f"to restart: config/{config.replace('_', '.')}"
 
 
 def test_a_new_address_needs_a_restart() -> None:
     found = planned(model(domain("lab", 3, machine(ip="10.100.3.20"))), applied(model()))
-    assert steps(found)[-1] == "restart instance lab-ai in lab"
+    assert found.lines()[1] == "* stop instance lab-ai in lab: to restart: devices/eth0/ipv4.address"
+    assert steps(found)[-1] == "start instance lab-ai in lab"
     assert found.waits == {instance(): "10.100.3.20"}
+
+
+def test_a_new_subnet_stops_the_instances_before_and_starts_them_after() -> None:
+    moved = model(domain("lab", 5, machine(ip="10.100.5.10")))
+    found = planned(moved, applied(model()))
+    assert [str(what) for what in (step.what for step in found.steps) if what.key.kind != "acl"] == [
+        "snapshot instance lab-ai in lab",
+        "stop instance lab-ai in lab",
+        "update network net-lab",
+        "update instance lab-ai in lab",
+        "start instance lab-ai in lab",
+    ]
+    assert found.steps[1].reason == "to restart: net-lab is now 10.100.5.254/24"
+
+
+def three(*ends: int) -> object:
+    return model(domain("lab", 3, *(machine(f"lab-{n}", ip=f"10.100.3.{end}") for n, end in enumerate(ends))))
+
+
+def test_addresses_that_change_hands_are_let_go_of_first() -> None:
+    found = planned(three(12, 10, 11), applied(three(10, 11, 12)))
+    done: set[object] = set()
+    held = {"lab-0": 10, "lab-1": 11, "lab-2": 12}
+    for step in found.steps:
+        assert done.issuperset(step.needs)
+        done.add(step.what)
+        for change in step.changes:
+            if change.path.endswith("ipv4.address"):
+                end = int(change.after.rpartition(".")[2]) if change.after else None
+                assert end not in held.values() or end is None
+                held[step.what.key.name] = end
+    assert held == {"lab-0": 12, "lab-1": 10, "lab-2": 11}
+
+
+def test_an_address_of_a_machine_that_goes_waits_for_it_to_go() -> None:
+    before = model(domain("lab", 3, machine("lab-0", ephemeral=True)))
+    found = planned(model(domain("lab", 3, machine("lab-1"))), applied(before), prune=True)
+    assert steps(found) == ["delete instance lab-0 in lab", "create instance lab-1 in lab"]
 
 
 def with_profile(config: dict[str, str], machine_config: dict[str, str] | None = None) -> object:
@@ -149,11 +189,12 @@ def test_a_profile_s_change_restarts_its_instances_once() -> None:
     found = planned(with_profile({"security.nesting": "true", "raw.lxc": "x"}), applied(with_profile({})))
     assert steps(found) == [
         "snapshot instance lab-ai in lab",
+        "stop instance lab-ai in lab",
         "update profile p in lab",
-        "restart instance lab-ai in lab",
+        "start instance lab-ai in lab",
     ]
-    assert found.steps[-1].reason == "config/raw.lxc, config/security.nesting"
-    assert found.steps[0].what in found.steps[1].needs
+    assert found.steps[1].reason == "to restart: config/raw.lxc, config/security.nesting"
+    assert found.steps[1].what in found.steps[2].needs
 
 
 def test_a_profile_s_change_that_the_instance_overrides_restarts_nothing() -> None:
