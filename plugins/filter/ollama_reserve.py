@@ -27,7 +27,9 @@ description:
 positional: version
 options:
   _input:
-    description: Answers of M(anklume.stt.stt_fit), each with C(keeps_model) beside, or without for V(true).
+    description:
+      - Answers of M(anklume.stt.stt_fit), each of a loop over variables of the role C(stt_server); of these
+        C(stt_server_model_ttl) says whether the model is ever unloaded. Without them it is not.
     type: list
     elements: dict
     required: true
@@ -56,7 +58,8 @@ _value:
 def load_of_fit(fit: Mapping[str, Any]) -> Load:
     """What one server takes; the peak carries the verdict's margin, as the verdict itself does."""
     need = fit["estimate"]
-    return Load(math.ceil(need["worst"] * (1 + MARGIN)), need["idle"], bool(fit.get("keeps_model", True)))
+    resident = int(fit.get("item", {}).get("stt_server_model_ttl", -1)) == -1
+    return Load(math.ceil(need["worst"] * (1 + MARGIN)), need["idle"], resident)
 
 
 def reserve_of_fits(fits: Iterable[Mapping[str, Any]], version: str, mib: int | None = None) -> dict[str, Any]:
