@@ -121,7 +121,7 @@ $(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_co
 	@touch $@
 
 ##@ Tests
-.PHONY: test test-fast test-long lint sanity units test-infra bench-sync test-host test-incus bench-incus molecule
+.PHONY: test test-fast test-long lint sanity units test-infra bench-sync test-host test-incus bench-incus bench-apply molecule
 test: ## everything that can be tested here, real Incus included (30 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
 test-fast: ## lint and units, for the inner loop
@@ -160,5 +160,7 @@ bench-stt: engine-venv ## the engine against direct use of faster-whisper, at 1 
 	@$(ENGINE_VENV)/bin/python tests/bench/bench_stt.py $(ARGS)
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS=--long adds 20 machines
 	@python tests/bench/bench_incus.py $(ARGS)
+bench-apply: venv-test ## time and CPU of an apply that finds nothing to do, role by role, on PROJECT as it stands
+	@python tests/bench/bench_apply.py $(PROJECT) $(ARGS)
 molecule: venv-test ## the scenarios on real Incus; SCENARIO=default runs one
 	@for scenario in $(or $(SCENARIO),$(notdir $(patsubst %/,%,$(wildcard molecule/*/)))); do molecule test -s "$$scenario"; done
