@@ -29,6 +29,12 @@ def gpu(ai: Any) -> Iterator[Callable[[int], None]]:
     ai.check_output("rm -f /usr/local/bin/nvidia-smi /etc/stand-in-gpu-mib")
 
 
+def use_model(host_vars: Path, model: str) -> None:
+    """Ask for another model in host_vars."""
+    text = host_vars.read_text()
+    host_vars.write_text(text.replace("stt_server_model: large-v3-turbo\n", f"stt_server_model: {model}\n"))
+
+
 def units(ai: Any) -> list[str]:
     """When both services were started last."""
     return [started(ai, unit) for unit in ("ollama", "speaches")]
@@ -40,11 +46,7 @@ def test_a_model_that_the_gpu_cannot_hold_is_refused(
 ) -> None:
     gpu(2048)
     before = units(ai), ai.check_output("cat /etc/ollama/reserve.env /etc/speaches/speaches.env")
-    host_vars.write_text(
-        host_vars.read_text()
-        .replace("anklume/whisper-test", "large-v3")
-        .replace("stt_server_model_source", "unused_model_source")
-    )
+    use_model(host_vars, "large-v3")
     run = make(target, "--check --diff")
     assert run.status != 0
     assert run.changed("homelab-ai") == 0
@@ -95,7 +97,7 @@ def test_a_second_model_by_apply_stt_alone(
     make: Callable[..., Run], ai: Any, webui: Any, host_vars: Path, tmp_path: Path
 ) -> None:
     before, open_webui = units(ai), started(webui, "open-webui")
-    host_vars.write_text(host_vars.read_text().replace("anklume/whisper-test\n", "anklume/whisper-test-two\n"))
+    use_model(host_vars, "anklume/whisper-test-two")
     run = make("apply-stt")
     assert run.status == 0, run.output[-3000:]
     assert run.changed("homelab-webui") == 0
