@@ -390,7 +390,9 @@ def _link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        copy = target.with_name(f"{target.name}.copy")
+        shutil.copyfile(source, copy)
+        copy.replace(target)  # a killed run leaves no half of it under its name
 
 
 # --- ownership ---------------------------------------------------------------------------------

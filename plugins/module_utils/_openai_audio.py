@@ -147,8 +147,8 @@ def wav_seconds(path: Path) -> float | None:
         while len(chunk := file.read(8)) == 8:
             name, length = chunk[:4], struct.unpack("<I", chunk[4:])[0]
             start = file.tell()
-            if name == b"fmt " and length >= 16:
-                bytes_per_second = struct.unpack("<I", file.read(16)[8:12])[0]
+            if name == b"fmt ":
+                bytes_per_second = int.from_bytes(file.read(16)[8:12], "little")
             elif name == b"data":
                 # a recorder that wrote to a pipe leaves 0 or 4 GiB here: the file itself knows better
                 there = size - start
@@ -334,7 +334,6 @@ class AudioClient:
         ca_path: str = "",
         validate_certs: bool = True,
     ) -> None:
-        self.base_url = base_url
         self._service = Service(
             base_url.removesuffix("/v1"), timeout=timeout, ca_path=ca_path, validate_certs=validate_certs
         )
@@ -406,7 +405,6 @@ class OpenWebUIClient:
     """Open WebUI as a browser uses it, by its origin (``http://host:8080``)."""
 
     def __init__(self, origin: str, *, timeout: float = 120.0, ca_path: str = "", validate_certs: bool = True) -> None:
-        self.origin = origin
         self._service = Service(origin, timeout=timeout, ca_path=ca_path, validate_certs=validate_certs)
         self._headers: dict[str, str] = {}
 

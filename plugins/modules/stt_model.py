@@ -242,7 +242,7 @@ def main() -> None:
     )
     try:
         result = reconcile(module.params, module.check_mode)
-    except Error as exc:
+    except (Error, OSError) as exc:
         module.fail_json(msg=str(exc))
     module.exit_json(**result)
 

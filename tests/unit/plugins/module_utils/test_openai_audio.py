@@ -150,7 +150,15 @@ def test_wav_of_a_pipe_without_a_length(tmp_path: Path, length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"RIFF", b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WAVEdata\4\0\0\0abcd", b"OggS" + bytes(99)]
+    "content",
+    [
+        b"",
+        b"RIFF",
+        b"RIFF\0\0\0\0WAVE",
+        b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0ab",
+        b"RIFF\0\0\0\0WAVEdata\4\0\0\0abcd",
+        b"OggS" + bytes(99),
+    ],
 )
 def test_what_is_no_wav_has_no_duration(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "clip"

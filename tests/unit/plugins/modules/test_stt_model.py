@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -659,6 +660,20 @@ def test_archives_that_are_refused(
     after = sorted(str(path) for path in tmp_path.rglob("*") if cache not in [path, *path.parents])
     assert after == before
     assert not list(cache.glob("hub/*"))
+
+
+def test_a_file_system_without_hard_links(hub: HubStandIn, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good(from_hub(hub, cache))
+    hub.repos[NAME] = Repo({**files_of(), "config.json": b'{"new": true}'})
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    sent = hub.sent
+    good(from_hub(hub, cache, revision=hub.repos[NAME].sha))
+    assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
+    assert hub.sent - sent < 10_000
 
 
 def test_what_is_no_archive(cache: Path, tmp_path: Path) -> None:
