@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.anklume.stt.plugins.module_utils._infra import model, schema
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, Level, nearest
 from ansible_collections.anklume.stt.plugins.module_utils._infra.form import INVALID, Form, diagnose
-from ansible_collections.anklume.stt.plugins.module_utils._infra.load import Node
+from ansible_collections.anklume.stt.plugins.module_utils._infra.load import Node, uncollected
 
 OWN_ROLES = ("base_system", "ollama_server", "open_webui", "stt_server")
 """The roles of this collection that a machine can have."""
@@ -42,6 +42,7 @@ _PRIVATE = re.compile(r"^(10\.|192\.168$|172\.(1[6-9]|2[0-9]|3[01])$)")
 Path = tuple[str | int, ...]
 
 
+@uncollected()
 def check(
     root: Node, *, folder: str = "project", roles: Collection[str] = ()
 ) -> tuple[model.Model | None, list[Diagnostic]]:

@@ -9,8 +9,10 @@ deep is a fault and not a crash), aliases are shared and counted, and duplicate 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from ansible_collections.anklume.stt.plugins.module_utils._errors import InfraError
@@ -86,6 +88,19 @@ class _Open:
         self.merges: list[Node] = []
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: all that is made stays, and looking at it over and over costs half of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@uncollected()
 def parse(data: bytes, name: str) -> tuple[Node | None, list[Diagnostic]]:
     """The tree of one YAML file and the faults of its form; no tree when it cannot be read at all."""
     if not HAS_YAML:
@@ -99,8 +114,6 @@ def parse(data: bytes, name: str) -> tuple[Node | None, list[Diagnostic]]:
         return None, [Diagnostic("error", name, line + 1, column + 1, "", message)]
     file = File(name, text)
     builder = _Builder(file)
-    collecting = gc.isenabled()
-    gc.disable()  # nothing made here is garbage; collecting would take half of the time
     try:
         builder.run(text)
     except yaml.MarkedYAMLError as error:
@@ -117,9 +130,6 @@ def parse(data: bytes, name: str) -> tuple[Node | None, list[Diagnostic]]:
         return None, builder.diagnostics
     except _StopError:
         return None, builder.diagnostics
-    finally:
-        if collecting:
-            gc.enable()
     return builder.root, builder.diagnostics
 
 

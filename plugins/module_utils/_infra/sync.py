@@ -17,7 +17,7 @@ from pathlib import Path
 from ansible_collections.anklume.stt.plugins.module_utils._errors import WriteError
 from ansible_collections.anklume.stt.plugins.module_utils._files import remove_leftovers, sync_folder, write_files
 from ansible_collections.anklume.stt.plugins.module_utils._infra import blocks
-from ansible_collections.anklume.stt.plugins.module_utils._infra.load import parse
+from ansible_collections.anklume.stt.plugins.module_utils._infra.load import parse, uncollected
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.render import empty_inventory, render
 
@@ -71,6 +71,7 @@ class SyncPlan:
         return found
 
 
+@uncollected()
 def plan(project_dir: str, model: Model, *, clean: bool = False) -> SyncPlan:
     """Compare the model with the files; raises WriteError, with all reasons, when a file must not be touched."""
     made = SyncPlan(Path(project_dir).absolute())
