@@ -211,7 +211,8 @@ def _machine(
     if machine.snapshots_schedule:
         config["snapshots.schedule"] = machine.snapshots_schedule
     if machine.snapshots_expiry:
-        config["snapshots.expiry"] = machine.snapshots_expiry
+        # infra.yml writes hours and minutes as h and m; to Incus, h is nothing and m is months
+        config["snapshots.expiry"] = machine.snapshots_expiry.replace("h", "H").replace("m", "M")
     given = _gpu_profiles(domain, machine)
     if machine.gpu and not given and not _has_gpu(machine.devices):
         devices["gpu"] = {"type": "gpu", "gputype": "physical"}

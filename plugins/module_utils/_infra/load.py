@@ -90,7 +90,7 @@ class _Open:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: all that is made stays, and looking at it over and over costs half of the time."""
+    """No garbage collection meanwhile: all that is made stays, and looking at it over and over takes long."""
     collecting = gc.isenabled()
     gc.disable()
     try:
