@@ -102,7 +102,7 @@ class SttStandIn:
         laid_down = self.answers.get(handler.path)
         answer = laid_down.pop(0) if laid_down else None
         if answer is None or answer.read_body:
-            body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+            body = read_body(handler)
             answer = answer or self.default(handler, body)
         else:
             handler.close_connection = True
@@ -141,6 +141,18 @@ class SttStandIn:
                 return Answer(404, '{"error": {"message": "no such model", "code": "model_not_found"}}')
             return Answer(body=ANSWERS[upload.fields.get("response_format", "json")])
         return Answer(404, '{"detail": "Not Found"}')
+
+
+def read_body(handler: BaseHTTPRequestHandler) -> bytes:
+    """Read a body of a length given beforehand, or in chunks as Open WebUI sends it."""
+    if handler.headers.get("Transfer-Encoding") != "chunked":
+        return handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+    body = b""
+    while size := int(handler.rfile.readline(), 16):
+        body += handler.rfile.read(size)
+        handler.rfile.readline()
+    handler.rfile.readline()
+    return body
 
 
 def parse_upload(handler: BaseHTTPRequestHandler, body: bytes) -> Upload:
