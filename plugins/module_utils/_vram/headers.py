@@ -35,7 +35,7 @@ _SIZE_TOLERANCE = 0.03
 
 def find_folder(hub_id: str, models_dir: Path | None) -> Path | None:
     """Where a model lies on disk: the folder that it names, the hub's cache, or a folder of its own in `models_dir`."""
-    owner, _, name = hub_id.rpartition("/")
+    owner, name = hub_id.rsplit("/", 1)
     places = [Path(hub_id)] if hub_id.startswith("/") else []
     for root in (models_dir, models_dir / "hub") if models_dir and not places else ():
         places += sorted((root / f"models--{owner}--{name}" / "snapshots").glob("*"))
@@ -80,10 +80,12 @@ def _read_shapes(file: BinaryIO, size: int) -> dict[str, tuple[tuple[int, ...], 
             return {}
         _string(file)
         _number(file, "<I")
-        for _ in range(_number(file, "<I")):
+        left = _number(file, "<I")
+        while left:
+            left -= 1
             name = _string(file)
             rank = _number(file, "<B")
-            shape = tuple(_number(file, "<I") for _ in range(rank))
+            shape = struct.unpack(f"<{rank}I", file.read(4 * rank))
             kind = _TYPES.get(_number(file, "<B"), "")
             length = _number(file, "<I")
             if file.tell() + length > size:

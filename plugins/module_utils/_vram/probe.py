@@ -206,7 +206,8 @@ def _read(path: Path) -> str:
 def _run(command: list[str], timeout: float) -> tuple[int, str]:
     """Exit status and output. A program stuck in the driver cannot be killed, so it is not waited for."""
     try:
-        process = subprocess.Popen(
+        # run_command has no time limit, and would wait for a program that cannot be killed
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -219,7 +220,7 @@ def _run(command: list[str], timeout: float) -> tuple[int, str]:
     except OSError as error:
         raise FitError(f"{command[0]} cannot be run: {error.strerror}") from error
     try:
-        output, _ = process.communicate(timeout=timeout)
+        output = process.communicate(timeout=timeout)[0]
     except subprocess.TimeoutExpired:
         process.kill()
         raise FitError(

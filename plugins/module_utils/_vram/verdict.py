@@ -301,7 +301,9 @@ def alternatives(refused: Judgement, place: Place, policy: Policy, language: str
             offer(candidate.subject, each)
     for name in ACCURATE_ENGLISH if is_english(language) else ACCURATE:
         if name != candidate.subject.name:
-            _ = any(offer(_known(name), each) for each in types)
+            for each in types:
+                if offer(_known(name), each):
+                    break
     return found[:MOST_ALTERNATIVES]
 
 
