@@ -128,6 +128,7 @@ def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
         started: tuple[Action, ...] = ("create", "start")
         todo[StepId("ready", key)] = Step(StepId("ready", key), needs=tuple(StepId(a, key) for a in started))
     undone = set(todo)
+    stopped = {what for what in todo if what.action == "stop"}
     running: dict[Future[None], StepId] = {}
     failed: list[str] = []
     with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(max(1, len(plan.waits))) as watch:
@@ -149,6 +150,13 @@ def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
                     failed.append(f"{what}: {error}")
                 else:
                     raise error
+    for what, step in todo.items():
+        # an instance that was stopped for a change that failed runs again
+        if what.action == "start" and StepId("stop", what.key) in stopped - undone:
+            try:
+                _told(journal, what, worker.do, step)
+            except Error as error:
+                failed.append(f"{what}: {error}")
     if failed:
         raise IncusError("\n".join(failed))
 

@@ -194,7 +194,6 @@ def _machine(
             key,
             flatten({"config": {"size": volume.size} if volume.size else {}}),
             needs=(project,),
-            ephemeral=machine.ephemeral,
         )
         needs.append(key)
         devices[volume.name] = {"type": "disk", "pool": pool, "source": volume.name, "path": volume.path}

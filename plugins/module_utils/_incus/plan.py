@@ -358,13 +358,11 @@ class _Planner:
         for found in [one for one in self.observed.values() if one.key not in stale or one.key in kept]:
             kept |= {key for key in self._uses(found) if key in stale}
         for key in [key for key in stale if key.kind == "project"]:
-            strangers = [
-                one
-                for one in self.observed
-                if one.project == key.name and one.name != "default" and (one not in stale or one in kept)
-            ]
+            default = Key("profile", key.name, "default")
+            inside = [one for one in self.observed if one.project == key.name and one != default]
+            strangers = [one for one in inside if one not in stale or one in kept]
             if strangers:
-                kept |= {key, *(one for one in stale if one.project == key.name and one.name == "default")}
+                kept |= {key, default}
                 foreign = [str(one) for one in strangers if one not in stale]
                 if foreign:
                     self.notes.append(f"{key} is kept: it holds {', '.join(foreign)}, which infra.yml did not make")
@@ -506,7 +504,7 @@ def _restart_reason(path: str, before: Fields, after: Fields) -> str:
 
 
 def _is_ephemeral(found: Found) -> bool:
-    return found.fields.get("config/security.protection.delete") != "true"
+    return found.fields.get("config/security.protection.delete") == "false"
 
 
 def _removal(found: Found) -> Iterator[Change]:

@@ -38,7 +38,9 @@ def reconcile(
 ) -> dict[str, Any]:
     """Make Incus as `model` says (or empty of it); the module's answer."""
     observed, host = observe(client)
-    mine = {domain.project for domain in model.domains}
+    mine = {domain.project for domain in model.domains} | {
+        key.name for key, one in observed.found.items() if key.kind == "project" and one.owner == model.project_name
+    }
     if not check and _wait_for_others(client, observed, mine):
         observed, host = observe(client)
     wanted = Desired(model.project_name) if absent else desired(model, host)

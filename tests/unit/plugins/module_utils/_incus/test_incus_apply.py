@@ -110,6 +110,18 @@ def test_after_a_failure_nothing_that_needs_it_is_tried(memory: Memory, tmp_path
     assert (last["state"], last["error"]) == ("end", "create network net-lab: no space left")
 
 
+def test_an_instance_that_was_stopped_for_a_change_that_failed_runs_again(memory: Memory, tmp_path: Path) -> None:
+    nesting = model(domain("lab", 3, machine(config={"security.nesting": "true"})))
+    observed = applied(model())
+    there = {"config": {}, "devices": {}, "description": "", "profiles": ["default"]}
+    memory.there["/1.0/instances/lab-ai"] = {**there, "architecture": "x86_64", "ephemeral": False}
+    memory.faults["/1.0/instances/lab-ai"] = [OperationFailedError("no such key")]
+    with pytest.raises(IncusError, match=r"^update instance lab-ai in lab: no such key$"):
+        run(memory, plan(desired(nesting, HOST), observed, HOST, Options()), tmp_path)
+    assert memory.written[-2:] == ["PUT /1.0/instances/lab-ai", "PUT /1.0/instances/lab-ai/state"]
+    assert memory.bodies["/1.0/instances/lab-ai/state"]["action"] == "start"
+
+
 def test_an_operation_that_incus_forgot_is_looked_up(memory: Memory, tmp_path: Path) -> None:
     memory.faults["/1.0/instances"] = [OperationForgottenError("gone")]
     with pytest.raises(IncusError, match=r"create instance lab-ai in lab: /1\.0/instances/lab-ai"):
