@@ -83,6 +83,12 @@ def test_an_interface_of_the_user_s_own_is_left_alone() -> None:
     }
 
 
+@pytest.mark.parametrize(("written", "kept"), [("30d", "30d"), ("24h", "24H"), ("60m", "60M")])
+def test_the_expiry_of_snapshots_is_in_the_letters_of_incus(written: str, kept: str) -> None:
+    some = model(domain("lab", 3, machine(snapshots_expiry=written)))
+    assert fields(some, instance())["config/snapshots.expiry"] == kept
+
+
 def test_every_field_of_a_machine() -> None:
     one = machine(
         description="AI",
