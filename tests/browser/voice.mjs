@@ -21,17 +21,17 @@ const browser = await chromium.launch({
   ],
 });
 const page = await browser.newPage({ viewport: { width: 1100, height: 720 }, locale: "en-US" });
-page.setDefaultTimeout(90_000);
+page.setDefaultTimeout(240_000);
 const shot = (name) => page.screenshot({ path: `${screenshots}/${name}.png` });
+// news of the release stand in the way after the first sign-in
+const news = page.getByRole("button", { name: "Okay, Let's Go!" });
+await page.addLocatorHandler(news, () => news.click());
 try {
   await page.goto(`${url}/auth`);
   await page.locator('input[type="email"]').fill(email);
   await page.locator('input[type="password"]').fill(readFileSync(passwordFile, "utf8").trim());
   await page.locator('button[type="submit"]').click();
   await page.locator("#chat-input").waitFor();
-  // news of the release, shown after the first sign-in
-  const news = page.locator('[role="dialog"] button, .modal button').filter({ hasText: /okay/i });
-  await news.first().click({ timeout: 5_000 }).catch(() => undefined);
 
   const secure = await page.evaluate(() => window.isSecureContext);
   await page.locator("#voice-input-button").click();

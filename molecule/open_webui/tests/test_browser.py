@@ -75,7 +75,7 @@ def use_browser(profile: Path, project: Path, source: Path | None, tmp_path: Pat
         env=os.environ | {"SPEAK_MS": str(spoken_ms)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert result.returncode == 0, result.stderr

@@ -11,8 +11,6 @@ import re
 import socket
 import ssl
 import time
-import urllib.error
-import urllib.request
 import wave
 from io import BytesIO
 from pathlib import Path
@@ -29,11 +27,8 @@ def test_units_may_do_little(webui: Any, unit: str) -> None:
 
 
 def test_nothing_of_ours_runs_as_root(webui: Any) -> None:
-    users = {
-        process["comm"]: process["user"]
-        for process in webui.process.get()
-        if process["comm"] in ("open-webui", "caddy")
-    }
+    lines = webui.run_expect([0], "ps -eo user:20=,comm=").stdout.splitlines()
+    users = {comm: user for user, comm in map(str.split, lines) if comm in ("open-webui", "caddy")}
     assert users.keys() == {"open-webui", "caddy"}
     assert "root" not in users.values()
 
@@ -73,10 +68,7 @@ def test_no_stranger_gets_in(project: Path) -> None:
     account = {"name": "x", "email": "x@example.org", "password": "a-long-password"}
     assert stranger.refusal("POST", "/api/v1/auths/signup", account) == 403
     assert stranger.refusal("GET", "/api/v1/chats/") in (401, 403)
-    assert stranger.refusal("GET", "/api/v1/retrieval/") in (401, 403, 404)
-    with pytest.raises(
-        (urllib.error.HTTPError, json.JSONDecodeError)
-    ):  # the page of the app, not the API's documentation
+    with pytest.raises(json.JSONDecodeError):  # the page of the app, not the API's documentation
         stranger.call("GET", "/openapi.json")
 
 
