@@ -410,7 +410,7 @@ class _Checker:
             if profile not in profiles:
                 self._unknown_profile(path, domain, profile, profiles)
         volumes = tuple(
-            model.StorageVolume(volume, one.get("pool", "default"), one["path"], one.get("size", ""))
+            model.StorageVolume(volume, one.get("pool", ""), one["path"], one.get("size", ""))
             for volume, one in entry.get("storage_volumes", {}).items()
             if "path" in one
         )

@@ -31,7 +31,10 @@ class Profile:
 
 @dataclass(frozen=True)
 class StorageVolume:
-    """A custom volume of a machine (`storage_volumes.<name>`); `size` like "20GiB", "" without a quota."""
+    """A custom volume of a machine (`storage_volumes.<name>`).
+
+    `pool` is "" for that of the root disk; `size` is like "20GiB", "" without a quota.
+    """
 
     name: str
     pool: str

@@ -127,7 +127,7 @@ def _machine_vars(domain: Domain, machine: Machine, shared: Mapping[str, Any] | 
         **machine.devices,
     }
     volumes = {
-        volume.name: _filled({"pool": volume.pool, "size": volume.size or None, "path": volume.path})
+        volume.name: _filled({"pool": volume.pool or None, "size": volume.size or None, "path": volume.path})
         for volume in machine.storage_volumes
     }
     return _filled(

@@ -163,7 +163,9 @@ PROFILE = Record(
 
 STORAGE_VOLUME = Record(
     {
-        "pool": Key(_WORD, "The storage pool that holds the volume.", "default", default="default"),
+        "pool": Key(
+            _WORD, "The storage pool that holds the volume.", "default", default="that of the machine's root disk"
+        ),
         "size": Key(Text(SIZE, 'a size like "20GiB"'), "The volume's quota.", "20GiB", default="no quota"),
         "path": Key(_PATH, "Where the volume is mounted in the machine.", "/srv/models", required=True),
     }
