@@ -48,7 +48,6 @@ def test_verbose_json_has_segments_and_words_as_asked(server: Server) -> None:
             response_format="verbose_json",
             timestamp_granularities=list(granularities) or openai.omit,
             language="en",
-            prompt="A story about animals.",
         )
 
     plain, words, both = ask(), ask("word"), ask("word", "segment")

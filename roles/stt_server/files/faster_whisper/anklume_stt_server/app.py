@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -76,7 +76,8 @@ class Service:
                 while (item := await self._step(next, work, None)) is not None:
                     yield item
             finally:
-                await self._step(work.close)
+                with contextlib.suppress(RuntimeError):  # when the server stops there are no threads left for it
+                    await self._step(work.close)
                 spent, seconds = time.monotonic() - started, len(samples) / RATE
                 self.usual += (spent - self.usual) / 5
                 log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, spent / seconds)
@@ -99,23 +100,29 @@ class Audio:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a place, read and check the form, answer; stop when the client leaves."""
         request = Request(scope, receive)
-        with self.service.place(), contextlib.suppress(ClientDisconnect):
-            try:
+        try:
+            with self.service.place(), contextlib.suppress(ClientDisconnect):
                 query = self.check(await _form(request))
-                work = asyncio.create_task(self.answer(query, scope, receive, send))
-                gone = asyncio.create_task(_gone(receive))
-                try:
-                    await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    if not work.done():
-                        log.info("the client left, or the server stops: the work is given up")
-                    gone.cancel()
-                    work.cancel()
-                    await asyncio.wait((work, gone))
-                if not work.cancelled():
-                    work.result()
-            finally:
-                await request.close()
+                await self.until_gone(self.answer(query, scope, receive, send), receive)
+        except asyncio.CancelledError:
+            raise ApiError(503, "the server is stopping", code="stopping") from None
+        finally:
+            await request.close()
+
+    async def until_gone(self, answer: Coroutine[Any, Any, None], receive: Receive) -> None:
+        """Run it to its end, or stop it when the client leaves."""
+        work, gone = asyncio.create_task(answer), asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                log.info("the client left: the work is given up")
+                work.cancel()
+                await asyncio.wait((work,))
+        finally:
+            gone.cancel()
+            work.cancel()
+        if not work.cancelled():
+            work.result()
 
     async def answer(self, query: Query, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the whole answer, or one event for each segment as soon as it is recognised."""
