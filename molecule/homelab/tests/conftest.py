@@ -27,10 +27,16 @@ class Run:
     status: int
     output: str
 
+    @property
+    def why(self) -> str:
+        """The tasks that failed, and the end of what was said."""
+        failed = re.findall(r"^(?:TASK .*\n)?fatal: .*(?:\n .*)*", self.output, re.M)
+        return "\n".join([*failed, self.output[-1500:]])
+
     def changed(self, machine: str) -> int:
         """How many tasks changed something on a machine, from the recap."""
         found = re.search(rf"^{machine} .*changed=(\d+)", self.output, re.M)
-        assert found, self.output[-3000:]
+        assert found, self.why
         return int(found.group(1))
 
 

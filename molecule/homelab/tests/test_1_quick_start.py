@@ -88,7 +88,7 @@ def test_units_run_and_are_hardened(machine: Any, name: str, unit: str) -> None:
 def test_verify_is_green_changes_nothing_and_can_be_read_by_machines(make: Callable[..., Run], tmp_path: Path) -> None:
     report = tmp_path / "hops.json"
     run = make("verify", f"-e verify_json={report}")
-    assert run.status == 0, run.output[-3000:]
+    assert run.status == 0, run.why
     assert run.changed("homelab-ai") == run.changed("homelab-webui") == 0
     hops = {hop["hop"]: hop for hop in json.loads(report.read_text())}
     assert [name for name, hop in hops.items() if not hop["ok"]] == []
@@ -112,5 +112,5 @@ def test_verify_is_red_and_names_the_next_step(make: Callable[..., Run], ai: Any
 
 def test_a_second_apply_changes_nothing(make: Callable[..., Run]) -> None:
     run = make("apply")
-    assert run.status == 0, run.output[-3000:]
+    assert run.status == 0, run.why
     assert run.changed("homelab-ai") == run.changed("homelab-webui") == run.changed("localhost") == 0

@@ -62,7 +62,7 @@ def test_the_reserve_follows_the_model_and_restarts_ollama_only_then(
     turbo = {"stt_server_model": "large-v3-turbo", "stt_server_quantization": "int8_float16"}
     before = units(ai)
     run = play("budget", **turbo)
-    assert run.status == 0, run.output[-3000:]
+    assert run.status == 0, run.why
     assert "GiB left on this 12 GiB GPU: fits an 8B model in Q4_K_M" in run.output
     first = reserve(ai)
     assert 1024 < first < 1024 + 3000
@@ -99,7 +99,7 @@ def test_a_second_model_by_apply_stt_alone(
     before, open_webui = units(ai), started(webui, "open-webui")
     use_model(host_vars, "anklume/whisper-test-two")
     run = make("apply-stt")
-    assert run.status == 0, run.output[-3000:]
+    assert run.status == 0, run.why
     assert run.changed("homelab-webui") == 0
     after = units(ai)
     assert after[0] == before[0], "the reserve did not change, so Ollama serves on"

@@ -19,7 +19,7 @@ def green_again(make: Callable[..., Run], seconds: float = 180) -> None:
         run = make("verify")
         if run.status == 0:
             return
-        assert time.monotonic() < deadline, run.output[-3000:]
+        assert time.monotonic() < deadline, run.why
         time.sleep(5)
 
 
