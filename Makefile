@@ -162,5 +162,10 @@ bench-incus: venv-test ## first apply and no-op against the floor of the REST AP
 	@python tests/bench/bench_incus.py $(ARGS)
 bench-apply: venv-test ## time and CPU of an apply that finds nothing to do, role by role, on PROJECT as it stands
 	@python tests/bench/bench_apply.py $(PROJECT) $(ARGS)
-molecule: venv-test ## the scenarios on real Incus; SCENARIO=default runs one
+BROWSER_STAMP := tests/browser/node_modules/.stamp
+$(BROWSER_STAMP): tests/browser/package-lock.json
+	@type chromium certutil >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium libnss3-tools
+	@cd tests/browser && npm ci --silent
+	@touch $@
+molecule: venv-test $(BROWSER_STAMP) ## the scenarios on real Incus; SCENARIO=default runs one
 	@for scenario in $(or $(SCENARIO),$(notdir $(patsubst %/,%,$(wildcard molecule/*/)))); do molecule test -s "$$scenario"; done

@@ -39,7 +39,6 @@ PARTS = (
     Part("host", "test-host", 120),
     Part("incus", "test-incus", 240),
     Part("molecule", "molecule", 600),
-    Part("browser", "test-browser", 120),
 )
 
 

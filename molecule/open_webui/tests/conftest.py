@@ -47,8 +47,19 @@ class Api:
         with urllib.request.urlopen(request, context=self.context, timeout=60) as answer:
             return json.load(answer)
 
+    def ready(self) -> bool:
+        """Whether the service answers through the proxy."""
+        try:
+            return self.call("GET", "/ready")["status"] is True
+        except urllib.error.URLError:
+            return False
+
     def sign_in(self) -> None:
-        """As the administrator that the role made."""
+        """As the administrator that the role made; a test before may have restarted the service."""
+        deadline = time.monotonic() + 300
+        while not self.ready():
+            assert time.monotonic() < deadline
+            time.sleep(1)
         password = (self.project / PASSWORD).read_text()
         account = {"email": "admin@localhost", "password": password}
         self.token = self.call("POST", "/api/v1/auths/signin", account)["token"]
