@@ -158,7 +158,7 @@ def compare(served: Served, other: subprocess.Popen[str], options: argparse.Name
     print(f"{os.cpu_count()} CPUs, {options.workers} workers of {options.threads} threads, {options.rounds} rounds\n")
     print("clients  server req/s  direct req/s  ratio  server CPU s/req  direct CPU s/req")
     worst = 1.0
-    for clients, requests in ((1, 6), (8, 16)):
+    for clients, requests in ((1, 4), (8, 16)):
         ours: list[Round] = []
         theirs: list[Round] = []
         for number in range(options.rounds * 2):
