@@ -18,12 +18,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = ROOT / "roles/stt_server/files/speaches"
-sys.path.insert(0, str(ROOT / "plugins/module_utils"))
+sys.path.insert(0, str(ROOT / ".cache/collections"))
 
-from _source_tree import tree_id  # noqa: E402 - from this checkout, wherever it lies
+from ansible_collections.anklume.stt.plugins.module_utils._source_tree import tree_id, unpacked  # noqa: E402
 
-# Speaches' own lock, but: wheels of av 14 are gone; faster-whisper 1.2 ships another VAD file, and every transcription fails;
-# ctranslate2 needs no cuDNN since 4.6.3; ONNX runs on the processor, where it is fast enough, and saves a second CUDA.
+# Speaches' own lock, but: wheels of av 14 are gone; faster-whisper 1.2 ships another VAD file, and every transcription
+# fails; ctranslate2 needs no cuDNN since 4.6.3; ONNX on the processor is fast enough, and saves a second CUDA.
 REPLACED = {
     "av": "15.1.0",
     "ctranslate2": "4.8.5",
@@ -47,7 +47,10 @@ PYTHONS = {"3.12": REPLACED, "3.13": REPLACED_313}
 
 def locked(source: Path) -> dict[str, str]:
     """The packages of uv.lock without those for tests and documentation, by name."""
-    command = "uv export --no-config --frozen --no-dev --no-emit-project --no-emit-workspace --no-hashes --no-annotate --no-header"
+    command = (
+        "uv export --no-config --frozen --no-dev --no-emit-project --no-emit-workspace --no-hashes --no-annotate"
+        " --no-header"
+    )
     output = subprocess.run(command.split(), cwd=source, check=True, stdout=subprocess.PIPE, text=True).stdout
     return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", output, re.MULTILINE))
 
@@ -64,20 +67,22 @@ def pin(packages: dict[str, str], python: str, platform: str) -> str:
 
 def main(archive: Path) -> int:
     """Unpack, export, pin, write."""
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
+    with tarfile.open(archive) as tar:
         commit = tar.pax_headers.get("comment", "unknown")
-        tar.extractall(folder, filter="data")
-        top = Path(folder)
-        source = top if (top / "uv.lock").exists() else next(path for path in top.iterdir() if path.is_dir())
+    with tempfile.TemporaryDirectory() as folder:
+        source = unpacked(archive, Path(folder, "source"))
         tree, packages = tree_id(source), locked(source)
     packages = {name: version for name, version in packages.items() if name not in LEFT_OUT}
     for python, replaced in PYTHONS.items():
-        results = {pin(packages | replaced, python, f"{machine}-unknown-linux-gnu") for machine in ("x86_64", "aarch64")}
+        results = {
+            pin(packages | replaced, python, f"{machine}-unknown-linux-gnu") for machine in ("x86_64", "aarch64")
+        }
         if len(results) != 1:
             print(f"Python {python}: x86_64 and aarch64 need files of their own", file=sys.stderr)
             return 1
         target = FILES / f"requirements-py{python.replace('.', '')}.txt"
-        target.write_text(f"# Made by speaches_pins.py for Python {python}; install with --no-deps --require-hashes.\n{results.pop()}")
+        comment = f"# Made by speaches_pins.py for Python {python}; install with --no-deps --require-hashes."
+        target.write_text(f"{comment}\n{results.pop()}")
         print(f"wrote {target.relative_to(ROOT)}, {len(packages | replaced)} packages")
     print(f"vars/main.yml: __stt_server_speaches_commit: {commit}\n               __stt_server_speaches_tree: {tree}")
     return 0

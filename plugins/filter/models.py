@@ -18,13 +18,13 @@ def hub_id(name: str) -> str:
         raise AnsibleFilterError(str(error)) from error
 
 
-def model_aliases(names: list[str]) -> dict[str, str]:
-    """The other names of some models, each with its hub id."""
+def model_aliases(names: list[str], own: dict[str, str] | None = None) -> dict[str, str]:
+    """The other names of some models, each with its hub id; one's own names are added, and come first."""
     aliases = {}
     for model_id, model in ((hub_id(name), find_model(name)) for name in names):
         if model:
             aliases |= {name: model_id for name in (model.name, model.hub_id, *model.aliases) if name != model_id}
-    return aliases
+    return aliases | {name: hub_id(model) for name, model in (own or {}).items()}
 
 
 class FilterModule:

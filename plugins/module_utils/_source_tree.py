@@ -11,6 +11,8 @@ import shutil
 import tarfile
 from pathlib import Path
 
+from ansible_collections.anklume.stt.plugins.module_utils._errors import WriteError
+
 
 def _object_id(kind: bytes, content: bytes) -> bytes:
     return hashlib.sha1(kind + b" %d\0" % len(content) + content, usedforsecurity=False).digest()
@@ -26,10 +28,14 @@ def _entry(path: Path) -> tuple[bytes, bytes] | None:
     return b"100755" if path.stat().st_mode & 0o100 else b"100644", _object_id(b"blob", path.read_bytes())
 
 
+def _place(path: Path) -> bytes:
+    """What git sorts by: folders as if their names ended in a slash."""
+    return os.fsencode(path.name) + (b"/" if path.is_dir() and not path.is_symlink() else b"")
+
+
 def _tree(folder: Path) -> bytes:
     lines = []
-    # git sorts folders as if their names ended in a slash
-    for path in sorted(folder.iterdir(), key=lambda path: os.fsencode(path.name) + b"/" * (path.is_dir() and not path.is_symlink())):
+    for path in sorted(folder.iterdir(), key=_place):
         entry = None if path.name == ".git" else _entry(path)
         if entry:
             lines.append(entry[0] + b" " + os.fsencode(path.name) + b"\0" + entry[1])
@@ -41,6 +47,24 @@ def tree_id(folder: Path) -> str:
     return _tree(folder).hex()
 
 
+def _extract(archive: tarfile.TarFile, target: Path) -> None:
+    """Files first, then links, so that nothing is written through a link; what else there is, is left out."""
+    members = [member for member in archive if member.isfile() or member.issym()]
+    for member in sorted(members, key=tarfile.TarInfo.issym):
+        path = target / member.name
+        if not path.is_relative_to(target) or ".." in path.parts:
+            raise WriteError(f"{archive.name}: {member.name} lies outside of the archive's own folder; refused")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if member.issym():
+            path.symlink_to(member.linkname)
+            continue
+        content = archive.extractfile(member)
+        assert content is not None
+        with content, path.open("wb") as file:
+            shutil.copyfileobj(content, file)
+        path.chmod(0o755 if member.mode & 0o100 else 0o644)
+
+
 def unpacked(source: Path, target: Path) -> Path:
     """The top folder of an archive, unpacked into `target`; a copy of a folder."""
     if source.is_dir():
@@ -48,6 +72,6 @@ def unpacked(source: Path, target: Path) -> Path:
     else:
         target.mkdir()
         with tarfile.open(source) as archive:
-            archive.extractall(target, filter="data")
+            _extract(archive, target)
     inside = list(target.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else target

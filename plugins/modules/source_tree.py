@@ -57,7 +57,6 @@ tree:
   returned: success
 """
 
-import os
 import shutil
 import tarfile
 import tempfile
@@ -73,7 +72,7 @@ def download(module: AnsibleModule, address: str, folder: Path) -> Path:
     """The archive behind an address."""
     response, info = fetch_url(module, address, timeout=60)
     if info["status"] != 200:
-        raise WriteError(f"{address}: {info['msg']}; give the address of a mirror, a git repository, or a local archive")
+        raise WriteError(f"{address}: {info['msg']}; give a mirror, a git repository, or a local archive")
     target = folder / "archive"
     with target.open("wb") as file:
         shutil.copyfileobj(response, file)
@@ -109,11 +108,11 @@ def put(module: AnsibleModule, source: str, dest: Path, tree: str) -> None:
             found = unpacked(Path(source), folder / "unpacked")
         actual = tree_id(found)
         if actual != tree:
-            raise WriteError(f"{source}: its git tree id is {actual}, not {tree}: this is not the version that was asked for")
+            raise WriteError(f"{source}: its git tree id is {actual}, not {tree}: not the version that was asked for")
         shutil.rmtree(found / ".git", ignore_errors=True)
         shutil.rmtree(dest, ignore_errors=True)
         found.rename(dest)
-        os.chmod(dest, 0o755)
+        dest.chmod(0o755)
 
 
 def main() -> None:

@@ -18,21 +18,21 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import speaches.executors.whisper as whisper
 import speaches.main
 from faster_whisper import BatchedInferencePipeline
 from openai.types.audio import TranscriptionTextDoneEvent
-from speaches.dependencies import get_config, get_executor_registry
+from speaches.dependencies import get_executor_registry
+from speaches.executors import whisper
 from speaches.executors.whisper import WhisperModelManager
 from speaches.model_aliases import resolve_model_id_alias
 from speaches.routers import stt
-from starlette.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from fastapi import FastAPI
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +81,14 @@ def _of_silence(request: Any) -> Any:
     return respond([], info, response_format=request.response_format)
 
 
-def silence() -> None:
-    """Answer sound without speech with an empty text: Speaches invents one, or fails from 30 s on."""
+def silence_and_length() -> None:
+    """Answer silence with an empty text, where Speaches invents one or fails, and refuse what is too long."""
+    longest = float(setting("MAX_AUDIO_SECONDS", "inf"))
 
     def quiet(handle: Callable[..., Any]) -> Callable[..., Any]:
         def answer(self: WhisperModelManager, request: Any, **options: Any) -> Any:
+            if request.audio.duration > longest:
+                raise HTTPException(413, f"the recording is longer than {longest:.0f} s, the server's limit")
             return handle(self, request, **options) if request.speech_segments else _of_silence(request)
 
         return answer
@@ -131,37 +134,37 @@ def start_and_stop(app: FastAPI) -> None:
     app.router.lifespan_context = lifespan
 
 
-class Limits:
-    """Refuses uploads that are too large before they are read: Speaches has no limit."""
+class UploadLimit:
+    """Refuses uploads that are too large as soon as that is known: Speaches has no limit."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
-            headers = dict(scope["headers"])
-            length = headers.get(b"content-length")
-            if length is None and b"transfer-encoding" in headers:
-                await JSONResponse({"detail": "a Content-Length is required"}, 411)(scope, receive, send)
-                return
-            if int(length or 0) > self.max_bytes:
-                detail = f"the upload is larger than {self.max_bytes // 2**20} MiB, the server's limit"
-                await JSONResponse({"detail": detail}, 413)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+        """Pass the request on, and count."""
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_bytes:
+                raise HTTPException(413, f"the upload is larger than {self.max_bytes // 2**20} MiB, the server's limit")
+            return message
+
+        await self.app(scope, counted if scope["type"] == "http" else receive, send)
 
 
 def create_app() -> FastAPI:
     """Speaches, mended."""
     default_model_and_language()
     batch_and_beam()
-    silence()
+    silence_and_length()
     app = speaches.main.create_app()
-    app.add_middleware(Limits, max_bytes=int(setting("MAX_UPLOAD_BYTES", str(2**63))))
+    app.add_middleware(UploadLimit, max_bytes=int(setting("MAX_UPLOAD_BYTES", str(2**63))))
     start_and_stop(app)
-    get_config()
-    # faster-whisper collects garbage at every request, and would walk the whole heap of the imported libraries each time
+    # faster-whisper collects garbage at every request, and would walk the heap of all imported libraries each time
     gc.collect()
     gc.freeze()
     return app

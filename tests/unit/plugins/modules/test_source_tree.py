@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
+import tarfile
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -97,3 +99,21 @@ def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
     result = run_module(source_tree, source=str(tmp_path / "archive"), dest=str(tmp_path / "dest"), tree="0" * 40)
     assert result["failed"]
     assert not (tmp_path / "dest").exists()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/../../outside"])
+def test_an_archive_that_reaches_outside_is_refused(tmp_path: Path, name: str) -> None:
+    with tarfile.open(tmp_path / "archive.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    result = run_module(source_tree, source=str(tmp_path / "archive.tar"), dest=str(tmp_path / "dest"), tree="0" * 40)
+    assert "refused" in result["msg"]
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "archive.tar", "w") as archive:
+        link = tarfile.TarInfo("way-out")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+        archive.addfile(link)
+        archive.addfile(tarfile.TarInfo("way-out/file"), io.BytesIO())
+    run_module(source_tree, source=str(tmp_path / "archive.tar"), dest=str(tmp_path / "dest"), tree="0" * 40)
+    assert not (tmp_path / "file").exists()

@@ -1,0 +1,334 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Speaches as the role runs it: endpoints, bad input, variables, and each patch against what it mends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+DATA = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / "tests" / "data"
+NAME, PROJECT = "mspc-ai", "mspc"
+OURS, STOCK = 8000, 8101
+FOX = "The quick brown fox jumps over the lazy dog."
+CURRENT = "/opt/speaches/current"
+
+
+class Answer(NamedTuple):
+    """Status and body."""
+
+    status: int
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture(scope="module")
+def ai(machine: Any) -> Any:
+    """The instance, with the clips of tests/data, sound without speech, and files that are no sound."""
+    push = ["incus", "file", "push", "--recursive", "--quiet", "--project", PROJECT]
+    subprocess.run([*push, f"{DATA}/clips", f"{NAME}/tmp/"], check=True)
+    host = machine(NAME)
+    for name, source, seconds in (
+        ("silence5", "anullsrc=r=16000:cl=mono", 5),
+        ("silence45", "anullsrc=r=16000:cl=mono", 45),
+        ("noise45", "anoisesrc=r=16000:a=0.01", 45),
+    ):
+        host.check_output(f"ffmpeg -y -loglevel error -f lavfi -i {source} -t {seconds} /tmp/clips/{name}.wav")
+    host.check_output(
+        "cd /tmp/clips && : > empty.wav && echo 'no sound' > text.wav && head -c 30 en-fox.wav > truncated.wav"
+        " && head -c 44 en-fox.wav > zero.wav"
+        " && ffmpeg -y -loglevel error -f lavfi -i color=red:s=8x8 -frames:v 1 picture.png"
+        " && ffmpeg -y -loglevel error -f lavfi -i color=red:s=16x16:d=1 -an video.mp4"
+    )
+    return host
+
+
+@pytest.fixture(scope="module")
+def key(project: Path) -> str:
+    return (project / "secrets" / f"{NAME}-speaches-api-key").read_text()
+
+
+@pytest.fixture(scope="module")
+def ask(ai: Any, key: str) -> Ask:
+    """Send a request from inside the instance, with the key."""
+
+    def send(path: str, *options: str, port: int = OURS, key: str | None = key, **fields: str) -> Answer:
+        words = ["curl", "-s", "-m", "120", "-w", r"\n%{http_code}", f"http://127.0.0.1:{port}{path}", *options]
+        words += ["-H", f"Authorization: Bearer {key}"] if key else []
+        words += [word for name, value in fields.items() for word in ("-F", f"{name}={value}")]
+        body, status = ai.run(shlex.join(words)).stdout.rsplit("\n", 1)
+        return Answer(int(status), body)
+
+    return send
+
+
+def transcribe(ask: Ask, clip: str = "en-fox.wav", task: str = "transcriptions", **fields: Any) -> Answer:
+    return ask(f"/v1/audio/{task}", file=f"@/tmp/clips/{clip}", **({"model": "whisper-1"} | fields))
+
+
+@pytest.fixture(scope="module")
+def stock(ai: Any, ask: Ask) -> Iterator[None]:
+    """Speaches as it is, beside ours, with the same settings but another port and its own start."""
+    ai.check_output(
+        f"systemd-run --unit stock --property User=speaches --property EnvironmentFile=/etc/speaches/speaches.env"
+        f" --property WorkingDirectory={CURRENT}/run --setenv X=1 /bin/sh -c"
+        f" 'UVICORN_PORT={STOCK} exec {CURRENT}/bin/python -m uvicorn --factory speaches.main:create_app'"
+    )
+    for _ in range(120):
+        if ask("/health", port=STOCK).status == 200:
+            break
+        time.sleep(1)
+    yield
+    ai.run("systemctl stop stock")
+
+
+class TestEndpoints:
+    def test_open_to_all(self, ask: Ask) -> None:
+        assert ask("/health", key=None).status == 200
+        assert ask("/openapi.json", key=None).status == 200
+
+    @pytest.mark.parametrize("path", ["/v1/models", "/api/ps", "/v1/audio/transcriptions"])
+    def test_asks_for_the_key(self, ask: Ask, path: str) -> None:
+        fields = {"file": "@/tmp/clips/en-fox.wav", "model": "whisper-1"} if "audio" in path else {}
+        for wrong in (None, "wrong"):
+            assert ask(path, key=wrong, **fields).status == 403
+
+    def test_lists_the_model(self, ask: Ask) -> None:
+        assert "anklume/whisper-test" in [model["id"] for model in ask("/v1/models").json["data"]]
+        assert ask("/v1/models/anklume/whisper-test").json["task"] == "automatic-speech-recognition"
+
+    def test_the_resident_model_is_loaded(self, ask: Ask) -> None:
+        assert "anklume/whisper-test" in ask("/api/ps").json["models"]
+
+    def test_loads_and_unloads(self, ask: Ask) -> None:
+        assert ask("/api/ps/anklume/whisper-test", "-XPOST").status == 409
+        assert ask("/api/ps/anklume/whisper-test", "-XDELETE").status == 200
+        assert ask("/api/ps/anklume/whisper-test", "-XDELETE").status == 404
+        assert ask("/api/ps/anklume/whisper-test", "-XPOST").status == 201
+        assert ask("/api/ps/nobody/nothing", "-XPOST").status == 404
+
+    @pytest.mark.parametrize("form", ["json", "text", "verbose_json", "srt", "vtt"])
+    def test_every_format(self, ask: Ask, form: str) -> None:
+        answer = transcribe(ask, response_format=form)
+        assert answer.status == 200
+        assert FOX in (answer.json["text"] if "json" in form else answer.text)
+
+    def test_word_timestamps(self, ask: Ask) -> None:
+        fields = {"timestamp_granularities[]": "word"}
+        words = transcribe(ask, response_format="verbose_json", **fields).json["words"]
+        assert [word["word"].strip(" .") for word in words] == FOX.strip(".").split()
+
+    def test_stream(self, ask: Ask) -> None:
+        events = [json.loads(line[5:]) for line in transcribe(ask, stream="true").text.splitlines() if line]
+        assert FOX in "".join(event.get("delta", "") for event in events)
+        assert events[-1]["text"] == ""
+
+    @pytest.mark.parametrize("clip", ["fr-bonjour.wav", "fr-bonjour.webm"])
+    def test_translates(self, ask: Ask, clip: str) -> None:
+        assert transcribe(ask, clip, task="translations").json["text"] == "Hello, speech recognition works."
+
+    @pytest.mark.parametrize("name", ["whisper-1", "parrot", "anklume/whisper-test"])
+    def test_every_name_of_the_model(self, ask: Ask, name: str) -> None:
+        assert transcribe(ask, model=name).json["text"] == FOX
+
+    def test_mp3(self, ask: Ask) -> None:
+        assert transcribe(ask, "en-ansible.mp3").json["text"] == "Ansible installed the speech server."
+
+    @pytest.mark.parametrize(
+        ("clip", "fields", "status"),
+        [
+            ("empty.wav", {}, 415),
+            ("text.wav", {}, 415),
+            ("truncated.wav", {}, 415),
+            ("zero.wav", {}, 500),
+            ("picture.png", {}, 500),
+            ("video.mp4", {}, 500),
+            ("en-fox.wav", {"language": "xx"}, 500),
+            ("en-fox.wav", {"model": "nobody/nothing"}, 404),
+            ("en-fox.wav", {"response_format": "xml"}, 422),
+        ],
+    )
+    def test_bad_input(self, ask: Ask, clip: str, fields: dict[str, str], status: int) -> None:
+        assert transcribe(ask, clip, **fields).status == status
+        assert transcribe(ask).status == 200, "the service does not survive it"
+
+
+class TestPatches:
+    """Ours does what it should; Speaches alone does not: where that no longer holds, a patch is not needed any more."""
+
+    def only_ours(self, ask: Ask, good: Callable[[Answer], bool], clip: str, **fields: Any) -> None:
+        ours = transcribe(ask, clip, **fields)
+        assert good(ours), ours
+        theirs = transcribe(ask, clip, port=STOCK, **fields)
+        assert not good(theirs), "this patch is no longer needed: Speaches does it itself"
+
+    @pytest.mark.usefixtures("stock")
+    def test_default_model(self, ask: Ask) -> None:
+        answer = ask("/v1/audio/transcriptions", file="@/tmp/clips/en-fox.wav")
+        assert answer.json["text"] == FOX
+        assert ask("/v1/audio/transcriptions", port=STOCK, file="@/tmp/clips/en-fox.wav").status == 422
+
+    @pytest.mark.usefixtures("stock")
+    def test_default_language(self, ask: Ask) -> None:
+        self.only_ours(
+            ask,
+            lambda answer: answer.json["language"] == "en",
+            "fr-bonjour.wav",
+            response_format="verbose_json",
+        )
+
+    @pytest.mark.usefixtures("stock")
+    @pytest.mark.parametrize("clip", ["silence5.wav", "silence45.wav", "noise45.wav"])
+    def test_silence(self, ask: Ask, clip: str) -> None:
+        self.only_ours(ask, lambda answer: answer.status == 200 and answer.json["text"] == "", clip)
+
+    @pytest.mark.parametrize("form", ["json", "text", "verbose_json", "srt", "vtt"])
+    def test_silence_in_every_format(self, ask: Ask, form: str) -> None:
+        answer = transcribe(ask, "silence45.wav", response_format=form)
+        assert answer.status == 200
+        assert (answer.json["text"] if "json" in form else answer.text.replace("WEBVTT", "").strip()) == ""
+        assert transcribe(ask, "silence45.wav", task="translations").json["text"] == ""
+        assert '"text":""' in transcribe(ask, "silence45.wav", stream="true").text
+
+    @pytest.mark.usefixtures("stock")
+    def test_upload_limit(self, ask: Ask, ai: Any) -> None:
+        ai.check_output("truncate -s 129M /tmp/clips/large.wav")
+        self.only_ours(ask, lambda answer: answer.status == 413, "large.wav")
+
+    @pytest.mark.usefixtures("stock")
+    def test_heap_is_frozen(self, ai: Any, ask: Ask) -> None:
+        """The time of a request tells whether garbage collection walks the heap of all libraries."""
+
+        def seconds(port: int) -> float:
+            times = []
+            for _ in range(5):
+                start = time.monotonic()
+                transcribe(ask, port=port)
+                times.append(time.monotonic() - start)
+            return sorted(times)[2]
+
+        seconds(OURS), seconds(STOCK)
+        assert seconds(OURS) < 0.8 * seconds(STOCK)
+
+    @pytest.mark.parametrize("signal", ["INT", "TERM"])
+    def test_clean_stop(self, ai: Any, ask: Ask, signal: str) -> None:
+        start = ai.check_output("systemctl show -P MainPID speaches")
+        began = time.monotonic()
+        ai.check_output(f"kill -{signal} {start}")
+        while ai.run(f"test -e /proc/{start}").rc == 0:
+            assert time.monotonic() - began < 25, f"SIG{signal} does not end the service"
+            time.sleep(0.5)
+        ai.check_output("systemctl start speaches")
+        wait(ask)
+
+    @pytest.mark.usefixtures("stock")
+    def test_stock_hangs_on_sigint(self, ai: Any, ask: Ask) -> None:
+        """What test_clean_stop mends: the timer of the model's TTL keeps Speaches alive."""
+        transcribe(ask, port=STOCK)
+        pid = ai.check_output("systemctl show -P MainPID stock")
+        ai.check_output(f"kill -INT {pid}")
+        time.sleep(25)
+        assert ai.run(f"test -e /proc/{pid}").rc == 0, "this patch is no longer needed: Speaches stops by itself"
+        ai.run("systemctl kill -s KILL stock")
+
+
+def wait(ask: Ask) -> None:
+    """Until the service transcribes."""
+    for _ in range(120):
+        with contextlib.suppress(ValueError, KeyError):
+            if transcribe(ask).status == 200:
+                return
+        time.sleep(1)
+    pytest.fail("the service does not come back")
+
+
+def in_its_place(ai: Any, program: str) -> str:
+    """What a program prints that runs where the service does, with its settings."""
+    place = f"cd {CURRENT}/run && set -a && . /etc/speaches/speaches.env"
+    return str(ai.check_output(f"{place} && {CURRENT}/bin/python -c {shlex.quote(program)}"))
+
+
+class TestVariables:
+    """No variable may be ignored: Speaches does so in silence with what it does not know."""
+
+    def test_every_setting_is_one_of_speaches(self, ai: Any) -> None:
+        program = (
+            "import json; from speaches.config import Config; c = Config(); d = c.model_dump(mode='json');"
+            "print(json.dumps({'fields': [(f.alias or n).upper() for n, f in Config.model_fields.items()]"
+            "+ ['WHISPER__' + n.upper() for n in type(c.whisper).model_fields], 'values': d}))"
+        )
+        seen = json.loads(in_its_place(ai, program))
+        names = set(re.findall(r"^(\w+)=", ai.check_output("cat /etc/speaches/speaches.env"), re.M))
+        module = ai.check_output(f"cat {CURRENT}/lib/python3.13/site-packages/anklume_speaches.py")
+        ours = {f"ANKLUME_{name}" for name in re.findall(r'setting\("(\w+)"', module)}
+        uvicorn = ai.check_output(f"{CURRENT}/bin/python -m uvicorn --help")
+        of_uvicorn = {f"UVICORN_{name.upper().replace('-', '_')}" for name in re.findall(r"--([a-z-]+)", uvicorn)}
+        libraries = {"HF_HOME", "HF_HUB_OFFLINE", "MALLOC_ARENA_MAX", "DO_NOT_TRACK", "GRADIO_ANALYTICS_ENABLED"}
+        assert names - set(seen["fields"]) - ours - of_uvicorn - libraries == {"HF_HUB_DISABLE_TELEMETRY"}
+        values = seen["values"]
+        assert values["whisper"] == {
+            "inference_device": "cpu",
+            "device_index": 0,
+            "compute_type": "int8",
+            "cpu_threads": 1,
+            "num_workers": 2,
+        }
+        assert (values["stt_model_ttl"], values["tts_model_ttl"], values["vad_model_ttl"]) == (600, 30, 900)
+        assert values["allow_origins"] == ["https://app.example.org"]
+        assert values["api_key"] == "**********"
+        assert (values["enable_ui"], values["log_level"]) == (False, "info")
+
+    def test_cors(self, ask: Ask) -> None:
+        preflight = ["-XOPTIONS", "-i", "-H", "Access-Control-Request-Method: POST", "-H"]
+        assert "app.example.org" in ask("/v1/models", *preflight, "Origin: https://app.example.org").text
+        assert "allow-origin" not in ask("/v1/models", *preflight, "Origin: https://other.example.org").text
+
+    def test_more_requests_than_the_queue_are_refused(self, ai: Any, key: str) -> None:
+        one = (
+            f"curl -s -o /dev/null -w '%{{http_code}}\\n' -H 'Authorization: Bearer {key}'"
+            f" http://127.0.0.1:{OURS}/v1/audio/transcriptions -F file=@/tmp/clips/noise45.wav -F model=whisper-1"
+        )
+        answers = ai.check_output(f"for i in $(seq 24); do {one} & done; wait").split()
+        assert set(answers) == {"200", "503"}
+
+    def test_batch_and_beam(self, ai: Any) -> None:
+        program = (
+            "import anklume_speaches as a, faster_whisper as f; seen = {};"
+            "f.BatchedInferencePipeline.transcribe = lambda s, *p, **o: seen.update(o);"
+            "a.batch_and_beam(); p = a.whisper.BatchedInferencePipeline.__new__(a.whisper.BatchedInferencePipeline);"
+            "p.transcribe(None, task='transcribe'); print(seen['batch_size'], seen['beam_size'])"
+        )
+        assert in_its_place(ai, program) == "4 2"
+
+
+class TestUnit:
+    def test_is_hardened(self, ai: Any) -> None:
+        report = ai.check_output("systemd-analyze security --no-pager speaches")
+        exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", report)
+        assert exposure
+        assert float(exposure.group(1)) <= 1.5
+
+    def test_memory_limit(self, ai: Any) -> None:
+        assert ai.check_output("systemctl show -P MemoryMax speaches") == str(3 * 2**30)
+
+    def test_no_secret_leaks(self, ai: Any, key: str) -> None:
+        assert ai.check_output("stat -c '%a %U %G' /etc/speaches/speaches.env") == "640 root speaches"
+        assert key not in ai.check_output("journalctl -u speaches --no-pager; ps axww")
+        assert FOX not in ai.check_output("journalctl -u speaches --no-pager")
