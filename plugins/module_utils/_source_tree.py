@@ -53,7 +53,7 @@ def _extract(archive: tarfile.TarFile, target: Path) -> None:
     for member in sorted(members, key=tarfile.TarInfo.issym):
         path = target / member.name
         if not path.is_relative_to(target) or ".." in path.parts:
-            raise WriteError(f"{archive.name}: {member.name} lies outside of the archive's own folder; refused")
+            raise WriteError(f"{member.name} lies outside of the archive's own folder; the archive is refused")
         path.parent.mkdir(parents=True, exist_ok=True)
         if member.issym():
             path.symlink_to(member.linkname)
