@@ -32,7 +32,7 @@ def missing_roles(roles: list[str], project_dir: str, roles_path: list[str], col
     """The roles that are found nowhere: not ours, not in the project, not installed on one of the paths."""
 
     def found(role: str) -> bool:
-        namespace, _, name = role.rpartition(".")
+        namespace, dummy, name = role.rpartition(".")
         places = [Path(project_dir, "roles", role), *(Path(path, role) for path in roles_path)]
         if namespace.count(".") == 1:
             folder = Path("ansible_collections", *namespace.split("."), "roles", name)

@@ -41,7 +41,7 @@ class Wish:
 
 def wish(text: str) -> Wish:
     """`llama3.2`, `llama3.2:1b` or, to insist on one build of it, `llama3.2:1b@a80c4f17acd5`."""
-    name, _, digest = text.strip().partition("@")
+    name, dummy, digest = text.strip().partition("@")
     digest = digest.removeprefix("sha256:").lower()
     if not re.fullmatch(r"[\w.-]+(?::\d+)?(?:/[\w.-]+)*(?::[\w.-]+)?", name):
         raise ServiceError(f"{text!r} is not a name of a model: write it as llama3.2 or llama3.2:1b")

@@ -131,7 +131,7 @@ def find_python(module: AnsibleModule, given: str | None, versions: list[str]) -
         path = shutil.which(candidate)
         if not path:
             continue
-        status, output, _ = module.run_command([path, "-Ic", "import sys; print('%d.%d' % sys.version_info[:2])"])
+        status, output, dummy = module.run_command([path, "-Ic", "import sys; print('%d.%d' % sys.version_info[:2])"])
         if status == 0 and output.strip() in versions:
             return path, output.strip()
     return "", ""
@@ -139,7 +139,7 @@ def find_python(module: AnsibleModule, given: str | None, versions: list[str]) -
 
 def port_owner(module: AnsibleModule, port: int, service: str) -> str:
     """Who listens on a port, unless it is a process of the service's own control group."""
-    _, output, _ = module.run_command(["ss", "-Hltnp", f"sport = :{port}"], check_rc=True)
+    output = module.run_command(["ss", "-Hltnp", f"sport = :{port}"], check_rc=True)[1]
     for name, pid in re.findall(r'\("([^"]+)",pid=(\d+)', output):
         group = Path("/proc", pid, "cgroup")
         if not (group.exists() and f"/{service}.service" in group.read_text(encoding="utf-8")):

@@ -89,7 +89,7 @@ def clone(module: AnsibleModule, address: str, commit: str | None, folder: Path)
         ["-C", str(target), "fetch", "--quiet", "--depth", "1", address, commit or "HEAD"],
         ["-C", str(target), "checkout", "--quiet", "FETCH_HEAD"],
     ):
-        status, _, error = module.run_command(["git", *command])
+        status, dummy, error = module.run_command(["git", *command])
         if status:
             raise WriteError(f"{address}: git cannot fetch {commit or 'HEAD'} from it: {error.strip()}")
     return target
