@@ -144,6 +144,7 @@ class Settings:
         if os.geteuid() == 0:
             groups = os.getgrouplist(self.account.pw_name, self.account.pw_gid)
             identity = {"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": groups}
+        # pylint: disable-next=ansible-bad-function
         result = subprocess.run(
             command,
             input=json.dumps(question),

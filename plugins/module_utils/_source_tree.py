@@ -59,7 +59,8 @@ def _extract(archive: tarfile.TarFile, target: Path) -> None:
             path.symlink_to(member.linkname)
             continue
         content = archive.extractfile(member)
-        assert content is not None
+        if content is None:
+            raise WriteError(f"{archive.name}: {member.name} holds no file; refused")
         with content, path.open("wb") as file:
             shutil.copyfileobj(content, file)
         path.chmod(0o755 if member.mode & 0o100 else 0o644)

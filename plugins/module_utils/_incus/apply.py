@@ -209,7 +209,8 @@ class _Worker:
 
     def _create(self, step: Step) -> None:
         key, resource = step.what.key, step.resource
-        assert resource is not None
+        if resource is None:
+            raise IncusError(f"{key}: the plan creates it without saying what it is")
         if key.kind == "profile" and key.name == "default":
             self._update(key, step.changes)  # it came with its project
             return

@@ -70,6 +70,7 @@ def _said(program: str, *options: str) -> str:
     if path is None:
         return ""
     try:
+        # pylint: disable-next=ansible-bad-function
         done = subprocess.run([path, *options], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""

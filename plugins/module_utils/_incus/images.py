@@ -78,7 +78,7 @@ def _local(client: Client, name: str, kind: str) -> str:
 def _published(server: str, image: str) -> list[str]:
     """The aliases that an image server offers."""
     try:
-        with urllib.request.urlopen(f"{server}/streams/v1/images.json", timeout=TIMEOUT) as answer:
+        with urllib.request.build_opener().open(f"{server}/streams/v1/images.json", timeout=TIMEOUT) as answer:
             products: Mapping[str, Any] = json.load(answer)["products"]
     except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error

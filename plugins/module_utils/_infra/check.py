@@ -39,6 +39,7 @@ DEFAULT_SUBNET = "10.100"
 
 _PRIVATE = re.compile(r"^(10\.|192\.168$|172\.(1[6-9]|2[0-9]|3[01])$)")
 
+# pylint: disable-next=unsupported-binary-operation
 Path = tuple[str | int, ...]
 
 

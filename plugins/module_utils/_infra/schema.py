@@ -100,6 +100,7 @@ class Either:
     kinds: tuple[Kind, ...]
 
 
+# pylint: disable-next=unsupported-binary-operation
 Kind = Text | Choice | Whole | Number | Flag | Plain | Free | Listing | Table | Record | Either
 
 
