@@ -78,7 +78,7 @@ def test_a_broken_version_gives_way_to_the_old_one(ai: Any, project: Path, tmp_p
     broken = tmp_path / "broken"
     (broken / "src/speaches").mkdir(parents=True)
     (broken / "src/speaches/__init__.py").write_text("raise SystemExit('broken')\n")
-    (broken / "realtime-console/dist").mkdir(parents=True)
+    (broken / "README.md").write_text("Broken on purpose.\n")
     git = ["git", "-C", str(broken), "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "broken"]):
         subprocess.run([*git, *command], check=True)

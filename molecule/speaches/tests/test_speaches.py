@@ -87,8 +87,9 @@ def transcribe(ask: Ask, clip: str = "en-fox.wav", task: str = "transcriptions",
 def stock(ai: Any, ask: Ask) -> Iterator[None]:
     """Speaches as it is, beside ours, with the same settings but another port and its own start."""
     ai.check_output(
-        f"systemd-run --unit stock --property User=speaches --property EnvironmentFile=/etc/speaches/speaches.env"
-        f" --property WorkingDirectory={CURRENT}/run --setenv X=1 /bin/sh -c"
+        "systemd-run --collect --unit stock --property User=speaches"
+        " --property EnvironmentFile=/etc/speaches/speaches.env"
+        f" --property WorkingDirectory={CURRENT}/run /bin/sh -c"
         f" 'UVICORN_PORT={STOCK} exec {CURRENT}/bin/python -m uvicorn --factory speaches.main:create_app'"
     )
     for _ in range(120):
@@ -195,7 +196,17 @@ class TestPatches:
         )
 
     @pytest.mark.usefixtures("stock")
-    @pytest.mark.parametrize("clip", ["silence5.wav", "silence45.wav", "noise45.wav"])
+    def test_short_silence_is_not_decoded(self, ask: Ask, ai: Any) -> None:
+        """A model that was trained on real speech invents a sentence here; the test model may keep quiet."""
+        decoded = "Transcribed 5.0 seconds of audio"
+        assert transcribe(ask, "silence5.wav").json["text"] == ""
+        assert decoded not in ai.check_output("journalctl -b -u speaches --no-pager")
+        transcribe(ask, "silence5.wav", port=STOCK)
+        journal = ai.check_output("journalctl -b -u stock --no-pager")
+        assert decoded in journal, "this patch is no longer needed: Speaches does it itself"
+
+    @pytest.mark.usefixtures("stock")
+    @pytest.mark.parametrize("clip", ["silence45.wav", "noise45.wav"])
     def test_silence(self, ask: Ask, clip: str) -> None:
         self.only_ours(ask, lambda answer: answer.status == 200 and answer.json["text"] == "", clip)
 
