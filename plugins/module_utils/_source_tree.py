@@ -60,7 +60,7 @@ def _extract(archive: tarfile.TarFile, target: Path) -> None:
             continue
         content = archive.extractfile(member)
         if content is None:
-            raise WriteError(f"{archive.name!s}: {member.name} holds no file; refused")
+            raise WriteError(f"{member.name} holds no file; refused")
         with content, path.open("wb") as file:
             shutil.copyfileobj(content, file)
         path.chmod(0o755 if member.mode & 0o100 else 0o644)
