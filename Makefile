@@ -121,7 +121,7 @@ $(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_co
 	@touch $@
 
 ##@ Tests
-.PHONY: test test-fast test-long lint sanity units test-infra bench-sync test-host test-incus bench-incus bench-apply molecule
+.PHONY: test test-fast test-long test-older lint sanity units test-infra bench-sync test-host test-incus bench-incus bench-apply molecule
 test: ## everything that can be tested here, real Incus included (30 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
 test-fast: ## lint and units, for the inner loop
@@ -148,6 +148,11 @@ $(ENGINE_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/
 engine-test: engine-venv ## the engine faster_whisper, with a real client and a real model
 	@cd roles/stt_server/files/faster_whisper && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped anklume_stt_server
 	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/engine
+# the collections come with the pair, so they are made anew before and after
+test-older: ## units and the smallest service with the older pair, Python 3.11 and ansible-core 2.19
+	@rm -f $(COLLECTIONS_STAMP)
+	@status=0; $(MAKE) VENV=.venv-older PYTHON=python3.11 SCENARIO=default units molecule || status=1; \
+	  rm -f $(COLLECTIONS_STAMP); $(MAKE) venv; exit $$status
 test-infra: venv-test ## infra.yml from a clone and from an installed collection, seen by Ansible from /
 	@pytest -q $(ARGS) tests/integration/infra
 bench-sync: venv-test ## load, check, render and write times of infra.yml for 10 to 10,000 machines

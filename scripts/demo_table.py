@@ -32,7 +32,7 @@ def main(project: Path) -> None:
         print("\n  The model hub can't be reached from here, so this is the test model: it knows only these sentences.")
     print(
         f"""
-  Where to click   http://10.177.17.30:3000, as admin@localhost
+  Where to click   https://10.177.17.30, as admin@localhost (`make ca PROJECT={project}` hands out its authority)
   The password     {project}/secrets/demo-webui-open-webui-admin-password
   In a container   incus exec demo-ai --project demo -- bash
   Remove it        make demo-clean

@@ -98,7 +98,7 @@ def test_settings_are_not_for_everybody(ai: Any) -> None:
 
 
 def test_secrets_of_the_project_are_for_its_owner_alone(project: Path) -> None:
-    secrets = [path for path in (project / "secrets").rglob("*") if path.is_file()]
+    secrets = [path for path in (project / "secrets").rglob("*") if path.is_file() and path.stat().st_size]
     assert secrets
     assert {path.stat().st_mode & 0o077 for path in secrets if path.suffix != ".crt"} == {0}
     assert (project / "secrets").stat().st_mode & 0o077 == 0

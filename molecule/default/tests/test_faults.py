@@ -17,7 +17,8 @@ import pytest
 
 def play(project: Path, name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     command = ["ansible-playbook", "-i", str(project / "inventory"), f"anklume.stt.{name}", "-e", json.dumps(variables)]
-    return subprocess.run(command, capture_output=True, text=True)
+    plain = os.environ | {"ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
+    return subprocess.run(command, capture_output=True, text=True, env=plain)
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def ai(machine: Any) -> Iterator[Any]:
 
 
 def flat(result: subprocess.CompletedProcess[str]) -> str:
-    """The output with its line breaks taken out, as messages are wrapped."""
-    return " ".join(result.stdout.split())
+    """The output with its line breaks taken out, as messages are wrapped; molecule sends failures to stderr."""
+    return " ".join((result.stdout + result.stderr).split())
 
 
 def test_a_taken_port_is_refused_and_its_owner_named(project: Path, ai: Any) -> None:
@@ -43,7 +44,7 @@ def test_a_taken_port_is_refused_and_its_owner_named(project: Path, ai: Any) -> 
     finally:
         ai.check_output("systemctl stop squatter")
     assert result.returncode != 0
-    assert "port 8001 is taken by python3" in flat(result), result.stdout
+    assert "port 8001 is taken by python3" in flat(result), flat(result)
     assert "changed=0" in flat(result)
 
 
@@ -56,7 +57,7 @@ def test_a_full_disk_is_refused_before_anything_is_installed(project: Path, ai: 
     finally:
         ai.check_output("umount /opt/speaches && umount /mnt/full")
     assert result.returncode != 0
-    assert "MiB are free under /opt" in flat(result), result.stdout
+    assert "MiB are free under /opt" in flat(result), flat(result)
     assert "changed=0" in flat(result)
 
 
@@ -71,7 +72,7 @@ def test_a_model_too_large_for_the_gpu_is_refused_with_what_fits(project: Path, 
         stt_server_device="cuda",
     )
     assert result.returncode != 0
-    assert "large-v3" in flat(result), result.stdout
+    assert "large-v3" in flat(result), flat(result)
     assert "int8" in flat(result)
     assert "changed=0" in flat(result)
 
@@ -79,14 +80,14 @@ def test_a_model_too_large_for_the_gpu_is_refused_with_what_fits(project: Path, 
 def test_float16_without_a_gpu_names_int8(project: Path, ai: Any) -> None:
     result = play(project, "stt", stt_server_quantization="float16")
     assert result.returncode != 0
-    assert "int8" in flat(result), result.stdout
+    assert "int8" in flat(result), flat(result)
     assert "changed=0" in flat(result)
 
 
 def test_an_unknown_engine_is_refused(project: Path, ai: Any) -> None:
     result = play(project, "stt", stt_server_engine="vosk")
     assert result.returncode != 0
-    assert "faster_whisper" in flat(result), result.stdout
+    assert "faster_whisper" in flat(result), flat(result)
     assert "changed=0" in flat(result)
 
 
@@ -100,7 +101,7 @@ def test_an_unreachable_registry_leaves_what_serves(project: Path, ai: Any) -> N
     finally:
         ai.check_output(f"umount /var/cache/uv; echo {lock} > /opt/speaches/current/lock.sha256")
     assert result.returncode != 0
-    assert "127.0.0.1:9" in flat(result), result.stdout
+    assert "127.0.0.1:9" in flat(result), flat(result)
     assert serving == 0
 
 
@@ -112,5 +113,5 @@ def test_a_missing_infra_yml_says_how_to_begin(tmp_path: Path) -> None:
         env=os.environ | {"PROJECT": str(tmp_path)},
     )
     assert result.returncode != 0
-    assert "make init" in flat(result), result.stdout
+    assert "make init" in flat(result), flat(result)
     assert list(tmp_path.iterdir()) == []
