@@ -200,8 +200,8 @@ def main() -> None:
         backup=given["backup"],
     )
     try:
+        model, diagnostics = read_project(given["project_dir"])
         with contextlib.nullcontext() if module.check_mode else project_lock(given["project_dir"]):
-            model, diagnostics = read_project(given["project_dir"])
             with Client(UnixTransport(given["socket"] or default_socket())).closing() as client:
                 result = reconcile(
                     client,

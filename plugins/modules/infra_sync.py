@@ -109,8 +109,8 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("PyYAML"))
     project = module.params["project_dir"]
     try:
+        model, diagnostics = read_project(project)  # before the lock: a folder without infra.yml gets no file of ours
         with contextlib.nullcontext() if module.check_mode else project_lock(project):
-            model, diagnostics = read_project(project)
             plan = sync.plan(project, model, clean=module.params["state"] == "clean")
             if not module.check_mode:
                 sync.apply(plan)
