@@ -201,18 +201,20 @@ def main() -> None:
     )
     try:
         model, diagnostics = read_project(given["project_dir"])
-        with contextlib.nullcontext() if module.check_mode else project_lock(given["project_dir"]):
-            with Client(UnixTransport(given["socket"] or default_socket())).closing() as client:
-                result = reconcile(
-                    client,
-                    model,
-                    options,
-                    absent=absent,
-                    check=module.check_mode,
-                    workers=given["workers"] or min(16, 4 * (os.cpu_count() or 1)),
-                    backup_dir=Path(given["backup_dir"] or Path(given["project_dir"]) / "backups"),
-                    log_path=given["log_path"],
-                )
+        with (
+            contextlib.nullcontext() if module.check_mode else project_lock(given["project_dir"]),
+            Client(UnixTransport(given["socket"] or default_socket())).closing() as client,
+        ):
+            result = reconcile(
+                client,
+                model,
+                options,
+                absent=absent,
+                check=module.check_mode,
+                workers=given["workers"] or min(16, 4 * (os.cpu_count() or 1)),
+                backup_dir=Path(given["backup_dir"] or Path(given["project_dir"]) / "backups"),
+                log_path=given["log_path"],
+            )
     except Error as error:
         module.fail_json(msg=str(error))
     for diagnostic in diagnostics:
