@@ -481,33 +481,3 @@ def test_in_a_process_of_its_own(project):
     result = result_of(spawn_module(infra_sync, project_dir=str(project)))
     assert result["managed"] == len(result["written"]) == 5
     assert json.dumps(result)
-
-
-def test_a_thousand_machines_within_the_bar(tmp_path):
-    lines = ["domains:"]
-    for number in range(20):
-        lines += [f"  d{number}:", f"    subnet_id: {number}", "    machines:"]
-        for machine in range(1, 51):
-            lines += [
-                f"      d{number}-m{machine}:",
-                f'        description: "Machine {machine}"',
-                "        type: lxc",
-                f'        ip: "10.100.{number}.{machine}"',
-                "        profiles: [default]",
-                '        config: {limits.cpu: "2"}',
-                "        roles: [base_system, stt_server]",
-            ]
-    (tmp_path / "infra.yml").write_text("\n".join(lines), encoding="utf-8")
-    model, _ = read_project(str(tmp_path))
-    for name, change in sync.plan(str(tmp_path), model).changes.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(change.after)
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        model, _ = read_project(str(tmp_path))
-        made = sync.plan(str(tmp_path), model)
-        times.append(time.process_time() - start)
-        assert len(model.machines) == 1000
-        assert not made.changes
-    assert min(times) <= 0.5, times
