@@ -22,8 +22,8 @@ SCHEMAS = ROOT / "docs" / "schema"
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*/infra.yml"))
 
 
-class EditorLoader(yaml.SafeLoader):
-    """YAML as editors read it: dates are text."""
+class EditorLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML as editors read it: dates are text, and a tab may follow a colon (PyYAML's own scanner refuses that)."""
 
 
 EditorLoader.yaml_implicit_resolvers = {
