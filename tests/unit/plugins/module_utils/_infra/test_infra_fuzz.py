@@ -90,7 +90,12 @@ def test_mutated_files_get_a_verdict(text):
         assert any(one.level == "error" for one in found)
         return
     event("accepted")
-    assert list(validator().iter_errors(yaml.load(text.removeprefix("\ufeff"), EditorLoader))) == []
+    try:
+        seen = yaml.load(text.removeprefix("\ufeff"), EditorLoader)
+    except yaml.composer.ComposerError:
+        event("an anchor is set twice, which YAML allows and PyYAML refuses")
+    else:
+        assert list(validator().iter_errors(seen)) == []
     for name, content in render(model).items():
         assert isinstance(yaml.safe_load(content), dict), name
         made = merge(None, content, name)
