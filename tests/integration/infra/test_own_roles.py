@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Roles that are not ours: found in the project's roles/, run in the order of infra.yml, refused before anything runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def play(project: Path, name: str) -> subprocess.CompletedProcess[str]:
+    command = ["ansible-playbook", "-i", str(project / "inventory"), f"anklume.stt.{name}"]
+    environment = os.environ | {"PROJECT": str(project), "ANSIBLE_NOCOLOR": "true"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of one machine, this host standing for it, whose two roles write their names to a file."""
+    (tmp_path / "inventory").mkdir()
+    for role in ("second", "first"):
+        tasks = tmp_path / "roles" / role / "tasks"
+        tasks.mkdir(parents=True)
+        task = {"name": role, "ansible.builtin.shell": f"echo {role} >> {tmp_path}/ran", "changed_when": True}
+        (tasks / "main.yml").write_text(json.dumps([task]))
+    machine(tmp_path, ["first", "second"])
+    return tmp_path
+
+
+def machine(project: Path, roles: list[str]) -> None:
+    host = {"ansible_connection": "local", "instance_roles": roles}
+    (project / "inventory" / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"stand-in": host}}}))
+
+
+def test_they_run_in_the_order_of_infra_yml(project: Path) -> None:
+    result = play(project, "services")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (project / "ran").read_text().split() == ["first", "second"]
+
+
+def test_one_that_nobody_has_is_refused_before_anything_runs(project: Path) -> None:
+    machine(project, ["first", "nosuch", "acme.web.gone"])
+    result = play(project, "apply")
+    assert result.returncode != 0
+    message = " ".join((result.stdout + result.stderr).split())
+    assert "nosuch, acme.web.gone" in message, message
+    assert "Apply infra.yml to Incus" not in message
+    assert not (project / "ran").exists()
