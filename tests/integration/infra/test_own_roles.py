@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Roles that are not ours: found in the project's roles/, run in the order of infra.yml, refused before anything runs."""
+"""Roles that are not ours: found in the project's roles/, run in order, refused before anything runs."""
 
 from __future__ import annotations
 
