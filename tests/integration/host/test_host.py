@@ -58,6 +58,17 @@ def test_a_built_image_holds_nothing_that_the_published_one_lacks() -> None:
     assert not set(UNPUBLISHED) & set(listed)
 
 
+def test_building_an_image_leaves_the_mounts_of_the_host_alone() -> None:
+    # without systemd, disks reach running containers through this mount only, and only while it is shared
+    mount = ["findmnt", "--noheadings", "--output", "PROPAGATION", "/var/lib/incus/shmounts"]
+    before = subprocess.run(mount, capture_output=True, text=True).stdout
+    images = {"incus_host_images": ["debian/trixie"], "incus_host_image_source": "build"}
+    result = host("-e", json.dumps(images))
+    subprocess.run(["incus", "image", "delete", "debian/trixie"], check=True)
+    assert changed(result) == 1, result.stdout
+    assert subprocess.run(mount, capture_output=True, text=True).stdout == before
+
+
 def test_without_root_says_what_to_do_and_changes_nothing() -> None:
     # a user namespace in which we are somebody else, with the files of this checkout still readable
     command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "ansible-playbook", "anklume.stt.host"]
