@@ -49,10 +49,11 @@ PARTS = (
 
 def not_run(suite: str, chosen: list[str]) -> list[str]:
     """What this machine or this suite leaves out, each with the reason."""
-    larger = [part for part in PARTS if SUITES.index(part.suite) > SUITES.index(suite)]
-    reasons = [f"{part.name}: part of `make test-{part.suite}`" for part in larger if part.name not in chosen]
     if chosen:
-        reasons += [f"{part.name}: not asked for" for part in PARTS if part.name not in chosen]
+        reasons = [f"{part.name}: not asked for" for part in PARTS if part.name not in chosen]
+    else:
+        larger = [part for part in PARTS if SUITES.index(part.suite) > SUITES.index(suite)]
+        reasons = [f"{part.name}: part of `make test{'-long' if part.suite == 'long' else ''}`" for part in larger]
     if suite != "long":
         reasons.append("the long series (kills, 10,000 mutated files, soaks): part of `make test-long`")
     if not Path("/dev/nvidiactl").exists():
