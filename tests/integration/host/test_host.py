@@ -69,6 +69,22 @@ def test_building_an_image_leaves_the_mounts_of_the_host_alone() -> None:
     assert subprocess.run(mount, capture_output=True, text=True).stdout == before
 
 
+def test_a_daemon_that_was_killed_is_started_again() -> None:
+    # a second Incus in namespaces of its own, so that the one of this host serves on
+    script = """
+        for dir in /run /var/lib/incus /var/lib/lxcfs /var/log/incus; do mkdir -p $dir; mount -t tmpfs tmpfs $dir; done
+        umount /var/lib/lxcfs
+        {start}
+        pkill -KILL -x incusd; pkill -KILL -x lxcfs; sleep 0.5
+        ! stat /var/lib/lxcfs
+        {start}
+        stat --format ok /var/lib/lxcfs/proc/meminfo
+    """.format(start=ROOT / "roles/incus_host/files/start-incus")
+    command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-exc", script]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.stdout.split() == ["started", "started", "ok"], result.stdout + result.stderr
+
+
 def test_without_root_says_what_to_do_and_changes_nothing() -> None:
     # a user namespace in which we are somebody else, with the files of this checkout still readable
     command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "ansible-playbook", "anklume.stt.host"]
