@@ -29,6 +29,7 @@ Kind = Literal["map", "list", "str", "int", "float", "bool", "null", "other"]
 
 DEEPEST = 64
 """infra.yml itself needs nine levels."""
+TOO_DEEP = f"nested more than {DEEPEST} deep"
 
 LARGEST = 1_000_000
 """Nodes after aliases are followed; 10,000 machines need about 200,000."""
@@ -119,6 +120,8 @@ def parse(data: bytes, name: str) -> tuple[Node | None, list[Diagnostic]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = "not valid YAML: " + (error.problem or error.context or "cannot be read")
+        if "nesting depth" in message:  # libyaml has a limit of its own, and looks ahead of the events that it gives
+            message = TOO_DEEP
         hints = _syntax_hints(file, mark.line if mark else 0, message)
         builder.fault(mark.line if mark else 0, mark.column if mark else 0, message, hints)
         return None, builder.diagnostics
@@ -206,7 +209,7 @@ class _Builder:
                     if event.anchor is not None:
                         self._anchors[event.anchor] = node
                     if len(self._stack) >= DEEPEST:
-                        self.fault(node.line, node.column, f"nested more than {DEEPEST} deep")
+                        self.fault(node.line, node.column, TOO_DEEP)
                         raise _StopError
                     self._stack.append(_Open(node))
                 elif kind_of_event in end_events:
