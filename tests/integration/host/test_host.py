@@ -72,8 +72,8 @@ def test_building_an_image_leaves_the_mounts_of_the_host_alone() -> None:
 def test_a_daemon_that_was_killed_is_started_again() -> None:
     # a second Incus in namespaces of its own, so that the one of this host serves on
     script = """
-        for dir in /run /var/lib/incus /var/lib/lxcfs /var/log/incus; do mkdir -p $dir; mount -t tmpfs tmpfs $dir; done
-        umount /var/lib/lxcfs
+        grep -o ' /var/lib/\\(incus\\|lxcfs\\)[^ ]*' /proc/self/mounts | tac | xargs umount --lazy
+        for dir in /run /var/lib/incus /var/log/incus; do mount -t tmpfs tmpfs $dir; done
         {start}
         pkill -KILL -x incusd; pkill -KILL -x lxcfs; sleep 0.5
         ! stat /var/lib/lxcfs
