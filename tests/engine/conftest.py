@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import json
 import os
@@ -31,6 +32,12 @@ CLIPS = DATA / "clips"
 sys.path.insert(0, str(PACKAGE))
 MODEL = "anklume/whisper-test"
 SENTENCES = {entry["clip"]: entry for entry in json.loads((DATA / "sentences.json").read_text(encoding="utf-8"))}
+
+
+def sentence_of(text: str) -> str:
+    """The sentence that a text can only stand for; the test model's letters may differ a little with the processor."""
+    known = {entry["text"] for entry in SENTENCES.values()}
+    return next(iter(difflib.get_close_matches(text, known, n=1, cutoff=0.85)), "")
 
 
 class Server:
