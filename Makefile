@@ -136,7 +136,7 @@ lint: venv-test ## ansible-lint, yamllint, ruff, mypy, shellcheck
 sanity: venv-test ## ansible-test sanity
 	@scripts/sanity $(VENV) $(ARGS)
 units: venv-test ## unit tests, with coverage
-	@pytest -q --cov --cov-report=term:skip-covered $(ARGS) tests/unit
+	@pytest -q -n auto --cov --cov-report=term:skip-covered $(ARGS) tests/unit
 PYTHON_TAG = $(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])')
 ENGINE_REQUIREMENTS = roles/stt_server/files/faster_whisper/requirements-$(PYTHON_TAG).txt
 ENGINE_VENV := .cache/venv-engine
