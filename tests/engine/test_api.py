@@ -107,7 +107,10 @@ def test_other_containers_and_rates(server: Server) -> None:
             resampler = av.AudioResampler(stream.format.name, "mono", rate, stream.frame_size or None)
             for part in [*resampler.resample(frame), *resampler.resample(None), None]:
                 out.mux(stream.encode(part))
-        assert sentence_of(server.post(target.getvalue(), f"clip.{form}").json()["text"]) == SENTENCES["fr-bonjour.wav"]["text"]
+        assert (
+            sentence_of(server.post(target.getvalue(), f"clip.{form}").json()["text"])
+            == SENTENCES["fr-bonjour.wav"]["text"]
+        )
 
 
 def test_models(server: Server) -> None:

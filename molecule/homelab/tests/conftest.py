@@ -28,6 +28,11 @@ class Run:
     output: str
 
     @property
+    def said(self) -> str:
+        """The output with its line breaks taken out: long messages are wrapped anywhere."""
+        return " ".join(self.output.split())
+
+    @property
     def why(self) -> str:
         """The tasks that failed, and the end of what was said."""
         failed = re.findall(r"^(?:TASK .*\n)?fatal: .*(?:\n .*)*", self.output, re.M)

@@ -106,8 +106,8 @@ def test_verify_is_red_and_names_the_next_step(make: Callable[..., Run], ai: Any
     finally:
         ai.check_output("systemctl start ollama")
     assert run.status != 0
-    assert "journalctl -u ollama" in run.output
-    assert "not running" in run.output
+    assert "journalctl -u ollama" in run.said
+    assert "not running" in run.said
 
 
 def test_a_second_apply_changes_nothing(make: Callable[..., Run]) -> None:

@@ -42,8 +42,8 @@ class TestWhatCannotBeInstalled:
         pack(archive, "0.33.0")
         run = play("ollama", ollama_version="0.33.0", ollama_source=str(archive), ollama_sha256="0" * 64)
         assert run.status != 0
-        assert "SHA-256 digest is not 000" in run.output
-        assert "0.32.7 serves on" in run.output
+        assert "SHA-256 digest is not 000" in run.said
+        assert "0.32.7 serves on" in run.said
 
     def test_a_truncated_archive(self, play: Play, tmp_path: Path) -> None:
         archive = tmp_path / "ollama.tgz"
@@ -51,14 +51,14 @@ class TestWhatCannotBeInstalled:
         archive.write_bytes(archive.read_bytes()[:-2000])
         run = play("ollama", ollama_version="0.33.0", ollama_source=str(archive), ollama_sha256="")
         assert run.status != 0
-        assert "cannot be unpacked" in run.output
+        assert "cannot be unpacked" in run.said
 
     def test_another_version_than_asked_for(self, play: Play, tmp_path: Path) -> None:
         archive = tmp_path / "ollama.tgz"
         digest = pack(archive, "0.31.0")
         run = play("ollama", ollama_version="0.33.0", ollama_source=str(archive), ollama_sha256=digest)
         assert run.status != 0
-        assert "it holds version 0.31.0 and not 0.33.0" in run.output
+        assert "it holds version 0.31.0 and not 0.33.0" in run.said
 
     def test_a_disk_that_is_known_to_be_too_small(self, play: Play, ai: Any, tmp_path: Path) -> None:
         archive = tmp_path / "ollama.tgz"
@@ -69,7 +69,7 @@ class TestWhatCannotBeInstalled:
         finally:
             ai.check_output("umount /opt/ollama/0.33.0 && rmdir /opt/ollama/0.33.0")
         assert run.status != 0
-        assert "10 MiB are free under /opt and Ollama 0.33.0 needs 64" in run.output
+        assert "10 MiB are free under /opt and Ollama 0.33.0 needs 64" in run.said
 
     def test_a_disk_that_fills_up(self, play: Play, ai: Any, tmp_path: Path) -> None:
         archive = tmp_path / "ollama.tgz"
@@ -82,7 +82,7 @@ class TestWhatCannotBeInstalled:
         finally:
             ai.check_output("umount /opt/ollama && rm -rf /opt/ollama.kept")
         assert run.status != 0
-        assert "No space left on device" in run.output
+        assert "No space left on device" in run.said
         assert sorted(left) == ["0.32.7", "current"]
 
 
@@ -99,8 +99,8 @@ def test_an_upgrade_that_does_not_serve_goes_back(play: Play, ai: Any, tmp_path:
         __ollama_server_patience=5,
     )
     assert run.status != 0
-    assert "Ollama 0.33.1 does not answer" in run.output
-    assert "so 0.32.7 serves again" in run.output
+    assert "Ollama 0.33.1 does not answer" in run.said
+    assert "so 0.32.7 serves again" in run.said
     assert json.loads(ai.check_output("curl -sS --retry 5 --retry-connrefused http://127.0.0.1:11434/api/version")) == {
         "version": "0.32.7"
     }
@@ -121,7 +121,7 @@ def test_an_upgrade_and_the_way_back(play: Play, ai: Any, tmp_path: Path) -> Non
 def test_models_come_once_and_go_only_when_asked(play: Play, ai: Any) -> None:
     def names() -> list[str]:
         models = json.loads(ai.check_output("curl -sS http://127.0.0.1:11434/api/tags"))["models"]
-        return [model["name"] for model in models]
+        return sorted(model["name"] for model in models)
 
     assert play("ollama", ollama_extra_models=["stand-in-embed"]).status == 0
     assert names() == ["stand-in-embed:latest", "stand-in:1b"]

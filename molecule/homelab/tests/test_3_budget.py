@@ -50,8 +50,8 @@ def test_a_model_that_the_gpu_cannot_hold_is_refused(
     run = make(target, "--check --diff")
     assert run.status != 0
     assert run.changed("homelab-ai") == 0
-    assert "large-v3" in run.output
-    assert "instead" in run.output or "stt_server_model" in run.output
+    assert "large-v3" in run.said
+    assert "instead" in run.said or "stt_server_model" in run.said
     assert (units(ai), ai.check_output("cat /etc/ollama/reserve.env /etc/speaches/speaches.env")) == before
 
 
@@ -63,7 +63,7 @@ def test_the_reserve_follows_the_model_and_restarts_ollama_only_then(
     before = units(ai)
     run = play("budget", **turbo)
     assert run.status == 0, run.why
-    assert "GiB left on this 12 GiB GPU: fits an 8B model in Q4_K_M" in run.output
+    assert "GiB left on this 12 GiB GPU: fits an 8B model in Q4_K_M" in run.said
     first = reserve(ai)
     assert 1024 < first < 1024 + 3000
     after = units(ai)
@@ -79,7 +79,7 @@ def test_the_reserve_follows_the_model_and_restarts_ollama_only_then(
     assert reserve(ai) == 1024 + 2500
     refused = play("budget", **turbo, ollama_gpu_reserve=20000)
     assert refused.status != 0
-    assert "the GPU has 12288" in refused.output
+    assert "the GPU has 12288" in refused.said
     assert play("budget", **turbo, ollama_gpu_reserve="off").status == 0
     assert "LLAMA_ARG" not in ai.check_output("cat /etc/ollama/reserve.env")
 
