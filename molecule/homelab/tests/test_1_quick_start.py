@@ -108,9 +108,3 @@ def test_verify_is_red_and_names_the_next_step(make: Callable[..., Run], ai: Any
     assert run.status != 0
     assert "journalctl -u ollama" in run.said
     assert "not running" in run.said
-
-
-def test_a_second_apply_changes_nothing(make: Callable[..., Run]) -> None:
-    run = make("apply")
-    assert run.status == 0, run.why
-    assert run.changed("homelab-ai") == run.changed("homelab-webui") == run.changed("localhost") == 0

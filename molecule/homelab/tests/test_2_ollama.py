@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ sys.path.insert(0, str(ROOT / "tests/stand_ins"))
 from pack_ollama import pack
 
 Play = Callable[..., Run]
+long = pytest.mark.skipif(
+    not os.environ.get("ANKLUME_TEST_LONG"), reason="one of a kind runs here, all of them in make test-long"
+)
 
 
 @pytest.fixture
@@ -53,6 +57,7 @@ class TestWhatCannotBeInstalled:
         assert run.status != 0
         assert "cannot be unpacked" in run.said
 
+    @long
     def test_another_version_than_asked_for(self, play: Play, tmp_path: Path) -> None:
         archive = tmp_path / "ollama.tgz"
         digest = pack(archive, "0.31.0")
@@ -60,6 +65,7 @@ class TestWhatCannotBeInstalled:
         assert run.status != 0
         assert "it holds version 0.31.0 and not 0.33.0" in run.said
 
+    @long
     def test_a_disk_that_is_known_to_be_too_small(self, play: Play, ai: Any, tmp_path: Path) -> None:
         archive = tmp_path / "ollama.tgz"
         digest = pack(archive, "0.33.0")
@@ -107,6 +113,7 @@ def test_an_upgrade_that_does_not_serve_goes_back(play: Play, ai: Any, tmp_path:
     assert ai.check_output("cat /etc/ollama/ollama.env") == settings
 
 
+@long
 def test_an_upgrade_and_the_way_back(play: Play, ai: Any, tmp_path: Path) -> None:
     archive = tmp_path / "ollama.tgz"
     digest = pack(archive, "0.33.0")

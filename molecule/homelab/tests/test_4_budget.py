@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One GPU for both: what does not fit is refused, what fits is reserved, and Ollama learns of a new STT model."""
+"""One GPU for both: what does not fit is refused, what fits is reserved, and Ollama learns of a new STT model.
+
+The last of the scenario's files: its last test leaves another model behind.
+"""
 
 from __future__ import annotations
 
@@ -110,8 +113,3 @@ def test_a_second_model_by_apply_stt_alone(
     hops = {hop["hop"]: hop for hop in json.loads(report.read_text())}
     assert "anklume/whisper-test-two" in hops["model"]["detail"]
     assert hops["Open WebUI"]["recognised"] == hops["Open WebUI"]["spoken"]
-
-
-def test_back_to_the_first_model(make: Callable[..., Run]) -> None:
-    assert make("apply-stt").status == 0
-    assert make("verify").status == 0
