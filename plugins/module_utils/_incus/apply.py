@@ -36,6 +36,7 @@ SNAPSHOTS_KEPT = 3
 STOP_TIMEOUT = 30
 ADDRESS_TIMEOUT = 120.0
 POLL = 0.15
+PATIENCE = 3
 BRIDGE_ATTEMPTS = 6
 VANISHED = "bridge children interfaces"
 
@@ -57,14 +58,18 @@ class Journal:
         self._path = Path(path) if path else None
         self._lock = threading.Lock()
         if self._path:
-            self._path.write_text("", encoding="utf-8")
+            try:
+                self._path.write_text("", encoding="utf-8")
+            except OSError as error:
+                raise IncusError(f"cannot write the log {path} ({error.strerror})") from error
 
     def write(self, state: str, **entry: Any) -> None:
-        """Add one line."""
+        """Add one line; a disk that is full by now stops no apply that is under way."""
         if self._path:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            with self._lock, self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"time": now, "state": state, **entry}) + "\n")
+            line = json.dumps({"time": now, "state": state, **entry}) + "\n"
+            with contextlib.suppress(OSError), self._lock, self._path.open("a", encoding="utf-8") as stream:
+                stream.write(line)
 
 
 def url(key: Key) -> tuple[str, dict[str, str]]:
@@ -316,8 +321,10 @@ class _Worker:
         expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
         body = {"name": name, "compression_algorithm": "gzip", "expires_at": expires}
         self.client.send("POST", f"{path}/backups", body, **query)
-        self.client.download(f"{path}/backups/{name}/export", target, **query)
-        self.client.send("DELETE", f"{path}/backups/{name}", None, **query)
+        try:
+            self.client.download(f"{path}/backups/{name}/export", target, **query)
+        finally:
+            self.client.send("DELETE", f"{path}/backups/{name}", None, **query)
         return target
 
     def _delete(self, key: Key) -> None:
@@ -351,11 +358,12 @@ def wait_for_address(client: Client, key: Key, address: str | None) -> None:
     """Until an instance runs and has `address` (None: any IPv4 address, "": none needed)."""
     path, query = url(key)
     end = time.monotonic() + ADDRESS_TIMEOUT
-    while time.monotonic() < end:
+    while (asked := time.monotonic()) < end:
         state = client.get(f"{path}/state", **query)
         if state["status"] == "Running" and (address == "" or _has_address(state, address)):
             return
-        time.sleep(POLL)
+        # looking into an instance costs Incus a process: the longer that takes, the more seldom it is asked to
+        time.sleep(max(POLL, PATIENCE * (time.monotonic() - asked)))
     raise IncusError(
         f"no {f'address {address}' if address else 'IPv4 address'} within {ADDRESS_TIMEOUT:g} s: "
         f"see incus console --show-log {key.name} --project {key.project}"

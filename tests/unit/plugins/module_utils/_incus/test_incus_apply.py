@@ -101,6 +101,13 @@ def test_the_journal_tells_each_step(memory: Memory, tmp_path: Path) -> None:
     assert sum(line["state"] == "start" for line in lines) == sum(line["state"] == "done" for line in lines) == 6
 
 
+def test_a_log_that_cannot_be_begun_stops_and_one_that_cannot_go_on_does_not(memory: Memory, tmp_path: Path) -> None:
+    with pytest.raises(IncusError, match=r"cannot write the log .*/none/log \(No such file or directory\)"):
+        Journal(str(tmp_path / "none" / "log"))
+    apply(memory, from_nothing(), SOURCES, Journal("/dev/full"), workers=4, backup_dir=tmp_path)
+    assert memory.written[-1] == "POST /1.0/instances"
+
+
 def test_after_a_failure_nothing_that_needs_it_is_tried(memory: Memory, tmp_path: Path) -> None:
     memory.faults["/1.0/networks"] = [OperationFailedError("no space left")]
     with pytest.raises(IncusError, match=r"^create network net-lab: no space left$"):
