@@ -37,7 +37,7 @@ STOP_TIMEOUT = 30
 ADDRESS_TIMEOUT = 120.0
 POLL = 0.15
 PATIENCE = 3
-BRIDGE_ATTEMPTS = 6
+ATTEMPTS = 6
 VANISHED = "bridge children interfaces"
 
 WRITABLE = {
@@ -265,12 +265,12 @@ class _Worker:
         """
         path, query = url(key)
         target = path.rpartition("/")[0] if method == "POST" else path
-        for attempt in range(BRIDGE_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
                 self.client.send(method, target, body, etag=etag, **query)
                 return
             except IncusError as error:
-                if VANISHED not in str(error) or attempt == BRIDGE_ATTEMPTS - 1:
+                if VANISHED not in str(error) or attempt == ATTEMPTS - 1:
                     raise
             time.sleep(POLL)
             if method == "POST":  # half a network may be there
@@ -328,25 +328,34 @@ class _Worker:
         return target
 
     def _delete(self, key: Key) -> None:
+        """Away with it. "Not found" may be about another that went at that moment, so it is looked for afterwards."""
         path, query = url(key)
-        try:
-            if key.kind == "instance":
-                body = self.client.get(path, **query)
-                if body["status"] != "Stopped":
-                    self._set_state(key, "stop", force=True)
-                if body["config"].get("security.protection.delete") == "true":
-                    # without its interfaces: their addresses may no longer be valid, and Incus would refuse
-                    kept = {name: body[name] for name in WRITABLE["instance"]}
-                    config = {**body["config"], "security.protection.delete": "false"}
-                    devices = {name: device for name, device in body["devices"].items() if device["type"] != "nic"}
-                    self.client.send("PUT", path, {**kept, "config": config, "devices": devices}, **query)
-            self._send("DELETE", key, None)
-        except IncusNotFoundError:
-            pass
-        except OperationForgottenError:
-            with contextlib.suppress(IncusNotFoundError):
-                self.client.get(path, **query)
-                raise
+        for attempt in range(ATTEMPTS):
+            try:
+                if key.kind == "instance":
+                    self._let_go(key)
+                self._send("DELETE", key, None)
+                return
+            except (IncusNotFoundError, OperationForgottenError):
+                try:
+                    self.client.get(path, **query)
+                except IncusNotFoundError:
+                    return
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def _let_go(self, key: Key) -> None:
+        """Stop an instance and lift its protection."""
+        path, query = url(key)
+        body = self.client.get(path, **query)
+        if body["status"] != "Stopped":
+            self._set_state(key, "stop", force=True)
+        if body["config"].get("security.protection.delete") == "true":
+            # without its interfaces: their addresses may no longer be valid, and Incus would refuse
+            kept = {name: body[name] for name in WRITABLE["instance"]}
+            config = {**body["config"], "security.protection.delete": "false"}
+            devices = {name: device for name, device in body["devices"].items() if device["type"] != "nic"}
+            self.client.send("PUT", path, {**kept, "config": config, "devices": devices}, **query)
 
 
 def time_stamp() -> str:
