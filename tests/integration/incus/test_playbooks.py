@@ -23,13 +23,14 @@ from conftest import LONG, ROOT, Lab, one_machine
 
 EXAMPLES = ROOT / "docs" / "examples"
 QUICK = ("demo", "policies", "shared-volumes")
+GIVEN = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES")
 
 
 def play(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A target of the Makefile, without what the make that runs the tests was given."""
     return subprocess.run(
         ["make", name, f"PROJECT={folder}", *arguments],
-        env={key: value for key, value in os.environ.items() if "MAKE" not in key},
+        env={key: value for key, value in os.environ.items() if key not in GIVEN},
         cwd=ROOT,
         capture_output=True,
         text=True,
