@@ -163,7 +163,7 @@ test-incus: venv-test ## plan and apply on real Incus: every field, packets, kil
 	@pytest -q $(ARGS) tests/integration/incus
 bench-stt: engine-venv ## the engine against direct use of faster-whisper, at 1 and 8 clients (10 minutes)
 	@$(ENGINE_VENV)/bin/python tests/bench/bench_stt.py $(ARGS)
-bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS=--long adds 20 machines
+bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS="--machines 2" for two alone
 	@python tests/bench/bench_incus.py $(ARGS)
 bench-apply: venv-test ## time and CPU of an apply that finds nothing to do, role by role, on PROJECT as it stands
 	@python tests/bench/bench_apply.py $(PROJECT) $(ARGS)

@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """First apply and no-op apply against the floor: the same REST requests, all at once, by the smallest script.
 
-usage: bench_incus.py [--long] [--pairs N]
+usage: bench_incus.py [--machines N ...] [--pairs N]
 
 The floor replays the very requests that our first apply sent: project, network and profiles one
 after the other, then every instance at the same time, each polled until it has its address. The
-REST no-op is the list requests that a plan compares. Pairs alternate; medians are printed.
+REST no-op is the list requests that a plan compares. Pairs alternate, and so do ten no-ops after the first of them;
+medians are printed.
 """
 
 from __future__ import annotations
@@ -143,22 +144,24 @@ def rest_noop() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--long", action="store_true", help="20 machines too")
+    parser.add_argument("--machines", type=int, nargs="+", default=[2, 10, 20])
     parser.add_argument("--pairs", type=int, default=5)
     arguments = parser.parse_args()
     server = Client(UnixTransport(default_socket())).get("/1.0")["environment"]
     print(f"Incus {server['server_version']}, {server['storage']}, {os.cpu_count()} CPUs, kernel {os.uname().release}")
     print("machines   first apply    floor    ratio      no-op    REST    ratio    load")
-    for machines in (2, 10, 20) if arguments.long else (2, 10):
+    for machines in arguments.machines:
         some = model(machines)
         ours(some, absent=True)
         firsts, floors, noops, rests = [], [], [], []
-        for _pair in range(arguments.pairs):
+        for pair in range(arguments.pairs):
             seconds, writes = ours(some)
             firsts.append(seconds)
-            time.sleep(20)  # a no-op just after a start would still look at addresses
-            noops += [ours(some)[0] for _ in range(5)]
-            rests += [rest_noop() for _ in range(5)]
+            if pair == 0:
+                time.sleep(20)  # a no-op just after a start would still look at addresses
+                for _ in range(10):
+                    noops.append(ours(some)[0])
+                    rests.append(rest_noop())
             ours(some, absent=True)
             floors.append(floor(writes))
             ours(some, absent=True)

@@ -36,7 +36,8 @@ SNAPSHOTS_KEPT = 3
 STOP_TIMEOUT = 30
 ADDRESS_TIMEOUT = 120.0
 POLL = 0.15
-BRIDGE_ATTEMPTS = 6
+PATIENCE = 3
+ATTEMPTS = 6
 VANISHED = "bridge children interfaces"
 
 WRITABLE = {
@@ -57,14 +58,18 @@ class Journal:
         self._path = Path(path) if path else None
         self._lock = threading.Lock()
         if self._path:
-            self._path.write_text("", encoding="utf-8")
+            try:
+                self._path.write_text("", encoding="utf-8")
+            except OSError as error:
+                raise IncusError(f"cannot write the log {path} ({error.strerror})") from error
 
     def write(self, state: str, **entry: Any) -> None:
-        """Add one line."""
+        """Add one line; a disk that is full by now stops no apply that is under way."""
         if self._path:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            with self._lock, self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"time": now, "state": state, **entry}) + "\n")
+            line = json.dumps({"time": now, "state": state, **entry}) + "\n"
+            with contextlib.suppress(OSError), self._lock, self._path.open("a", encoding="utf-8") as stream:
+                stream.write(line)
 
 
 def url(key: Key) -> tuple[str, dict[str, str]]:
@@ -260,12 +265,12 @@ class _Worker:
         """
         path, query = url(key)
         target = path.rpartition("/")[0] if method == "POST" else path
-        for attempt in range(BRIDGE_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
                 self.client.send(method, target, body, etag=etag, **query)
                 return
             except IncusError as error:
-                if VANISHED not in str(error) or attempt == BRIDGE_ATTEMPTS - 1:
+                if VANISHED not in str(error) or attempt == ATTEMPTS - 1:
                     raise
             time.sleep(POLL)
             if method == "POST":  # half a network may be there
@@ -316,30 +321,41 @@ class _Worker:
         expires = (datetime.now(UTC) + timedelta(days=1)).isoformat()
         body = {"name": name, "compression_algorithm": "gzip", "expires_at": expires}
         self.client.send("POST", f"{path}/backups", body, **query)
-        self.client.download(f"{path}/backups/{name}/export", target, **query)
-        self.client.send("DELETE", f"{path}/backups/{name}", None, **query)
+        try:
+            self.client.download(f"{path}/backups/{name}/export", target, **query)
+        finally:
+            self.client.send("DELETE", f"{path}/backups/{name}", None, **query)
         return target
 
     def _delete(self, key: Key) -> None:
+        """Away with it. "Not found" may be about another that went at that moment, so it is looked for afterwards."""
         path, query = url(key)
-        try:
-            if key.kind == "instance":
-                body = self.client.get(path, **query)
-                if body["status"] != "Stopped":
-                    self._set_state(key, "stop", force=True)
-                if body["config"].get("security.protection.delete") == "true":
-                    # without its interfaces: their addresses may no longer be valid, and Incus would refuse
-                    kept = {name: body[name] for name in WRITABLE["instance"]}
-                    config = {**body["config"], "security.protection.delete": "false"}
-                    devices = {name: device for name, device in body["devices"].items() if device["type"] != "nic"}
-                    self.client.send("PUT", path, {**kept, "config": config, "devices": devices}, **query)
-            self._send("DELETE", key, None)
-        except IncusNotFoundError:
-            pass
-        except OperationForgottenError:
-            with contextlib.suppress(IncusNotFoundError):
-                self.client.get(path, **query)
-                raise
+        for attempt in range(ATTEMPTS):
+            try:
+                if key.kind == "instance":
+                    self._let_go(key)
+                self._send("DELETE", key, None)
+                return
+            except (IncusNotFoundError, OperationForgottenError):
+                try:
+                    self.client.get(path, **query)
+                except IncusNotFoundError:
+                    return
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def _let_go(self, key: Key) -> None:
+        """Stop an instance and lift its protection."""
+        path, query = url(key)
+        body = self.client.get(path, **query)
+        if body["status"] != "Stopped":
+            self._set_state(key, "stop", force=True)
+        if body["config"].get("security.protection.delete") == "true":
+            # without its interfaces: their addresses may no longer be valid, and Incus would refuse
+            kept = {name: body[name] for name in WRITABLE["instance"]}
+            config = {**body["config"], "security.protection.delete": "false"}
+            devices = {name: device for name, device in body["devices"].items() if device["type"] != "nic"}
+            self.client.send("PUT", path, {**kept, "config": config, "devices": devices}, **query)
 
 
 def time_stamp() -> str:
@@ -351,11 +367,12 @@ def wait_for_address(client: Client, key: Key, address: str | None) -> None:
     """Until an instance runs and has `address` (None: any IPv4 address, "": none needed)."""
     path, query = url(key)
     end = time.monotonic() + ADDRESS_TIMEOUT
-    while time.monotonic() < end:
+    while (asked := time.monotonic()) < end:
         state = client.get(f"{path}/state", **query)
         if state["status"] == "Running" and (address == "" or _has_address(state, address)):
             return
-        time.sleep(POLL)
+        # looking into an instance costs Incus a process: the longer that takes, the more seldom it is asked to
+        time.sleep(max(POLL, PATIENCE * (time.monotonic() - asked)))
     raise IncusError(
         f"no {f'address {address}' if address else 'IPv4 address'} within {ADDRESS_TIMEOUT:g} s: "
         f"see incus console --show-log {key.name} --project {key.project}"

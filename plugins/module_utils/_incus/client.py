@@ -91,13 +91,19 @@ class Client:
     def download(self, path: str, target: Path, **query: str) -> None:
         """Write the file behind `path` to `target`, readable by its owner only, whole or not at all."""
         part = target.with_name(f".{target.name}.part")
-        with part.open("wb") as stream:
-            part.chmod(0o600)
-            status = self._transport.download(_with(path, query), stream, OPERATION_TIMEOUT)
-        if status != 200:
-            part.unlink()
-            raise IncusError(f"Incus gave no file for {path} (HTTP {status})")
-        part.replace(target)
+        try:
+            with part.open("wb") as stream:
+                part.chmod(0o600)
+                status = self._transport.download(_with(path, query), stream, OPERATION_TIMEOUT)
+            if status != 200:
+                raise IncusError(f"Incus gave no file for {path} (HTTP {status})")
+            part.replace(target)
+        except OSError as error:
+            raise IncusError(
+                f"cannot write {target} ({error.strerror}): make room there, then run this again"
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
 
     @contextmanager
     def closing(self) -> Iterator[Client]:

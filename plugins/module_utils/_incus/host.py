@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -54,8 +54,14 @@ def read_host(
     profile: Mapping[str, Any],
     networks: Sequence[Mapping[str, Any]],
     pools: Sequence[str],
+    *,
+    before: Collection[IPv4Address],
 ) -> Host:
-    """What Incus answered about itself, its hardware, its own default profile, its networks and storage pools."""
+    """What Incus answered about itself, its hardware, its own default profile, its networks and storage pools.
+
+    `before` are the addresses that the host had before Incus was asked: a bridge that somebody else's apply makes or
+    removes meanwhile is then in one of the lists only.
+    """
     environment = server["environment"]
     cards = (resources.get("gpu") or {}).get("cards") or ()
     root = next((device for device in profile["devices"].values() if _is_root(device)), None)
@@ -70,7 +76,7 @@ def read_host(
         virtual_machines="qemu" in environment["driver"] and Path("/dev/vhost-vsock").exists(),
         nftables=environment["firewall"] == "nftables",
         links=connected(routes),
-        addresses=tuple(a for a in local_addresses(_read("/proc/net/fib_trie")) if str(a) not in ours),
+        addresses=tuple(a for a in read_addresses() if a in before and str(a) not in ours),
         mtu=_mtu(routes),
         gpus=len(cards),
         gpu_faults=read_nvidia_faults(cards),
@@ -106,6 +112,11 @@ def local_addresses(trie: str) -> tuple[IPv4Address, ...]:
     """The host's addresses, from /proc/net/fib_trie: each leaf `|-- a.b.c.d` followed by `/32 host LOCAL`."""
     found = {IPv4Address(a) for a in re.findall(r"\|-- (\S+)\n(?:\s+/\d+ (?!host LOCAL).*\n)*\s+/32 host LOCAL", trie)}
     return tuple(sorted(a for a in found if not a.is_loopback))
+
+
+def read_addresses() -> tuple[IPv4Address, ...]:
+    """The host's addresses now."""
+    return local_addresses(_read("/proc/net/fib_trie"))
 
 
 def _mtu(routes: str) -> int:

@@ -23,7 +23,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import 
     flatten,
     project_key,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, read_host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, read_addresses, read_host
 
 READERS = 4
 
@@ -69,6 +69,7 @@ class Observed:
 def observe(client: Client) -> tuple[Observed, Host]:
     """Read everything that a plan compares, several lists at the same time."""
     everywhere = {"recursion": "1", "all_projects": "true"}
+    addresses = read_addresses()
     with ThreadPoolExecutor(READERS) as pool:
 
         def ask(path: str, **query: str) -> Future[Any]:
@@ -101,7 +102,7 @@ def observe(client: Client) -> tuple[Observed, Host]:
     ]
     observed = Observed({one.key: one for one in found}, _busy(operations.result()))
     default = next(body for body in profiles.result() if (body["project"], body["name"]) == ("default", "default"))
-    return observed, read_host(server.result(), resources.result(), default, networks.result(), pools)
+    return observed, read_host(server.result(), resources.result(), default, networks.result(), pools, before=addresses)
 
 
 def instance(body: Mapping[str, Any]) -> Found:

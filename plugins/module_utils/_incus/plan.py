@@ -227,7 +227,7 @@ class _Planner:
             )
         changes = _changes(resource, found)
         before = _effective(found.fields, self._profiles(key.project, lambda one: one.fields))
-        after = _effective(_applied(found.fields, changes), self._profiles(key.project, self._profile_after))
+        after = _effective(_applied(found.fields, changes), self._profiles(key.project, self._fields_after))
         restart = ", ".join(filter(None, sorted(_restart_reason(path, before, after) for path in {*before, *after})))
         restart = self._moved(before) or restart
         if any(change.path not in MARKS for change in changes) or before != after:
@@ -258,7 +258,10 @@ class _Planner:
             if k.kind == "profile" and k.project == project and k not in self.observed
         }
 
-    def _profile_after(self, found: Found) -> Fields:
+    def _fields_after(self, found: Found) -> Fields:
+        """What an object that is there will say once this plan is done."""
+        if StepId("create", found.key) in self.steps:  # it is made anew
+            return self.wanted.resources[found.key].fields
         step = self.steps.get(StepId("update", found.key))
         return _applied(found.fields, step.changes) if step else found.fields
 
@@ -356,7 +359,7 @@ class _Planner:
                     "deletes it after an export"
                 )
         for found in [one for one in self.observed.values() if one.key not in stale or one.key in kept]:
-            kept |= {key for key in self._uses(found) if key in stale}
+            kept |= {key for key in self._uses(replace(found, fields=self._fields_after(found))) if key in stale}
         for key in [key for key in stale if key.kind == "project"]:
             default = Key("profile", key.name, "default")
             inside = [one for one in self.observed if one.project == key.name and one != default]

@@ -50,7 +50,7 @@ class Transport(Protocol):
         """Send one request and read its answer."""
 
     def download(self, path: str, target: BinaryIO, timeout: float) -> int:
-        """Write the body of a GET to `target`; the status is returned."""
+        """Write the body of a GET to `target`; the status is returned. What `target` raises passes through."""
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -103,9 +103,16 @@ class UnixTransport:
             connection, _fresh = self._connection(timeout)
             connection.request("GET", path)
             answer = connection.getresponse()
-            while piece := answer.read(1 << 20):
+        while True:
+            with self._errors(timeout):
+                piece = answer.read(1 << 20)
+            if not piece:
+                return answer.status
+            try:
                 target.write(piece)
-            return answer.status
+            except OSError:
+                connection.close()  # with an answer half read it serves nobody
+                raise
 
     def close(self) -> None:
         """Close the connections of every thread."""

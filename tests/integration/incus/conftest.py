@@ -113,9 +113,9 @@ class Lab:
             log_path=str(self.folder / "log"),
         )
 
-    def unchanged(self) -> None:
+    def unchanged(self, **options: Any) -> None:
         """The next apply finds nothing to do and writes nothing at all."""
-        result = self.apply()
+        result = self.apply(**options)
         assert not result["changed"], result["summary"]
         assert self.transport.writes == []
 

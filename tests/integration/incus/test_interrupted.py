@@ -166,6 +166,26 @@ def test_incus_goes_away_while_it_works(lab: Lab, proxy: Proxy) -> None:
     lab.unchanged()
 
 
+def test_a_bridge_that_had_to_be_made_again_gives_addresses(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.apply(absent=True, prune=True, confirm_all=True, backup=False)
+    send, made = lab.client.send, []
+
+    def stumble(method: str, path: str, *arguments: Any, **more: Any) -> Any:
+        answer = send(method, path, *arguments, **more)
+        if (method, path) == ("POST", "/1.0/networks"):
+            made.append(arguments[0]["name"])
+            if made.count("net-it-a") == 1 and made[-1] == "net-it-a":
+                raise IncusError("Failed to delete bridge children interfaces: veth1 does not exist")
+        return answer
+
+    monkeypatch.setattr(lab.client, "send", stumble)
+    lab.apply()
+    assert made.count("net-it-a") == 2
+    monkeypatch.undo()
+    assert [lab.run(f"it-a{number}", "hostname -I") for number in (1, 2)] == ["10.178.1.11", "10.178.1.12"]
+    lab.unchanged()
+
+
 def test_nothing_to_do_is_not_one_write_on_the_socket(lab: Lab, proxy: Proxy) -> None:
     direct, lab.client = lab.client, Client(UnixTransport(proxy.path))
     lab.unchanged()

@@ -23,12 +23,14 @@ from conftest import LONG, ROOT, Lab, one_machine
 
 EXAMPLES = ROOT / "docs" / "examples"
 QUICK = ("demo", "policies", "shared-volumes")
+GIVEN = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES")
 
 
 def play(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A target of the Makefile, without what the make that runs the tests was given."""
     return subprocess.run(
-        [str(ROOT / "scripts" / "follow"), "ansible-playbook", f"anklume.stt.{name}", *arguments],
-        env={**os.environ, "PROJECT": str(folder)},
+        ["make", name, f"PROJECT={folder}", *arguments],
+        env={key: value for key, value in os.environ.items() if key not in GIVEN},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -46,29 +48,60 @@ def changed(result: subprocess.CompletedProcess[str]) -> int:
 def test_from_plan_to_destroy(lab: Lab) -> None:
     lab.infra["domains"]["it-a"] = one_machine(ephemeral=True)
     lab.write()
+    assert changed(play("sync", lab.folder)) == 1
     plan = play("plan", lab.folder)
     assert changed(plan) == 1
     assert "+config/ipv4.address: 10.178.1.254/24" in plan.stdout
     assert "+ create instance it-a1 in it-a" in plan.stdout
 
-    first = play("infra", lab.folder)
+    first = play("apply-infra", lab.folder)
     assert changed(first) == 1
     assert re.search(r"\d\.\d s  create instance it-a1 in it-a\n", first.stdout), "the steps are shown as they are done"
-    assert changed(play("infra", lab.folder)) == 0
+    assert changed(play("apply-infra", lab.folder)) == 0
+    assert "Incus holds what infra.yml says" in play("plan", lab.folder).stdout
 
-    assert changed(play("snapshot", lab.folder, "-e", "snapshot_name=s1")) == 1
-    assert "it-a1: s1" in play("snapshot_list", lab.folder).stdout
-
-    refused = play("destroy", lab.folder, "-e", "infra_destroy=something-else")
+    refused = play("destroy", lab.folder, "ARGS=-e infra_destroy=something-else")
     assert refused.returncode != 0
     assert "nothing was deleted: that is not the project's name, it-lab" in " ".join(refused.stdout.split())
     assert lab.instance("it-a1")["status"] == "Running"
-    assert changed(play("destroy", lab.folder, "-e", "infra_destroy=it-lab")) == 2
+
+
+def test_snapshots_from_taking_to_rolling_back(lab: Lab) -> None:
+    """With the instance of the test above."""
+
+    def file() -> str:
+        return lab.run("it-a1", "cat /root/file")
+
+    lab.run("it-a1", "echo first >/root/file")
+    assert changed(play("snapshot", lab.folder, "NAME=s1")) == 1
+    assert changed(play("snapshot-domain", lab.folder, "D=it-a", "NAME=s2")) == 1
+    assert "it-a1: s1, s2" in play("snapshot-list", lab.folder).stdout
+    assert "which domain?" in play("snapshot-domain", lab.folder).stderr
+    lab.run("it-a1", "echo second >/root/file")
+    lab.infra["domains"]["it-a"] = one_machine(ephemeral=True, config={"limits.processes": "3000"})
+    lab.apply()
+    lab.run("it-a1", "echo third >/root/file")
+
+    assert changed(play("rollback", lab.folder)) == 1
+    assert file() == "second"
+    assert changed(play("restore", lab.folder, "NAME=s1")) == 1
+    assert file() == "first"
+    assert "which snapshot?" in play("restore", lab.folder).stderr
+    unknown = play("restore", lab.folder, "NAME=s3")
+    assert unknown.returncode != 0
+    assert "no instance has a snapshot s3: there is" in unknown.stdout
+    assert changed(play("snapshot-delete", lab.folder, "NAME=s1")) == 1
+    listed = play("snapshot-list", lab.folder).stdout
+    assert re.search(r"it-a1: s2, anklume-\S+, before-restore-\S+, before-restore-\S+", listed)
+
+
+def test_destroy(lab: Lab) -> None:
+    assert changed(play("destroy", lab.folder, "ARGS=-e infra_destroy=it-lab")) == 2
     assert "it-a" not in {project["name"] for project in lab.get("/1.0/projects?recursion=1")}
 
 
 def test_no_infra_yml_and_no_incus(lab: Lab, tmp_path: Path) -> None:
-    missing = play("infra", tmp_path)
+    missing = play("apply-infra", tmp_path)
     assert missing.returncode != 0
     assert "there is no infra.yml" in missing.stdout + missing.stderr
     lab.write()

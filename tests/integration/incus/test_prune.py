@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +111,30 @@ def test_an_export_can_be_imported_again(made: Lab) -> None:
     (export,) = (made.folder / "backups").glob("it-b_it-b1_*.tar.gz")
     assert export.stat().st_mode & 0o777 == 0o600
     assert export.stat().st_size > 10_000_000
+
+
+@pytest.fixture
+def small_disk(made: Lab) -> Iterator[Path]:
+    """Exports go to a file system of one MiB."""
+    folder = made.folder / "backups"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_during_an_export_deletes_nothing(made: Lab, small_disk: Path) -> None:
+    made.infra["domains"]["it-a"] = one_machine(storage_volumes={"data": {"pool": "default", "path": "/srv/data"}})
+    made.apply()
+    made.run("it-a1", "head -c 4M /dev/urandom >/srv/data/x")
+    made.infra["domains"]["it-a"] = one_machine()
+    with pytest.raises(IncusError, match=r"cannot write .*/backups/.*\(No space left on device\): make room there"):
+        made.apply(prune=True, confirm=frozenset({"data"}))
+    assert list(small_disk.iterdir()) == []
+    volume = "/1.0/storage-pools/default/volumes/custom/data"
+    assert made.get(f"{volume}/backups?project=it-a") == []
+    assert made.get(f"{volume}?project=it-a")["name"] == "data"
+    made.apply(prune=True, confirm=frozenset({"data"}), backup=False)
+    made.unchanged()
 
 
 def test_what_is_not_ours_is_refused_and_can_be_adopted(made: Lab) -> None:

@@ -19,7 +19,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     OperationFailedError,
     OperationForgottenError,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import PersistentData
@@ -101,6 +101,13 @@ def test_the_journal_tells_each_step(memory: Memory, tmp_path: Path) -> None:
     assert sum(line["state"] == "start" for line in lines) == sum(line["state"] == "done" for line in lines) == 6
 
 
+def test_a_log_that_cannot_be_begun_stops_and_one_that_cannot_go_on_does_not(memory: Memory, tmp_path: Path) -> None:
+    with pytest.raises(IncusError, match=r"cannot write the log .*/none/log \(No such file or directory\)"):
+        Journal(str(tmp_path / "none" / "log"))
+    apply(memory, from_nothing(), SOURCES, Journal("/dev/full"), workers=4, backup_dir=tmp_path)
+    assert memory.written[-1] == "POST /1.0/instances"
+
+
 def test_after_a_failure_nothing_that_needs_it_is_tried(memory: Memory, tmp_path: Path) -> None:
     memory.faults["/1.0/networks"] = [OperationFailedError("no space left")]
     with pytest.raises(IncusError, match=r"^create network net-lab: no space left$"):
@@ -142,6 +149,19 @@ def test_a_bridge_is_not_tried_for_ever(memory: Memory, tmp_path: Path) -> None:
     memory.faults["/1.0/networks"] = [IncusError(STUMBLE) for _ in range(50)]
     with pytest.raises(IncusError, match="veth1 does not exist"):
         run(memory, from_nothing(), tmp_path)
+
+
+def test_what_is_still_there_after_not_found_is_deleted_again(memory: Memory, tmp_path: Path) -> None:
+    # what Incus answers when another ACL went while it looked who uses this one
+    memory.faults["/1.0/network-acls/net-lab"] = [IncusNotFoundError("Failed getting ACL usage: not found")]
+    memory.there["/1.0/network-acls/net-lab"] = {}
+    memory.there["/1.0/instances/lab-ai"] = {"status": "Stopped", "config": {}}
+    options = Options(prune=True, confirm_all=True, backup=False)
+    written = run(memory, plan(Desired("mine"), applied(model()), HOST, options), tmp_path)
+    assert written[-2:] == ["DELETE /1.0/network-acls/net-lab"] * 2
+    memory.faults["/1.0/network-acls/net-lab"] = [IncusNotFoundError("Network ACL not found") for _ in range(50)]
+    with pytest.raises(IncusError, match="delete acl net-lab: Network ACL not found"):
+        run(memory, plan(Desired("mine"), applied(model()), HOST, options), tmp_path)
 
 
 def test_a_field_that_somebody_changed_meanwhile(memory: Memory, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import resource
 import socket
 import threading
 import time
@@ -79,9 +79,11 @@ class Server:
                 time.sleep(2)
                 status = 200
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
-            stream.write(f"HTTP/1.1 {status} X\r\nETag: tag1\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
-            with contextlib.suppress(BrokenPipeError):  # the client gave up
-                stream.flush()
+            head = f"HTTP/1.1 {status} X\r\nETag: tag1\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+            try:
+                connection.sendall(head + data)
+            except OSError:  # the client gave up
+                return
             if self.close_after_each:
                 connection.shutdown(socket.SHUT_RDWR)
                 return
@@ -233,6 +235,20 @@ def test_a_download_is_private_and_whole_or_absent(server: Server, client: Clien
     with pytest.raises(IncusError, match="HTTP 404"):
         client.download("/1.0/none", tmp_path / "bad")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["good", "s"]
+
+
+def test_a_download_to_a_full_disk_says_so_and_leaves_nothing(server: Server, client: Client, tmp_path: Path) -> None:
+    server.script["GET /1.0/file"] = (200, b"x" * 3_000_000)
+    server.script["GET /1.0/x"] = sync("read")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    try:
+        with pytest.raises(IncusError, match=r"cannot write .*/bad \(File too large\): make room there"):
+            client.download("/1.0/file", tmp_path / "bad")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+    assert client.get("/1.0/x") == "read"
 
 
 def test_paths_are_quoted() -> None:

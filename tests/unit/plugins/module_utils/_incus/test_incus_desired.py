@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._errors import InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._incus import host as host_module
 from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import unflatten
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Key, desired, flatten
 from ansible_collections.anklume.stt.plugins.module_utils._incus.flows import acl_rules
@@ -354,3 +355,12 @@ def test_connected_networks() -> None:
 
 def test_local_addresses() -> None:
     assert local_addresses(TRIE) == (IPv4Address("192.0.2.2"),)
+
+
+def test_a_bridge_that_comes_or_goes_meanwhile_is_no_address_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    went, stays, came = map(IPv4Address, ("10.9.1.254", "192.0.2.2", "10.9.2.254"))
+    monkeypatch.setattr(host_module, "read_addresses", lambda: (came, stays))
+    server = {"environment": {"server_version": "6", "driver": "lxc", "firewall": "nftables"}}
+    resources = {"cpu": {"total": 2}, "memory": {"total": 1 << 30}}
+    read = host_module.read_host(server, resources, {"config": {}, "devices": {}}, [], [], before=(went, stays))
+    assert read.addresses == (stays,)

@@ -288,6 +288,22 @@ def test_prune_keeps_an_instance_that_is_not_confirmed_and_all_it_uses() -> None
     assert steps(found)[-3:] == ["delete project web", "delete network net-web", "delete acl net-web"]
 
 
+def test_prune_deletes_at_once_what_an_instance_lets_go_of() -> None:
+    before = machine(profiles=("default", "old"), storage_volumes=(StorageVolume("data", "", "/srv"),))
+    observed = applied(model(domain("lab", 3, before, profiles=(Profile("old", {"user.x": "1"}, {}),))))
+    found = planned(model(), observed, prune=True, confirm=frozenset({"data"}))
+    done = steps(found)
+    assert {"delete volume default/data in lab", "delete profile old in lab"} <= set(done)
+    assert done.index("update instance lab-ai in lab") < done.index("delete profile old in lab")
+    assert done.index("update instance lab-ai in lab") < done.index("delete volume default/data in lab")
+    # so does one that is made anew
+    other = replace(machine(), image="images:debian/12")
+    found = planned(
+        model(domain("lab", 3, other)), observed, prune=True, confirm=frozenset({"data", "lab-ai"}), backup=False
+    )
+    assert steps(found).index("delete instance lab-ai in lab") < steps(found).index("delete volume default/data in lab")
+
+
 def test_prune_without_backup_exports_nothing() -> None:
     found = planned(*shrunk(ephemeral=False), prune=True, confirm=frozenset({"web-a"}), backup=False)
     assert steps(found)[0] == "delete instance web-a in web"
