@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import ROOT, SCENARIO, Api, Run
 
 Role = Callable[..., Run]
@@ -27,12 +28,14 @@ def undone(webui: Any, do: str, undo: str) -> Iterator[None]:
         webui.run_expect([0], undo)
 
 
-def test_a_taken_port_is_named_with_who_has_it(role: Role, webui: Any) -> None:
-    squat = "systemctl stop open-webui; systemd-run --quiet --unit squatter python3 -m http.server 8080; sleep 1"
-    with undone(webui, squat, "systemctl stop squatter; systemctl start open-webui"):
+@pytest.mark.parametrize(("service", "port"), [("open-webui", 8080), ("caddy", 80)])
+def test_a_taken_port_is_named_with_who_has_it(role: Role, webui: Any, service: str, port: int) -> None:
+    squat = f"systemctl stop {service}; systemd-run --quiet --unit squatter python3 -m http.server {port}"
+    wait = f"until ss -Hltn sport = :{port} | grep -q .; do sleep 0.1; done"
+    with undone(webui, f"{squat}; {wait}", f"systemctl stop squatter; systemctl start {service}"):
         result = role("-t", "open_webui_preflight")
     assert result.status != 0
-    assert "port 8080 is taken on this instance by python3, pid" in result.output
+    assert f"port {port} is taken on this instance by python3, pid" in result.output
 
 
 def test_a_full_disk_is_named_before_anything_changes(role: Role, webui: Any) -> None:
