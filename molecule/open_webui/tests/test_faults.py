@@ -46,6 +46,12 @@ def test_a_full_disk_is_named_before_anything_changes(role: Role, webui: Any) ->
     assert "MiB are free under /opt and Open WebUI (slim) needs 1000" in result.output
 
 
+def test_without_https_there_is_a_warning(role: Role) -> None:
+    result = role("-t", "open_webui_preflight", open_webui_https=False)
+    assert result.status == 0, result.output
+    assert "open_webui_https is false: browsers give the page no microphone" in result.output
+
+
 def test_a_downgrade_is_refused(role: Role, webui: Any) -> None:
     result = role(open_webui_version="0.11.4", open_webui_lock=LOCK)
     assert result.status != 0
