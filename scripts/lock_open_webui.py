@@ -5,8 +5,8 @@
 
 usage: lock_open_webui.py VERSION slim|no_torch|full FILE      (needs uv and a package index)
 
-"full" takes PyTorch from PyTorch's own index of builds for the processor, or from the one that TORCH_INDEX_URL names: the
-build for x86_64 on PyPI is made for CUDA, and a list with packages for CUDA is not written.
+"full" takes PyTorch from PyTorch's own index of builds for the processor, or from the one that TORCH_INDEX_URL names:
+the build for x86_64 on PyPI is made for CUDA, and a list with packages for CUDA is not written.
 The file is what `uv pip install --no-deps --require-hashes` reads. It covers CPython 3.11 and 3.12 on x86_64 and
 aarch64 Linux with glibc; digests of other wheels are left out.
 """
@@ -93,7 +93,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         packages = [package for package in resolve(version, profile, Path(work)) if not elsewhere(package)]
     if cuda := for_cuda(packages):
-        sys.exit(f"nothing was written: PyTorch came with CUDA ({', '.join(cuda)}); has {TORCH_INDEX_URL} a build without?")
+        sys.exit(f"nothing was written: PyTorch came with CUDA ({', '.join(cuda)}), not from {TORCH_INDEX_URL}")
     header = f"# Open WebUI {version}, profile {profile}; written by scripts/lock_open_webui.py"
     body = [line for package in sorted(packages, key=lambda one: one["name"]) for line in lines(package)]
     Path(target).write_text("\n".join([header, *body]) + "\n")
