@@ -40,6 +40,11 @@ options:
     description: The TCP port that the service should listen on.
     type: int
     required: true
+  more_ports:
+    description: Further TCP ports that the service should listen on.
+    type: list
+    elements: int
+    default: []
   python:
     description: An interpreter to use instead of the first supported one on the path.
     type: path
@@ -106,8 +111,14 @@ active:
   type: bool
   returned: always
 port_owner:
-  description: The program that listens on the port, as C(nginx, pid 123); empty when it is free or the service's own.
+  description:
+    - The program that listens on RV(port_taken), as C(nginx, pid 123); empty when all ports are free or the service's
+      own.
   type: str
+  returned: always
+port_taken:
+  description: The first of the ports that another program listens on; 0 when there is none.
+  type: int
   returned: always
 free_mib:
   description: Free space where releases are kept, in MiB.
@@ -147,6 +158,12 @@ def port_owner(module: AnsibleModule, port: int, service: str) -> str:
     return "" if not output or "pid=" in output else "another program"
 
 
+def taken(module: AnsibleModule, ports: list[int], service: str) -> tuple[int, str]:
+    """The first port that is another program's, and the program; 0 and an empty text when there is none."""
+    owners = ((port, port_owner(module, port, service)) for port in ports)
+    return next(((port, owner) for port, owner in owners if owner), (0, ""))
+
+
 def user_exists(name: str) -> bool:
     """Whether a user is known."""
     try:
@@ -172,6 +189,7 @@ def main() -> None:
             "release": {"type": "path", "required": True},
             "lock": {"type": "str"},
             "port": {"type": "int", "required": True},
+            "more_ports": {"type": "list", "elements": "int", "default": []},
             "python": {"type": "path"},
             "python_versions": {"type": "list", "elements": "str", "default": []},
         },
@@ -181,6 +199,7 @@ def main() -> None:
     lock, current = release / "lock.sha256", release.parent / "current"
     release_lock = lock.read_text(encoding="utf-8").strip() if lock.is_file() else ""
     python, version = find_python(module, module.params["python"], module.params["python_versions"])
+    port, owner = taken(module, [module.params["port"], *module.params["more_ports"]], service)
     module.exit_json(
         changed=False,
         machine=platform.machine(),
@@ -193,7 +212,8 @@ def main() -> None:
         user_exists=user_exists(module.params["user"]),
         unit_exists=Path(f"/etc/systemd/system/{service}.service").exists(),
         active=module.run_command(["systemctl", "is-active", "--quiet", service])[0] == 0,
-        port_owner=port_owner(module, module.params["port"], service),
+        port_owner=owner,
+        port_taken=port,
         free_mib=free_mib(release),
     )
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import ROOT, SCENARIO, Api, Run
 
 Role = Callable[..., Run]
@@ -27,12 +28,14 @@ def undone(webui: Any, do: str, undo: str) -> Iterator[None]:
         webui.run_expect([0], undo)
 
 
-def test_a_taken_port_is_named_with_who_has_it(role: Role, webui: Any) -> None:
-    squat = "systemctl stop open-webui; systemd-run --quiet --unit squatter python3 -m http.server 8080; sleep 1"
-    with undone(webui, squat, "systemctl stop squatter; systemctl start open-webui"):
+@pytest.mark.parametrize(("service", "port"), [("open-webui", 8080), ("caddy", 80)])
+def test_a_taken_port_is_named_with_who_has_it(role: Role, webui: Any, service: str, port: int) -> None:
+    squat = f"systemctl stop {service}; systemd-run --quiet --unit squatter python3 -m http.server {port}"
+    wait = f"until ss -Hltn sport = :{port} | grep -q .; do sleep 0.1; done"
+    with undone(webui, f"{squat}; {wait}", f"systemctl stop squatter; systemctl start {service}"):
         result = role("-t", "open_webui_preflight")
     assert result.status != 0
-    assert "port 8080 is taken on this instance by python3, pid" in result.output
+    assert f"port {port} is taken on this instance by python3, pid" in result.output
 
 
 def test_a_full_disk_is_named_before_anything_changes(role: Role, webui: Any) -> None:
@@ -41,6 +44,12 @@ def test_a_full_disk_is_named_before_anything_changes(role: Role, webui: Any) ->
         result = role("-t", "open_webui_install", open_webui_lock=LOCK, open_webui_version="0.99.0")
     assert result.status != 0
     assert "MiB are free under /opt and Open WebUI (slim) needs 1000" in result.output
+
+
+def test_without_https_there_is_a_warning(role: Role) -> None:
+    result = role("-t", "open_webui_preflight", open_webui_https=False)
+    assert result.status == 0, result.output
+    assert "open_webui_https is false: browsers give the page no microphone" in result.output
 
 
 def test_a_downgrade_is_refused(role: Role, webui: Any) -> None:
@@ -86,26 +95,30 @@ def test_a_backup_brings_the_data_back(role: Role, api: Api, project: Path) -> N
     assert "before" in titles()
 
 
-def test_no_secret_is_in_sight(role: Role, webui: Any, project: Path) -> None:
+def test_no_secret_is_in_sight(role: Role, webui: Any, machine: Callable[[str], Any], project: Path) -> None:
     names = ("mow-webui-open-webui-admin-password", "mow-webui-open-webui-secret-key", "mow-ai-speaches-api-key")
     secrets = {name: (project / "secrets" / name).read_text() for name in names}
     for name in ("mow-webui-open-webui-tls.pem", "ca/ca.key"):
         secrets[name] = (project / "secrets" / name).read_text().splitlines()[1]
     # everything is written anew, so that nothing is skipped
     webui.run_expect([0], "rm /etc/open-webui/secrets.env /etc/caddy/open-webui.pem /etc/open-webui/open-webui.env")
-    result = role("-vvv", "--diff")
-    assert result.status == 0, result.output[-3000:]
-    processes = webui.run_expect([0], "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
-    for name, secret in secrets.items():
-        assert secret not in result.output, name
-        assert secret not in processes, name
-        search = "grep -rlsF -- %s /etc /opt /var /run /tmp /usr/local | xargs -r stat -c '%%a %%n'"
-        readable = webui.run(search, secret).stdout.splitlines()
-        assert [line for line in readable if int(line.split()[0], 8) & 0o004] == [], name
-    journal = webui.run_expect([0], "journalctl --no-pager").stdout
-    assert [name for name, secret in secrets.items() if secret in journal] == []
-    modes = [oct(path.stat().st_mode & 0o777) for path in (project / "secrets").rglob("*") if path.is_file()]
-    assert set(modes) <= {"0o600", "0o644"}
-    assert oct((project / "secrets").stat().st_mode & 0o777) == "0o700"
-    tracked = subprocess.run(["git", "check-ignore", "secrets"], cwd=ROOT, check=False).returncode
-    assert tracked == 0
+    applied = role("-vvv", "--diff", playbook="anklume.stt.apply")
+    assert applied.status == 0, applied.output[-3000:]
+    seen = {"the output of an apply": applied.output}
+    for host in (webui, machine("mow-ai")):
+        seen[f"the processes of {host.backend.name}"] = host.run_expect(
+            [0], "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+        ).stdout
+        seen[f"the journal of {host.backend.name}"] = host.run_expect([0], "journalctl --no-pager").stdout
+    for place, text in seen.items():
+        assert [name for name, secret in secrets.items() if secret in text] == [], place
+
+    readable = "find /etc /opt /run /srv /tmp /usr/local /var -xdev -type f -perm -004 -size -4M -print0"
+    patterns = "".join(f" -e {secret}" for secret in secrets.values())
+    for host in (webui, machine("mow-ai")):
+        assert host.run(f"{readable} | xargs -0r grep -lF{patterns}").stdout == ""
+    ours = {
+        str(path): path.stat().st_mode & 0o077 for path in (project / "secrets").rglob("*") if path.suffix != ".crt"
+    }
+    assert set(ours.values()) == {0}, ours
+    subprocess.run(["git", "check-ignore", "-q", "secrets/any"], cwd=ROOT, check=True)

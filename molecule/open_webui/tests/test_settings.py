@@ -74,13 +74,14 @@ def test_an_empty_address_turns_speech_to_text_off(role: Role, api: Api) -> None
         ),
         ({"open_webui_stt_url": "http://no-such-host:8000"}, "the name no-such-host cannot be resolved"),
         ({"open_webui_stt_url": "http://10.175.1.10:8000/api"}, "no OpenAI-compatible API at this address"),
-        ({"open_webui_stt_api_key": "wrong"}, "the server refuses this API key"),
+        ({"open_webui_stt_api_key": "wrong-key-of-mine"}, "the server refuses this API key"),
         ({"open_webui_stt_model": "large-v9"}, "the STT server has no model large-v9: it has"),
     ],
 )
 def test_what_is_wrong_with_the_server_is_said(role: Role, api: Api, variables: dict[str, str], message: str) -> None:
     before = api.call("GET", "/api/v1/audio/config")["stt"]
-    result = role(*SETTINGS, **variables)
+    result = role(*SETTINGS, "-vvv", **variables)
     assert result.status != 0
     assert message in result.output
+    assert "wrong-key-of-mine" not in result.output
     assert api.call("GET", "/api/v1/audio/config")["stt"] == before

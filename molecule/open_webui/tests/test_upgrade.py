@@ -20,9 +20,12 @@ import pytest
 import testinfra
 from conftest import ROOT, SCENARIO
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("ANKLUME_TEST_LONG"), reason="the upgrade of a real Open WebUI is part of make test-long"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not os.environ.get("ANKLUME_TEST_LONG"), reason="the upgrade of a real Open WebUI is part of make test-long"
+    ),
+    pytest.mark.timeout(1200),
+]
 OLD_LOCK, NEW_LOCK = SCENARIO / "locks/0.11.4-slim.txt", ROOT / "roles/open_webui/files/locks/0.12.4-slim.txt"
 OLD = {"open_webui_version": "0.11.4", "open_webui_lock": str(OLD_LOCK)}
 DATABASE = "import sqlite3; c = sqlite3.connect('/var/lib/open-webui/webui.db', timeout=30);"

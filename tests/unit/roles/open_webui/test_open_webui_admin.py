@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
-import os
 import sqlite3
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,6 +42,7 @@ class Site(admin.Site):
 
     broken: tuple[str, ...] = ()
     running = ""
+    stops = 0
     steps_to_live = 10**6
 
     def step(self) -> None:
@@ -53,6 +54,7 @@ class Site(admin.Site):
         self.step()
         if verb == "stop":
             self.running = ""
+            self.stops += 1
 
     def start(self) -> bool:
         self.step()
@@ -80,9 +82,9 @@ class Site(admin.Site):
         self.step()
         return super().backup(label)
 
-    def put_back(self, backup: Path, folders: bool) -> None:
+    def put_back(self, content: Path, folders: bool) -> None:
         self.step()
-        super().put_back(backup, folders)
+        super().put_back(content, folders)
         self.step()
 
     def last_words(self) -> str:
@@ -173,7 +175,8 @@ def test_killed_anywhere_the_next_run_finishes_or_goes_back(site: Site, broken: 
         # back to the start, as a restored machine
         site.broken = ()
         for path in sorted(site.backups.glob("*-upgrade.tar.gz"))[:1]:
-            site.put_back(path, folders=False)
+            with site.unpacked(path) as content:
+                site.put_back(content, folders=False)
         site.switch(OLD, for_good=True)
         (site.home / NEW / "lock.sha256").touch()
         steps += 1
@@ -209,7 +212,6 @@ def test_a_backup_holds_what_was_written_last_and_the_attachments(site: Site) ->
     live.commit()
     backup = site.backup("asked")
     live.close()
-    assert oct(backup.stat().st_mode & 0o077) == "0o0" or os.umask(0o077) is not None
     with tarfile.open(backup) as archive:
         assert {"webui.db", "uploads", "uploads/a.txt"} == set(archive.getnames())
     (site.data / "uploads/a.txt").write_text("changed")
@@ -218,12 +220,44 @@ def test_a_backup_holds_what_was_written_last_and_the_attachments(site: Site) ->
     assert (site.data / "uploads/a.txt").read_text() == "attached"
 
 
-def test_a_damaged_backup_changes_nothing(site: Site) -> None:
-    backup = site.backup("asked")
+def cut(backup: Path) -> None:
     backup.write_bytes(backup.read_bytes()[:200])
-    with pytest.raises(admin.AdminError, match="is not a whole backup"):
+
+
+def flip_a_bit(backup: Path) -> None:
+    content = bytearray(backup.read_bytes())
+    content[len(content) // 2] ^= 1
+    backup.write_bytes(content)
+
+
+def replace_by_a_page(backup: Path) -> None:
+    backup.write_text("<html>404</html>")
+
+
+def take_the_database_out(backup: Path) -> None:
+    with tarfile.open(backup, "w:gz") as archive:
+        archive.add(backup.parent, "uploads", recursive=False)
+
+
+def put_text_in_the_place_of_the_database(backup: Path) -> None:
+    text = backup.with_name("text")
+    text.write_text("no database at all, and longer than the header of one would be" * 9)
+    with tarfile.open(backup, "w:gz") as archive:
+        archive.add(text, "webui.db")
+    text.unlink()
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, flip_a_bit, replace_by_a_page, take_the_database_out, put_text_in_the_place_of_the_database]
+)
+def test_a_damaged_backup_changes_nothing_and_stops_nothing(site: Site, damage: Callable[[Path], None]) -> None:
+    backup = site.backup("asked")
+    damage(backup)
+    with pytest.raises(admin.AdminError, match=f"{backup.name} is not a whole backup"):
         admin.restore(site, backup)
-    assert site.chats() == ["kept"]
+    assert (site.chats(), site.running, site.stops) == (["kept"], OLD, 0)
+    assert list(site.backups.iterdir()) == [backup]
+    assert [path for path in site.data.iterdir() if path.name.startswith(".")] == []
 
 
 def test_a_backup_cannot_write_elsewhere(site: Site, tmp_path: Path) -> None:

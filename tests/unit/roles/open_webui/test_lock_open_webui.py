@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lock files of Open WebUI: PyTorch comes for the processor or not at all."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[4]
+INDEX = "https://index.example.org/whl/cpu/torch"
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("lock_open_webui", ROOT / "scripts/lock_open_webui.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+lock = load()
+
+
+def package(name: str, version: str) -> dict:
+    tags = ("cp311-cp311-manylinux_2_28_x86_64", "cp312-cp312-manylinux_2_28_aarch64", "cp312-cp312-win_amd64")
+    wheels = [
+        {"url": f"{INDEX}/{name}-{version.replace('+', '%2B')}-{tag}.whl", "hashes": {"sha256": tag}} for tag in tags
+    ]
+    return {"name": name, "version": version, "wheels": wheels}
+
+
+def write(monkeypatch: pytest.MonkeyPatch, target: Path, *packages: dict) -> None:
+    monkeypatch.setattr(lock, "resolve", lambda *_args: list(packages))
+    monkeypatch.setattr(sys, "argv", ["lock_open_webui.py", "0.12.4", "full", str(target)])
+    lock.main()
+
+
+def test_pytorch_for_the_processor_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write(monkeypatch, tmp_path / "full.txt", package("torch", "9.9.0+cpu"))
+    assert (tmp_path / "full.txt").read_text().splitlines()[1:] == [
+        "torch==9.9.0+cpu \\",
+        "    --hash=sha256:cp311-cp311-manylinux_2_28_x86_64 \\",
+        "    --hash=sha256:cp312-cp312-manylinux_2_28_aarch64",
+    ]
+
+
+@pytest.mark.parametrize("cuda", ["nvidia-cublas", "nvidia-cudnn-cu13", "cuda-toolkit", "triton"])
+def test_packages_for_cuda_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: str) -> None:
+    with pytest.raises(SystemExit, match=rf"PyTorch came with CUDA \({cuda}\)"):
+        write(monkeypatch, tmp_path / "full.txt", package("torch", "9.9.0"), package(cuda, "1"))
+    assert not (tmp_path / "full.txt").exists()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "roles/open_webui/files/locks").iterdir()), ids=lambda path: path.name)
+def test_our_own_lock_files_have_none(path: Path) -> None:
+    names = re.findall(r"^([\w.-]+)==", path.read_text(), re.MULTILINE)
+    assert "open-webui" in names
+    assert lock.for_cuda([{"name": name} for name in names]) == []
