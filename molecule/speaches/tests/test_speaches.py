@@ -10,10 +10,11 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FOX, PORT, REAL, ROOT, Answer, Ask, speaches_itself, transcribe, wait
+from conftest import FOX, PORT, REAL, ROOT, Answer, Ask, apply, speaches_itself, transcribe, wait
 
 STOCK = 8101
 CURRENT = "/opt/speaches/current"
@@ -275,7 +276,31 @@ class TestVariables:
             "a.batch_and_beam(); p = a.whisper.BatchedInferencePipeline.__new__(a.whisper.BatchedInferencePipeline);"
             "p.transcribe(None, task='transcribe'); print(seen['batch_size'], seen['beam_size'])"
         )
-        assert in_its_place(ai, program) == "4 2"
+        assert in_its_place(ai, program) == "4 1"
+
+
+def test_off_is_off_and_what_is_the_users_stays(ai: Any, ask: Ask, project: Path, tmp_path: Path) -> None:
+    """stt_server_enabled, stt_server_unit_template and a drop-in, and back again."""
+    template = tmp_path / "own.service.j2"
+    unit = (ROOT / "roles/stt_server/templates/speaches.service.j2").read_text()
+    template.write_text(unit.replace("TasksMax=512", "TasksMax=256"))
+    drop_in = "/etc/systemd/system/speaches.service.d/own.conf"
+    ai.check_output(f"mkdir -p $(dirname {drop_in}) && printf '[Service]\nNice=5\n' > {drop_in}")
+    status, output = apply(project, stt_server_enabled=False, stt_server_unit_template=str(template))
+    assert status == 0, output
+    service = ai.service("speaches")
+    assert not service.is_running
+    assert not service.is_enabled
+    seen = ai.check_output("systemctl show -P TasksMax -P Nice speaches").split()
+    assert sorted(seen) == ["256", "5"]
+    status, output = apply(project)
+    assert status == 0, output
+    assert service.is_running
+    assert service.is_enabled
+    seen = ai.check_output("systemctl show -P TasksMax -P Nice speaches").split()
+    assert sorted(seen) == ["5", "512"]
+    ai.check_output(f"rm {drop_in} && systemctl daemon-reload")
+    wait(ask)
 
 
 class TestPackages:
