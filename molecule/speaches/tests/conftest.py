@@ -26,7 +26,12 @@ REAL = bool(os.environ.get("SPEACHES_ARCHIVE"))
 speaches_itself = pytest.mark.skipif(
     not REAL, reason="SPEACHES_ARCHIVE names no archive of Speaches: a stand-in runs, and shows nothing of this"
 )
-long = pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="part of make test-long")
+LONG = bool(os.environ.get("ANKLUME_TEST_LONG"))
+long = pytest.mark.skipif(not LONG, reason="part of make test-long")
+thorough = pytest.mark.skipif(
+    not (LONG or REAL),
+    reason="with a stand-in part of make test-long, for the time it takes",
+)
 
 
 class Answer(NamedTuple):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import NAME, PROJECT, ROOT, Ask, apply, long, wait
+from conftest import NAME, PROJECT, ROOT, Ask, apply, long, thorough, wait
 
 sys.path.insert(0, str(ROOT / "tests/stand_ins"))
 
@@ -56,25 +56,30 @@ def test_killed_under_load_it_comes_back(ai: Any, key: str, ask: Ask) -> None:
     assert ai.check_output("systemctl show -P MainPID speaches") != before
 
 
+@thorough
 def test_it_comes_back_after_a_reboot(ask: Ask) -> None:
     subprocess.run(["incus", "restart", NAME, "--project", PROJECT], check=True)
     wait(ask, 180)
 
 
+@thorough
 def test_another_source_is_refused(project: Path) -> None:
     status, output = apply(project, stt_server_speaches_tree="0" * 40)
     assert status
     assert "its git tree id is" in output
 
 
+@thorough
 def test_a_broken_version_gives_way_to_the_old_one(project: Path, tmp_path: Path) -> None:
     """Installed, started, found broken, taken back with its settings."""
     broken = another_version(tmp_path, start="raise SystemExit('broken')\n")
     status, output = apply(project, **broken, stt_server_log_level="warning")
     assert status
+    assert "the service ends as soon as it starts: broken" in output
     assert "serves again" in output
 
 
+@thorough
 def test_a_full_disk_stops_nothing(ai: Any, ask: Ask, project: Path) -> None:
     ai.check_output("mount -t tmpfs -o size=100m full /opt/speaches")
     try:
@@ -86,6 +91,7 @@ def test_a_full_disk_stops_nothing(ai: Any, ask: Ask, project: Path) -> None:
     assert "100 MiB are free under /opt" in output
 
 
+@thorough
 def test_the_next_apply_repairs(project: Path) -> None:
     """After all that, and nothing is left to do afterwards."""
     status, output = apply(project)

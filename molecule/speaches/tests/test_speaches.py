@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FOX, PORT, REAL, ROOT, Answer, Ask, apply, speaches_itself, transcribe, wait
+from conftest import FOX, PORT, REAL, ROOT, Answer, Ask, apply, speaches_itself, thorough, transcribe, wait
 
 STOCK = 8101
 CURRENT = "/opt/speaches/current"
@@ -279,6 +279,7 @@ class TestVariables:
         assert in_its_place(ai, program) == "4 1"
 
 
+@thorough
 def test_off_is_off_and_what_is_the_users_stays(ai: Any, ask: Ask, project: Path, tmp_path: Path) -> None:
     """stt_server_enabled, stt_server_unit_template and a drop-in, and back again."""
     template = tmp_path / "own.service.j2"
