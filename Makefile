@@ -161,7 +161,7 @@ test-host: venv-test ## the role incus_host on this machine, twice
 	@pytest -q tests/integration/host
 test-incus: venv-test ## plan and apply on real Incus: every field, packets, kills
 	@pytest -q $(ARGS) tests/integration/incus
-bench-stt: engine-venv ## the engine against direct use of faster-whisper, at 1 and 8 clients (10 minutes)
+bench-stt: venv-test engine-venv ## both engines, Speaches as it is and direct use of faster-whisper, at 1, 4 and 8 clients (15 minutes)
 	@$(ENGINE_VENV)/bin/python tests/bench/bench_stt.py $(ARGS)
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS="--machines 2" for two alone
 	@python tests/bench/bench_incus.py $(ARGS)
@@ -173,4 +173,4 @@ $(BROWSER_STAMP): tests/browser/package-lock.json
 	@cd tests/browser && npm ci --silent
 	@touch $@
 molecule: venv-test $(BROWSER_STAMP) ## the scenarios on real Incus; SCENARIO=default runs one
-	@for scenario in $(or $(SCENARIO),$(filter-out $(if $(SPEACHES_ARCHIVE),,speaches),$(notdir $(patsubst %/,%,$(wildcard molecule/*/))))); do molecule test -s "$$scenario"; done
+	@for scenario in $(or $(SCENARIO),$(notdir $(patsubst %/,%,$(wildcard molecule/*/)))); do molecule test -s "$$scenario"; done

@@ -5,109 +5,112 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import NAME, PROJECT, ROOT, Ask, apply, long, thorough, wait
 
-NAME, PROJECT = "mspc-ai", "mspc"
-FOX = "The quick brown fox jumps over the lazy dog."
+sys.path.insert(0, str(ROOT / "tests/stand_ins"))
 
+import pack_speaches
 
-def apply(project: Path, **variables: Any) -> tuple[int, str]:
-    """Apply the STT role again, with other variables; status and output."""
-    command = ["ansible-playbook", "-i", f"{project}/inventory", "anklume.stt.stt", "-e", json.dumps(variables)]
-    run = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
-    return run.returncode, " ".join((run.stdout + run.stderr).split())
+CURRENT = "readlink /opt/speaches/current"
+RELEASES = "find /opt/speaches -mindepth 1 -maxdepth 1 -type d -name 'speaches-*' -printf '%f\\n' | sort"
 
 
-@pytest.fixture
-def ai(machine: Any) -> Any:
-    return machine(NAME)
+@pytest.fixture(autouse=True)
+def serves_before_and_after(ai: Any, ask: Ask) -> Iterator[None]:
+    """Whatever happens: the same release goes on serving, with the same settings."""
+    before = ai.check_output(f"{CURRENT}; cat /etc/speaches/speaches.env")
+    wait(ask)
+    yield
+    wait(ask)
+    assert ai.check_output(f"{CURRENT}; cat /etc/speaches/speaches.env") == before
 
 
-def says(ai: Any, project: Path, seconds: int = 90) -> str:
-    """What the service recognises, once it answers."""
-    key = (project / "secrets" / f"{NAME}-speaches-api-key").read_text()
-    line = (
-        f"curl -s -H 'Authorization: Bearer {key}' http://127.0.0.1:8000/v1/audio/transcriptions"
-        " -F file=@/var/lib/speaches/clips/en.wav -F model=whisper-1 -F response_format=text"
-    )
-    for _ in range(seconds):
-        answer = ai.run(line)
-        if answer.rc == 0 and answer.stdout:
-            return str(answer.stdout).strip()
-        time.sleep(1)
-    return ""
+def another_version(folder: Path, start: str = "") -> dict[str, str]:
+    """The variables for the same source with another README, and a start of its own if one is given."""
+    archive = os.environ.get("SPEACHES_ARCHIVE")
+    source = pack_speaches.unpacked(Path(archive) if archive else pack_speaches.STAND_IN, folder / "source")
+    source.joinpath("README.md").write_text("Another version.\n")
+    if start:
+        source.joinpath("src/speaches/__init__.py").write_text(start)
+    tree = pack_speaches.pack(folder / "other.tar", source)
+    return {"stt_server_speaches_source": str(folder / "other.tar"), "stt_server_speaches_tree": tree}
 
 
-def test_killed_under_load_it_comes_back(ai: Any, project: Path) -> None:
+def test_killed_under_load_it_comes_back(ai: Any, key: str, ask: Ask) -> None:
     before = ai.check_output("systemctl show -P MainPID speaches")
-    key = (project / "secrets" / f"{NAME}-speaches-api-key").read_text()
     load = (
         f"curl -s -H 'Authorization: Bearer {key}' http://127.0.0.1:8000/v1/audio/transcriptions"
-        " -F file=@/var/lib/speaches/clips/en.wav -F model=whisper-1 >/dev/null"
+        " -F file=@/srv/clips/en-fox.wav -F model=whisper-1 >/dev/null"
     )
     ai.check_output(f"for i in 1 2 3 4; do ({load} &); done; sleep 0.3; systemctl kill -s KILL speaches")
-    assert says(ai, project) == FOX
+    wait(ask)
     assert ai.check_output("systemctl show -P MainPID speaches") != before
 
 
-def test_it_comes_back_after_a_reboot(ai: Any, project: Path) -> None:
+@thorough
+def test_it_comes_back_after_a_reboot(ask: Ask) -> None:
     subprocess.run(["incus", "restart", NAME, "--project", PROJECT], check=True)
-    assert says(ai, project, 180) == FOX
+    wait(ask, 180)
 
 
-def test_another_source_is_refused_and_the_old_release_serves(ai: Any, project: Path) -> None:
-    before = ai.check_output("readlink /opt/speaches/current")
+@thorough
+def test_another_source_is_refused(project: Path) -> None:
     status, output = apply(project, stt_server_speaches_tree="0" * 40)
     assert status
     assert "its git tree id is" in output
-    assert ai.check_output("readlink /opt/speaches/current") == before
-    assert says(ai, project) == FOX
 
 
-def test_a_broken_version_gives_way_to_the_old_one(ai: Any, project: Path, tmp_path: Path) -> None:
-    """The same source without its start: installed, started, found broken, taken back."""
-    before = ai.check_output("readlink /opt/speaches/current")
-    settings = ai.check_output("cat /etc/speaches/speaches.env")
-    broken = tmp_path / "broken"
-    (broken / "src/speaches").mkdir(parents=True)
-    (broken / "src/speaches/__init__.py").write_text("raise SystemExit('broken')\n")
-    (broken / "README.md").write_text("Broken on purpose.\n")
-    git = ["git", "-C", str(broken), "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "broken"]):
-        subprocess.run([*git, *command], check=True)
-    tree = subprocess.run([*git, "rev-parse", "HEAD^{tree}"], check=True, capture_output=True, text=True).stdout.strip()
-    subprocess.run([*git, "archive", "-o", str(tmp_path / "broken.tar"), "HEAD"], check=True)
-    status, output = apply(
-        project,
-        stt_server_speaches_source=str(tmp_path / "broken.tar"),
-        stt_server_speaches_tree=tree,
-        stt_server_log_level="warning",
-    )
+@thorough
+def test_a_broken_version_gives_way_to_the_old_one(project: Path, tmp_path: Path) -> None:
+    """Installed, started, found broken, taken back with its settings."""
+    broken = another_version(tmp_path, start="raise SystemExit('broken')\n")
+    status, output = apply(project, **broken, stt_server_log_level="warning")
     assert status
+    assert "the service ends as soon as it starts: broken" in output
     assert "serves again" in output
-    assert ai.check_output("readlink /opt/speaches/current") == before
-    assert ai.check_output("cat /etc/speaches/speaches.env") == settings
-    assert says(ai, project) == FOX
-    status, output = apply(project)
-    assert status == 0, output
-    assert says(ai, project) == FOX
 
 
-def test_a_full_disk_stops_nothing(ai: Any, project: Path) -> None:
+@thorough
+def test_a_full_disk_stops_nothing(ai: Any, ask: Ask, project: Path) -> None:
     ai.check_output("mount -t tmpfs -o size=100m full /opt/speaches")
     try:
         status, output = apply(project, stt_server_speaches_tree="1" * 40)
-        assert says(ai, project) == FOX
+        wait(ask)
     finally:
         ai.check_output("umount /opt/speaches")
     assert status
     assert "100 MiB are free under /opt" in output
-    assert apply(project)[0] == 0
-    assert says(ai, project) == FOX
+
+
+@thorough
+def test_the_next_apply_repairs(project: Path) -> None:
+    """After all that, and nothing is left to do afterwards."""
+    status, output = apply(project)
+    assert status == 0, output
+    assert "changed=0" in apply(project)[1]
+
+
+@long
+def test_an_upgrade_keeps_one_release_to_go_back_to(ai: Any, ask: Ask, project: Path, tmp_path: Path) -> None:
+    old = ai.check_output(CURRENT)
+    ai.check_output("mkdir /opt/speaches/speaches-cpu-older")
+    status, output = apply(project, **another_version(tmp_path))
+    assert status == 0, output
+    wait(ask)
+    new = ai.check_output(CURRENT)
+    assert new != old
+    assert ai.check_output(RELEASES).split() == sorted([old, new])
+    began = time.monotonic()
+    status, output = apply(project)
+    assert status == 0, output
+    assert time.monotonic() - began < 90, "going back installs nothing"
+    assert ai.check_output(RELEASES).split() == sorted([old, new])

@@ -5,87 +5,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import shlex
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from conftest import FOX, PORT, REAL, ROOT, Answer, Ask, apply, speaches_itself, thorough, transcribe, wait
 
-DATA = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / "tests" / "data"
-NAME, PROJECT = "mspc-ai", "mspc"
-OURS, STOCK = 8000, 8101
-FOX = "The quick brown fox jumps over the lazy dog."
+STOCK = 8101
 CURRENT = "/opt/speaches/current"
-
-
-class Answer(NamedTuple):
-    """Status and body."""
-
-    status: int
-    text: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-
-Ask = Callable[..., Answer]
-
-
-@pytest.fixture(scope="module")
-def ai(machine: Any) -> Any:
-    """The instance, with the clips of tests/data, sound without speech, and files that are no sound."""
-    push = ["incus", "file", "push", "--recursive", "--quiet", "--project", PROJECT]
-    subprocess.run([*push, f"{DATA}/clips", f"{NAME}/tmp/"], check=True)
-    host = machine(NAME)
-    for name, source, seconds in (
-        ("silence5", "anullsrc=r=16000:cl=mono", 5),
-        ("silence45", "anullsrc=r=16000:cl=mono", 45),
-        ("noise45", "anoisesrc=r=16000:a=0.01", 45),
-    ):
-        host.check_output(f"ffmpeg -y -loglevel error -f lavfi -i {source} -t {seconds} /tmp/clips/{name}.wav")
-    host.check_output(
-        "cd /tmp/clips && : > empty.wav && echo 'no sound' > text.wav && head -c 30 en-fox.wav > truncated.wav"
-        " && head -c 44 en-fox.wav > zero.wav"
-        " && ffmpeg -y -loglevel error -f lavfi -i color=red:s=8x8 -frames:v 1 picture.png"
-        " && ffmpeg -y -loglevel error -f lavfi -i color=red:s=16x16:d=1 -an video.mp4"
-    )
-    return host
-
-
-@pytest.fixture(scope="module")
-def key(project: Path) -> str:
-    return (project / "secrets" / f"{NAME}-speaches-api-key").read_text()
-
-
-@pytest.fixture(scope="module")
-def ask(ai: Any, key: str) -> Ask:
-    """Send a request from inside the instance, with the key."""
-
-    def send(path: str, *options: str, port: int = OURS, key: str | None = key, **fields: str) -> Answer:
-        words = ["curl", "-s", "-m", "120", "-w", r"\n%{http_code}", f"http://127.0.0.1:{port}{path}", *options]
-        words += ["-H", f"Authorization: Bearer {key}"] if key else []
-        words += [word for name, value in fields.items() for word in ("-F", f"{name}={value}")]
-        body, status = ai.run(shlex.join(words)).stdout.rsplit("\n", 1)
-        return Answer(int(status), body)
-
-    return send
-
-
-def transcribe(ask: Ask, clip: str = "en-fox.wav", task: str = "transcriptions", **fields: Any) -> Answer:
-    return ask(f"/v1/audio/{task}", file=f"@/tmp/clips/{clip}", **({"model": "whisper-1"} | fields))
+IMPORTED = (
+    "aiortc, aiostream, av, cachetools, fastapi, faster_whisper, gradio, httpx, httpx_sse, httpx_ws, huggingface_hub,"
+    " kokoro_onnx, numpy, onnx_asr, onnx_diarization, onnxruntime, openai, opentelemetry, piper, pydantic,"
+    " pydantic_settings, soundfile, starlette"
+)
 
 
 @pytest.fixture(scope="module")
 def stock(ai: Any, ask: Ask) -> Iterator[None]:
-    """Speaches as it is, beside ours, with the same settings but another port and its own start."""
+    """Speaches as it is, beside ours, with the same settings but another port and its own start; no stand-in does."""
+    if not REAL:
+        yield
+        return
     ai.check_output(
         "systemd-run --collect --unit stock --property User=speaches"
         " --property EnvironmentFile=/etc/speaches/speaches.env"
@@ -105,19 +50,26 @@ class TestEndpoints:
         assert ask("/health", key=None).status == 200
         assert ask("/openapi.json", key=None).status == 200
 
-    @pytest.mark.parametrize("path", ["/v1/models", "/api/ps", "/v1/audio/transcriptions"])
+    @pytest.mark.parametrize(
+        "path", ["/v1/models", pytest.param("/api/ps", marks=speaches_itself), "/v1/audio/transcriptions"]
+    )
     def test_asks_for_the_key(self, ask: Ask, path: str) -> None:
-        fields = {"file": "@/tmp/clips/en-fox.wav", "model": "whisper-1"} if "audio" in path else {}
+        fields = {"file": "@/srv/clips/en-fox.wav", "model": "whisper-1"} if "audio" in path else {}
         for wrong in (None, "wrong"):
             assert ask(path, key=wrong, **fields).status == 403
 
     def test_lists_the_model(self, ask: Ask) -> None:
         assert "anklume/whisper-test" in [model["id"] for model in ask("/v1/models").json["data"]]
+
+    @speaches_itself
+    def test_tells_of_the_model(self, ask: Ask) -> None:
         assert ask("/v1/models/anklume/whisper-test").json["task"] == "automatic-speech-recognition"
 
+    @speaches_itself
     def test_the_resident_model_is_loaded(self, ask: Ask) -> None:
         assert "anklume/whisper-test" in ask("/api/ps").json["models"]
 
+    @speaches_itself
     def test_loads_and_unloads(self, ask: Ask) -> None:
         assert ask("/api/ps/anklume/whisper-test", "-XPOST").status == 409
         assert ask("/api/ps/anklume/whisper-test", "-XDELETE").status == 200
@@ -131,6 +83,7 @@ class TestEndpoints:
         assert answer.status == 200
         assert FOX in (answer.json["text"] if "json" in form else answer.text)
 
+    @speaches_itself
     def test_word_timestamps(self, ask: Ask) -> None:
         fields = {"timestamp_granularities[]": "word"}
         words = transcribe(ask, response_format="verbose_json", **fields).json["words"]
@@ -152,6 +105,7 @@ class TestEndpoints:
     def test_mp3(self, ask: Ask) -> None:
         assert transcribe(ask, "en-ansible.mp3").json["text"] == "Ansible installed the speech server."
 
+    @speaches_itself
     @pytest.mark.parametrize(
         ("clip", "fields", "status"),
         [
@@ -177,14 +131,16 @@ class TestPatches:
     def only_ours(self, ask: Ask, good: Callable[[Answer], bool], clip: str, **fields: Any) -> None:
         ours = transcribe(ask, clip, **fields)
         assert good(ours), ours
-        theirs = transcribe(ask, clip, port=STOCK, **fields)
-        assert not good(theirs), "this patch is no longer needed: Speaches does it itself"
+        if REAL:
+            theirs = transcribe(ask, clip, port=STOCK, **fields)
+            assert not good(theirs), "this patch is no longer needed: Speaches does it itself"
 
     @pytest.mark.usefixtures("stock")
     def test_default_model(self, ask: Ask) -> None:
-        answer = ask("/v1/audio/transcriptions", file="@/tmp/clips/en-fox.wav")
+        answer = ask("/v1/audio/transcriptions", file="@/srv/clips/en-fox.wav")
         assert answer.json["text"] == FOX
-        assert ask("/v1/audio/transcriptions", port=STOCK, file="@/tmp/clips/en-fox.wav").status == 422
+        if REAL:
+            assert ask("/v1/audio/transcriptions", port=STOCK, file="@/srv/clips/en-fox.wav").status == 422
 
     @pytest.mark.usefixtures("stock")
     def test_default_language(self, ask: Ask) -> None:
@@ -195,6 +151,7 @@ class TestPatches:
             response_format="verbose_json",
         )
 
+    @speaches_itself
     @pytest.mark.usefixtures("stock")
     def test_short_silence_is_not_decoded(self, ask: Ask, ai: Any) -> None:
         """A model that was trained on real speech invents a sentence here; the test model may keep quiet."""
@@ -220,9 +177,10 @@ class TestPatches:
 
     @pytest.mark.usefixtures("stock")
     def test_upload_limit(self, ask: Ask, ai: Any) -> None:
-        ai.check_output("truncate -s 129M /tmp/clips/large.wav")
+        ai.check_output("truncate -s 129M /srv/clips/large.wav")
         self.only_ours(ask, lambda answer: answer.status == 413, "large.wav")
 
+    @speaches_itself
     @pytest.mark.usefixtures("stock")
     def test_heap_is_frozen(self, ai: Any, ask: Ask) -> None:
         """The time of a request tells whether garbage collection walks the heap of all libraries."""
@@ -235,8 +193,8 @@ class TestPatches:
                 times.append(time.monotonic() - start)
             return sorted(times)[2]
 
-        seconds(OURS), seconds(STOCK)
-        assert seconds(OURS) < 0.8 * seconds(STOCK)
+        seconds(PORT), seconds(STOCK)
+        assert seconds(PORT) < 0.8 * seconds(STOCK)
 
     @pytest.mark.parametrize("signal", ["INT", "TERM"])
     def test_clean_stop(self, ai: Any, ask: Ask, signal: str) -> None:
@@ -249,6 +207,7 @@ class TestPatches:
         ai.check_output("systemctl start speaches")
         wait(ask)
 
+    @speaches_itself
     @pytest.mark.usefixtures("stock")
     def test_stock_hangs_on_sigint(self, ai: Any, ask: Ask) -> None:
         """What test_clean_stop mends: the timer of the model's TTL keeps Speaches alive."""
@@ -260,16 +219,6 @@ class TestPatches:
         ai.run("systemctl kill -s KILL stock")
 
 
-def wait(ask: Ask) -> None:
-    """Until the service transcribes."""
-    for _ in range(120):
-        with contextlib.suppress(ValueError, KeyError):
-            if transcribe(ask).status == 200:
-                return
-        time.sleep(1)
-    pytest.fail("the service does not come back")
-
-
 def in_its_place(ai: Any, program: str) -> str:
     """What a program prints that runs where the service does, with its settings."""
     place = f"cd {CURRENT}/run && set -a && . /etc/speaches/speaches.env"
@@ -279,6 +228,7 @@ def in_its_place(ai: Any, program: str) -> str:
 class TestVariables:
     """No variable may be ignored: Speaches does so in silence with what it does not know."""
 
+    @speaches_itself
     def test_every_setting_is_one_of_speaches(self, ai: Any) -> None:
         program = (
             "import json; from speaches.config import Config; c = Config(); d = c.model_dump(mode='json');"
@@ -314,7 +264,7 @@ class TestVariables:
     def test_more_requests_than_the_queue_are_refused(self, ai: Any, key: str) -> None:
         one = (
             f"curl -s -o /dev/null -w '%{{http_code}}\\n' -H 'Authorization: Bearer {key}'"
-            f" http://127.0.0.1:{OURS}/v1/audio/transcriptions -F file=@/tmp/clips/noise45.wav -F model=whisper-1"
+            f" http://127.0.0.1:{PORT}/v1/audio/transcriptions -F file=@/srv/clips/noise45.wav -F model=whisper-1"
         )
         answers = ai.check_output(f"for i in $(seq 24); do {one} & done; wait").split()
         assert set(answers) == {"200", "503"}
@@ -326,7 +276,49 @@ class TestVariables:
             "a.batch_and_beam(); p = a.whisper.BatchedInferencePipeline.__new__(a.whisper.BatchedInferencePipeline);"
             "p.transcribe(None, task='transcribe'); print(seen['batch_size'], seen['beam_size'])"
         )
-        assert in_its_place(ai, program) == "4 2"
+        assert in_its_place(ai, program) == "4 1"
+
+
+@thorough
+def test_off_is_off_and_what_is_the_users_stays(ai: Any, ask: Ask, project: Path, tmp_path: Path) -> None:
+    """stt_server_enabled, stt_server_unit_template and a drop-in, and back again."""
+    template = tmp_path / "own.service.j2"
+    unit = (ROOT / "roles/stt_server/templates/speaches.service.j2").read_text()
+    template.write_text(unit.replace("TasksMax=512", "TasksMax=256"))
+    drop_in = "/etc/systemd/system/speaches.service.d/own.conf"
+    ai.check_output(f"mkdir -p $(dirname {drop_in}) && printf '[Service]\nNice=5\n' > {drop_in}")
+    status, output = apply(project, stt_server_enabled=False, stt_server_unit_template=str(template))
+    assert status == 0, output
+    service = ai.service("speaches")
+    assert not service.is_running
+    assert not service.is_enabled
+    seen = ai.check_output("systemctl show -P TasksMax -P Nice speaches").split()
+    assert sorted(seen) == ["256", "5"]
+    status, output = apply(project)
+    assert status == 0, output
+    assert service.is_running
+    assert service.is_enabled
+    seen = ai.check_output("systemctl show -P TasksMax -P Nice speaches").split()
+    assert sorted(seen) == ["5", "512"]
+    ai.check_output(f"rm {drop_in} && systemctl daemon-reload")
+    wait(ask)
+
+
+class TestPackages:
+    def test_exactly_the_pinned_ones_are_there(self, ai: Any) -> None:
+        pins = (ROOT / "roles/stt_server/files/speaches/requirements-py313.txt").read_text()
+        program = (
+            "import importlib.metadata as m, json;"
+            "print(json.dumps({d.name.lower().replace('_', '-'): d.version for d in m.distributions()}))"
+        )
+        installed = json.loads(in_its_place(ai, program))
+        assert {name.replace(".", "-"): version for name, version in installed.items()} == dict(
+            re.findall(r"^([\w-]+)==(\S+)", pins, re.M)
+        )
+
+    def test_they_work_together(self, ai: Any) -> None:
+        """All that the pinned version imports."""
+        assert "imported" in in_its_place(ai, f"import {IMPORTED}; print('imported')")
 
 
 class TestUnit:

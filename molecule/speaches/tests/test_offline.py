@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""In an instance without any network: uv, packages, source and model come from where variables say."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from conftest import DATA, FOX, PROJECT, ROOT, long, speaches_itself
+
+pytestmark = long
+WHEELS = ROOT / ".cache/wheels"
+UV = (ROOT / "roles/uv/defaults/main.yml").read_text()
+
+
+def incus(*words: str) -> None:
+    subprocess.run(["incus", *words, "--project", PROJECT], check=True, stdin=subprocess.DEVNULL)
+
+
+def download(folder: Path, python: str, *what: str) -> Path:
+    """Wheels for a version of Python that need not be this one's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    platforms = [f"--platform=manylinux{tag}_x86_64" for tag in ("2014", "_2_27", "_2_28", "_2_31", "_2_34")]
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(folder)]
+    subprocess.run([*command, f"--python-version={python}", *platforms, *what], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uv_wheel() -> str:
+    version = re.search(r'^uv_version: "(.*)"', UV, re.M)
+    assert version
+    return str(next(download(WHEELS / "uv", "3.11", f"uv=={version[1]}").glob(f"uv-{version[1]}-*.whl")))
+
+
+class Closed:
+    """An instance that gets what the distribution has, and then loses its network."""
+
+    def __init__(self, name: str, image: str, wheels: Path | None, folder: Path) -> None:
+        incus("launch", image, name)
+        self.host = testinfra.get_host(f"incus://{name}", project=PROJECT)
+        self.host.check_output(
+            "until apt-get -q -o APT::Update::Error-Mode=any update; do sleep 1; done"
+            " && apt-get -qy install --no-install-recommends python3 ffmpeg curl python3-pip-whl"
+        )
+        if wheels:
+            disk = ["disk", f"source={wheels}", "path=/srv/wheels", "readonly=true", "shift=true"]
+            incus("config", "device", "add", name, "wheels", *disk)
+        incus("config", "device", "add", name, "eth0", "none")
+        assert self.host.check_output("ip -o -4 addr show scope global") == ""
+        self.folder = folder
+        variables = {
+            "ansible_connection": "community.general.incus",
+            "ansible_incus_project": PROJECT,
+            "ansible_incus_host": name,
+            "stt_server_model": "anklume/whisper-test",
+            "stt_server_model_source": str(DATA / "whisper-test.tar.xz"),
+            "stt_server_quantization": "int8",
+        }
+        play = {"name": "One", "hosts": "all", "gather_facts": False, "roles": ["anklume.stt.stt_server"]}
+        (folder / "inventory").mkdir()
+        (folder / "inventory/one.yml").write_text(json.dumps({"all": {"hosts": {name: variables}}}))
+        (folder / "play.yml").write_text(json.dumps([play]))
+
+    def apply(self, **variables: Any) -> tuple[int, str]:
+        """Run the role; status and output."""
+        command = ["ansible-playbook", "-i", f"{self.folder}/inventory", f"{self.folder}/play.yml"]
+        run = subprocess.run([*command, "-e", json.dumps(variables)], capture_output=True, text=True, env=os.environ)
+        return run.returncode, " ".join((run.stdout + run.stderr).split())
+
+    def hears(self) -> str:
+        """What it recognises."""
+        clip = "-F file=@/var/lib/speaches/clips/en.wav -F model=whisper-1 -F response_format=text"
+        return self.host.check_output(f"curl -sf http://127.0.0.1:8000/v1/audio/transcriptions {clip}").strip()
+
+
+@pytest.fixture
+def closed(infra: dict[str, Any], tmp_path: Path) -> Iterator[Callable[..., Closed]]:
+    """A function that makes an instance; it goes at the end."""
+    made: list[str] = []
+
+    def make(release: str, wheels: Path | None = None) -> Closed:
+        made.append(f"mspc-closed-{release}")
+        return Closed(made[-1], f"debian/{release}", wheels, tmp_path)
+
+    yield make
+    for name in made:
+        incus("delete", "--force", name)
+
+
+@pytest.mark.parametrize(
+    ("engine", "release", "python"),
+    [
+        ("faster_whisper", "12", "3.11"),
+        ("faster_whisper", "13", "3.13"),
+        pytest.param("speaches", "13", "3.13", marks=speaches_itself),
+    ],
+)
+def test_installs_without_a_network(
+    closed: Callable[..., Closed], uv_wheel: str, engine: str, release: str, python: str
+) -> None:
+    tag = f"py{python.replace('.', '')}"
+    pins = ROOT / f"roles/stt_server/files/{engine}/requirements-{tag}.txt"
+    wheels = download(WHEELS / f"{engine}-{tag}", python, "--require-hashes", "-r", str(pins))
+    instance = closed(release, wheels)
+    variables = {"stt_server_engine": engine, "uv_wheel": uv_wheel, "stt_server_wheels": "/srv/wheels"}
+    if engine == "speaches":
+        variables["stt_server_speaches_source"] = os.environ["SPEACHES_ARCHIVE"]
+    status, output = instance.apply(**variables)
+    assert status == 0, output[-3000:]
+    assert instance.hears() == FOX
+    status, output = instance.apply(**variables)
+    assert "changed=0" in output, output[-3000:]
+
+
+def test_no_python_that_fits_is_said_clearly(closed: Callable[..., Closed], uv_wheel: str) -> None:
+    """Debian 12 has 3.11 alone, and without a network uv finds no other."""
+    instance = closed("12")
+    status, output = instance.apply(stt_server_speaches_source=str(DATA / "whisper-test.tar.xz"), uv_wheel=uv_wheel)
+    assert status
+    assert "the engine speaches needs Python 3.12 or 3.13; this instance has none of them" in output, output[-3000:]
+    assert "take Debian 13 or Ubuntu 24.04" in output

@@ -1,0 +1,41 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stand-in, not Speaches: the application."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any
+
+import huggingface_hub
+from fastapi import Depends, FastAPI, Header, HTTPException
+from fastapi.middleware.cors import CORSMiddleware
+
+from speaches.config import Config
+from speaches.routers import stt
+
+
+def create_app() -> FastAPI:
+    """Health, models, transcriptions, translations; the key where there is one."""
+    config = Config()
+
+    def check_key(authorization: Annotated[str, Header()] = "") -> None:
+        key = config.api_key.get_secret_value() if config.api_key else ""
+        if key and not secrets.compare_digest(authorization, f"Bearer {key}"):
+            raise HTTPException(403, "the key is missing or wrong")
+
+    app = FastAPI(title="A stand-in, not Speaches")
+    app.include_router(stt.router, dependencies=[Depends(check_key)])
+    app.add_middleware(CORSMiddleware, allow_origins=config.allow_origins, allow_methods=["*"], allow_headers=["*"])
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"message": "a stand-in, not Speaches"}
+
+    @app.get("/v1/models", dependencies=[Depends(check_key)])
+    def models() -> dict[str, Any]:
+        names = [repo.repo_id for repo in huggingface_hub.scan_cache_dir().repos]
+        return {"object": "list", "data": [{"id": name, "object": "model"} for name in names]}
+
+    return app
