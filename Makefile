@@ -34,7 +34,7 @@ incus_options = $(if $(PRUNE),-e infra_apply_prune=true) $(if $(ADOPT),-e infra_
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@ / {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
-	  /^[a-z -]+:.*## / {printf "  \033[36mmake %-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z -]+:.*## / {printf "  \033[36mmake %-23s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 demo: ## from nothing to a sentence that was spoken and recognised, in containers of its own
 	@scripts/demo
 demo-clean: venv ## remove all that the demo made, and nothing else
