@@ -129,10 +129,14 @@ test-fast: ## lint and units, for the inner loop
 test-long: ## the long series too: kills, fuzzing, soaks, the other Ansible (90 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py long $(PARTS)
 lint: venv-test ## ansible-lint, yamllint, ruff, mypy, shellcheck
+	@$(MAKE) -j2 --output-sync lint-ansible lint-code
+.PHONY: lint-ansible lint-code
+lint-ansible:
+	@ansible-lint -q
+lint-code:
 	@ruff check . && ruff format --check . && yamllint --strict .
 	@mypy -p ansible_collections.anklume.stt.plugins.module_utils
 	@shellcheck $$(git ls-files -z --cached --others --exclude-standard | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b' | sort -u)
-	@ansible-lint -q
 sanity: venv-test ## ansible-test sanity
 	@scripts/sanity $(VENV) $(ARGS)
 units: venv-test ## unit tests, with coverage
