@@ -36,7 +36,7 @@ SNAPSHOTS_KEPT = 3
 STOP_TIMEOUT = 30
 ADDRESS_TIMEOUT = 120.0
 POLL = 0.15
-PATIENCE = 3
+LOOK = threading.Lock()
 ATTEMPTS = 6
 VANISHED = "bridge children interfaces"
 
@@ -367,12 +367,13 @@ def wait_for_address(client: Client, key: Key, address: str | None) -> None:
     """Until an instance runs and has `address` (None: any IPv4 address, "": none needed)."""
     path, query = url(key)
     end = time.monotonic() + ADDRESS_TIMEOUT
-    while (asked := time.monotonic()) < end:
-        state = client.get(f"{path}/state", **query)
-        if state["status"] == "Running" and (address == "" or _has_address(state, address)):
-            return
-        # looking into an instance costs Incus a process: the longer that takes, the more seldom it is asked to
-        time.sleep(max(POLL, PATIENCE * (time.monotonic() - asked)))
+    while time.monotonic() < end:
+        with LOOK:  # to look into an instance costs Incus a process: one at a time, however many are waited for
+            state = client.get(f"{path}/state", **query)
+            if state["status"] == "Running" and (address == "" or _has_address(state, address)):
+                return
+            time.sleep(POLL / 3)
+        time.sleep(POLL)
     raise IncusError(
         f"no {f'address {address}' if address else 'IPv4 address'} within {ADDRESS_TIMEOUT:g} s: "
         f"see incus console --show-log {key.name} --project {key.project}"

@@ -114,6 +114,11 @@ def local_addresses(trie: str) -> tuple[IPv4Address, ...]:
     return tuple(sorted(a for a in found if not a.is_loopback))
 
 
+def has_interface(name: str) -> bool:
+    """Whether the host has a network interface of that name."""
+    return Path("/sys/class/net", name).exists()
+
+
 def read_addresses() -> tuple[IPv4Address, ...]:
     """The host's addresses now."""
     return local_addresses(_read("/proc/net/fib_trie"))

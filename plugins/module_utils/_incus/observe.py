@@ -35,7 +35,7 @@ class Found:
     key: Key
     fields: Fields = field(default_factory=dict)
     status: str = ""
-    """Of an instance: Running, Stopped, Frozen, Error."""
+    """Of an instance: Running, Stopped, Frozen, Error; of a network: Created, or Pending while it is being made."""
     type: str = ""
     """Of an instance: container or virtual-machine; of a network: bridge …, "" when Incus does not manage it."""
     started: str = ""
@@ -89,7 +89,12 @@ def observe(client: Client) -> tuple[Observed, Host]:
         *(Found(project_key(body["name"]), flatten(body)) for body in projects.result()),
         *(Found(Key("acl", "default", body["name"]), flatten(body)) for body in acls.result()),
         *(
-            Found(Key("network", "default", body["name"]), flatten(body), type=body["type"] if body["managed"] else "")
+            Found(
+                Key("network", "default", body["name"]),
+                flatten(body),
+                status=body["status"],
+                type=body["type"] if body["managed"] else "",
+            )
             for body in networks.result()
         ),
         *(Found(Key("profile", body["project"], body["name"]), flatten(body)) for body in profiles.result()),

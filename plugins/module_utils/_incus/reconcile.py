@@ -6,23 +6,31 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
-from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import Journal, apply
+from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import Journal, apply, url
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     Client,
+    IncusNotFoundError,
     OperationFailedError,
     OperationForgottenError,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, Key, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, has_interface
 from ansible_collections.anklume.stt.plugins.module_utils._incus.images import resolve
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed, existing_folders, observe
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
+
+PAUSE = 0.5
+STILL = 3
+"""So many looks in a row that find no bridge behind a name mean that nobody is at work on it."""
+LOOKS = 60
 
 
 def reconcile(
@@ -43,6 +51,11 @@ def reconcile(
     }
     if not check and _wait_for_others(client, observed, mine):
         observed, host = observe(client)
+    if not absent:
+        if not check:
+            observed, host = _without_ruins(client, model, observed, host)
+        ruins = _ruins(model, observed)
+        observed = replace(observed, found={key: one for key, one in observed.found.items() if key not in ruins})
     wanted = Desired(model.project_name) if absent else desired(model, host)
     folders = existing_folders([key.name for key in wanted.resources if key.kind == "folder"])
     todo = plan(wanted, observed, host, replace(options, now=datetime.now(UTC)), folders)
@@ -64,6 +77,45 @@ def _wait_for_others(client: Client, observed: Observed, projects: set[str]) -> 
         with contextlib.suppress(OperationFailedError, OperationForgottenError):
             client.wait(path)
     return bool(theirs)
+
+
+def _ruins(model: Model, observed: Observed) -> list[Key]:
+    """Our networks that are not whole: in the making, or with nothing but their name left.
+
+    Incus makes and deletes a network while its client waits. When that client is killed, it takes the bridge away and
+    cannot take away the name.
+    """
+    keys = [Key("network", "default", domain.network.name) for domain in model.domains]
+    return [
+        key
+        for key in keys
+        if (one := observed.found.get(key)) is not None
+        and one.owner == model.project_name
+        and (one.status == "Pending" or not has_interface(key.name))
+    ]
+
+
+def _without_ruins(client: Client, model: Model, observed: Observed, host: Host) -> tuple[Observed, Host]:
+    """What there is once nothing moves any more and the names without a bridge are gone."""
+    still = 0
+    for _look in range(LOOKS):
+        ruins = _ruins(model, observed)
+        if not ruins:
+            return observed, host
+        still = 0 if any(has_interface(key.name) for key in ruins) else still + 1
+        if still == STILL:
+            for key in ruins:
+                path, query = url(key)
+                try:
+                    client.send("DELETE", path, None, **query)
+                except IncusNotFoundError:
+                    continue
+                except IncusError as error:
+                    raise IncusError(f"{key} has lost its bridge and is in use; restart Incus ({error})") from error
+            return observe(client)
+        time.sleep(PAUSE)
+        observed, host = observe(client)
+    raise IncusError(f"{ruins[0]} has been in the making for {LOOKS * PAUSE:g} s: look at the log of Incus")
 
 
 def _answer(todo: Plan) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
 from ansible_collections.anklume.stt.plugins.module_utils._incus.info import info
-from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import UnixTransport, default_socket
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import Reply, UnixTransport, default_socket
 from conftest import LONG, ROOT, Lab
 
 KILLS = 20 if LONG else 4
@@ -149,6 +149,35 @@ def test_killed_at_random_points_the_next_apply_converges(lab: Lab) -> None:
             assert lab.run(f"it-a{number}", "findmnt -no TARGET /v") == "/v"
     print(f"killed {killed} of {KILLS} while they ran")
     assert killed >= KILLS // 2
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_killed_while_a_bridge_is_made_or_deleted(lab: Lab, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """Incus gives such a bridge up half-way and keeps its name."""
+    big(lab, 0)
+
+    def killed(one: str, path: str, body: bytes | None, headers: Any, timeout: float) -> Reply:
+        if one != method or not path.startswith("/1.0/networks"):
+            return request(one, path, body, headers, timeout)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(default_socket())
+            head = f"{one} {path} HTTP/1.1\r\nHost: incus\r\nContent-Length: {len(body or b'')}\r\n\r\n"
+            client.sendall(head.encode() + (body or b""))
+            time.sleep(0.1)
+        raise IncusError("killed")
+
+    if method == "POST":
+        lab.apply(absent=True, prune=True, confirm_all=True, backup=False)
+    else:
+        lab.apply(prune=True)
+    request = lab.transport.request
+    monkeypatch.setattr(lab.transport, "request", killed)
+    with pytest.raises(IncusError, match="killed"):
+        lab.apply(absent=method == "DELETE", prune=True, confirm_all=True, backup=False)
+    monkeypatch.undo()
+    lab.apply()
+    assert [lab.run(f"it-a{number}", "hostname -I") for number in (1, 2)] == ["10.178.1.11", "10.178.1.12"]
+    lab.unchanged()
 
 
 def test_incus_goes_away_while_it_works(lab: Lab, proxy: Proxy) -> None:
