@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import re
@@ -12,12 +13,13 @@ import socket
 import ssl
 import time
 import wave
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ADDRESS, CLIPS, Api
+from conftest import ADDRESS, CLIPS, Api, Run
 
 
 @pytest.mark.parametrize("unit", ["open-webui", "caddy", "open-webui-backup"])
@@ -53,6 +55,14 @@ def test_a_browser_that_trusts_only_the_public_authorities_is_warned() -> None:
         pytest.raises(ssl.SSLCertVerificationError),
     ):
         ssl.create_default_context().wrap_socket(plain, server_hostname=ADDRESS)
+
+
+def test_the_authority_is_exported_with_its_fingerprint(role: Callable[..., Run], project: Path) -> None:
+    exported = role(playbook="anklume.stt.ca")
+    assert exported.status == 0, exported.output
+    certificate = (project / "ca.crt").read_text()
+    assert certificate == (project / "secrets/ca/ca.crt").read_text()
+    assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest().upper() in exported.output
 
 
 @pytest.mark.parametrize("port", [80, 3000])

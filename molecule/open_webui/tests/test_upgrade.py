@@ -73,7 +73,11 @@ class Machine:
     def start(self, **variables: Any) -> subprocess.Popen[str]:
         """Starts a run of the role."""
         command = ["ansible-playbook", "-i", str(self.folder / "inventory"), str(self.folder / "play.yml")]
-        environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        environment = os.environ | {
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_FORCE_COLOR": "false",
+            "ANSIBLE_NOCOLOR": "1",
+        }
         return subprocess.Popen(
             [*command, "-e", json.dumps(variables)],
             env=environment,
