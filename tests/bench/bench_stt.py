@@ -60,8 +60,8 @@ class Work:
 
 
 WORKS = {
-    "tiny": Work("tiny", ("en-fox",), 12, {1: 8, 4: 16, 8: 24}),
-    "base": Work("base", ("en-fox", "fr-bonjour", "en-ansible"), 40, {1: 4, 4: 8, 8: 12}),
+    "tiny": Work("tiny", ("en-fox",), 12, {1: 6, 4: 12, 8: 16}),
+    "base": Work("base", ("en-fox", "fr-bonjour", "en-ansible"), 40, {1: 3, 8: 8}),
 }
 # work, clients, who, how many times as fast as whom
 GOALS = (
@@ -166,8 +166,8 @@ class Served:
         return run_round(self.ask, self.process.pid, clients, requests)
 
 
-def start(work: Work, scratch: Path, options: argparse.Namespace) -> dict[str, Direct | Served]:
-    """All that is compared, by name."""
+def start(systems: dict[str, Direct | Served], work: Work, scratch: Path, options: argparse.Namespace) -> None:
+    """Start all that is compared, by name."""
     model = f"bench/{work.size}"
     folder = scratch / "hub" / f"models--bench--{work.size}"
     snapshot = random_model.build(work.size, folder / "snapshots" / "0", work.tokens)
@@ -177,7 +177,6 @@ def start(work: Work, scratch: Path, options: argparse.Namespace) -> dict[str, D
     settings: dict[str, object] = {"STT_MODEL": snapshot, "STT_WORKERS": options.workers, "PYTHONPATH": PACKAGE}
     settings |= {"STT_DEVICE": "cpu", "STT_COMPUTE_TYPE": "int8", "STT_CPU_THREADS": options.threads}
     engine = [sys.executable, "-m", "anklume_stt_server"]
-    systems: dict[str, Direct | Served] = {}
     if options.speaches:
         python = f"{options.speaches}/bin/python"
         speaches = {"HF_HOME": scratch, "HF_HUB_OFFLINE": 1, "ENABLE_UI": "false", "LOG_LEVEL": "info"}
@@ -189,7 +188,6 @@ def start(work: Work, scratch: Path, options: argparse.Namespace) -> dict[str, D
         systems["direct use, 1.1.1"] = Direct(python, snapshot, work, options)
     systems["faster_whisper"] = Served(engine, settings, "whisper-1", work, str(scratch))
     systems["direct use, 1.2.1"] = Direct(sys.executable, snapshot, work, options)
-    return systems
 
 
 def compare(work: Work, options: argparse.Namespace) -> dict[tuple[str, int, str], float]:
@@ -198,9 +196,10 @@ def compare(work: Work, options: argparse.Namespace) -> dict[tuple[str, int, str
     print(f"\n{work.size} int8 with random weights, {seconds:.1f} s of speech, {work.tokens} tokens per window\n")
     print("| clients | | requests per s | CPU s per request |\n|---|---|---|---|")
     rates = {}
+    systems: dict[str, Direct | Served] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        systems = start(work, Path(scratch), options)
         try:
+            start(systems, work, Path(scratch), options)
             for clients, requests in work.requests.items():
                 rounds: dict[str, list[Round]] = {name: [] for name in systems}
                 for number in range(options.rounds):  # to and fro: a machine that gets slower harms nobody

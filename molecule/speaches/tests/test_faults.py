@@ -70,6 +70,7 @@ def test_another_source_is_refused(project: Path) -> None:
 
 
 @thorough
+@pytest.mark.timeout(900)
 def test_a_broken_version_gives_way_to_the_old_one(project: Path, tmp_path: Path) -> None:
     """Installed, started, found broken, taken back with its settings."""
     broken = another_version(tmp_path, start="raise SystemExit('broken')\n")
@@ -100,6 +101,7 @@ def test_the_next_apply_repairs(project: Path) -> None:
 
 
 @long
+@pytest.mark.timeout(900)
 def test_an_upgrade_keeps_one_release_to_go_back_to(ai: Any, ask: Ask, project: Path, tmp_path: Path) -> None:
     old = ai.check_output(CURRENT)
     ai.check_output("mkdir /opt/speaches/speaches-cpu-older")

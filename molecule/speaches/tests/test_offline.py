@@ -18,7 +18,7 @@ import pytest
 import testinfra
 from conftest import DATA, FOX, PROJECT, ROOT, long, speaches_itself
 
-pytestmark = long
+pytestmark = [long, pytest.mark.timeout(900)]
 WHEELS = ROOT / ".cache/wheels"
 UV = (ROOT / "roles/uv/defaults/main.yml").read_text()
 
