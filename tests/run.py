@@ -38,12 +38,12 @@ PARTS = (
     Part("host", "test-host", 120),
     Part("infra", "test-infra", 60),
     Part("incus", "test-incus", 240),
-    Part("service", "molecule SCENARIO=default", 360),
+    Part("service", "molecule SCENARIO=default", 240),
     Part("speaches", "molecule SCENARIO=speaches", 240),
-    Part("older", "test-older", 600, "long"),
+    Part("open_webui", "molecule SCENARIO=open_webui", 360),
+    Part("homelab", "molecule SCENARIO=homelab", 240),
     Part("base_system", "molecule SCENARIO=base_system", 240, "long"),
-    Part("homelab", "molecule SCENARIO=homelab", 240, "long"),
-    Part("open_webui", "molecule SCENARIO=open_webui", 360, "long"),
+    Part("older", "test-older", 600, "long"),
 )
 
 
