@@ -23,6 +23,6 @@ class IncusBackend(BaseBackend):
         super().__init__(f"incus://{project}/{name}", **kwargs)
 
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
-        """Run a command in the instance."""
-        line = self.get_command(command, *args)
+        """Run a command in the instance, for a tenth of a second at least: Incus may lose what shorter ones print."""
+        line = f"sleep 0.1 & ( {self.get_command(command, *args)}\n); status=$?; wait; exit $status"
         return self.run_local("incus exec --project %s %s -- /bin/sh -c %s", self.project, self.name, line)

@@ -126,8 +126,8 @@ their own beside it: `infra-base`, `infra-domains` and `infra-policies`.
 `psot_default_user`, `incus_all_images`, `network_policies`, `ansible_pipelining`; `infra_stt_url` and \
 `infra_ollama_url` where exactly one machine has the role |
 | `group_vars/<domain>.yml` | `domain_*`, `incus_project`, `incus_network`, `subnet_id`, `incus_profiles` |
-| `host_vars/<machine>.yml` | `instance_*`, `ansible_connection`, `ansible_incus_host`, `ansible_incus_project`, \
-`ansible_host` |
+| `host_vars/<machine>.yml` | `instance_*`, `ansible_connection`, `ansible_shell_type`, `ansible_incus_host`, \
+`ansible_incus_project`, `ansible_host` |
 | `inventory/host_vars`, `inventory/group_vars` | links to the folders beside infra.yml, so that Ansible finds them \
 from anywhere |
 

@@ -43,6 +43,7 @@ class Machine:
         self.host = testinfra.get_host(f"incus://{name}", project="mow")
         variables = {
             "ansible_connection": "community.general.incus",
+            "ansible_shell_type": "anklume.stt.incus",
             "ansible_incus_project": "mow",
             "ansible_incus_host": name,
             "ansible_host": address,

@@ -61,6 +61,7 @@ class Closed:
         self.folder = folder
         variables = {
             "ansible_connection": "community.general.incus",
+            "ansible_shell_type": "anklume.stt.incus",
             "ansible_incus_project": PROJECT,
             "ansible_incus_host": name,
             "stt_server_model": "anklume/whisper-test",

@@ -151,6 +151,7 @@ def _machine_vars(domain: Domain, machine: Machine, shared: Mapping[str, Any] | 
             "instance_snapshots_expiry": machine.snapshots_expiry,
             **{f"instance_{key}": value for key, value in machine.carried.items()},
             "ansible_connection": "community.general.incus",
+            "ansible_shell_type": "anklume.stt.incus",
             "ansible_incus_host": machine.name,
             "ansible_incus_project": domain.project,
             "ansible_host": machine.ip,

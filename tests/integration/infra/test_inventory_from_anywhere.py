@@ -112,6 +112,7 @@ def test_ansible_inventory_from_the_root(collections, project):
         "stt_server_quantization": "int8_float16",
         "of_the_group": "mine",
         "ansible_connection": "community.general.incus",
+        "ansible_shell_type": "anklume.stt.incus",
         "ansible_incus_host": "homelab-ai",
         "ansible_incus_project": "homelab",
         "ansible_host": "10.100.3.10",
