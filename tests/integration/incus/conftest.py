@@ -19,6 +19,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / ".cache" / "collections"))
 
+from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError  # noqa: E402
+from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import VANISHED  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, IncusNotFoundError  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile  # noqa: E402
@@ -137,6 +139,18 @@ class Lab:
         return result.stdout.strip() if ok else str(result.returncode)
 
 
+def insist(client: Client, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+    """Send a write, again while Incus stumbles over an interface of somebody else that goes at that moment."""
+    for _attempt in range(9):
+        try:
+            client.send(method, path, body)
+            return
+        except IncusError as error:
+            if VANISHED not in str(error):
+                raise
+    client.send(method, path, body)
+
+
 def one_machine(**more: Any) -> dict[str, Any]:
     return {"subnet_id": 1, "machines": {"it-a1": {"ip": "10.178.1.10", **more}}}
 
@@ -150,7 +164,7 @@ def strangers() -> Iterator[None]:
     def remove() -> None:
         for path in reversed(STRANGERS):
             try:
-                client.send("DELETE", path)
+                insist(client, "DELETE", path)
             except IncusNotFoundError:
                 continue
 
@@ -159,7 +173,7 @@ def strangers() -> Iterator[None]:
 
     remove()
     for collection, body in STRANGERS.values():
-        client.send("POST", collection, body)
+        insist(client, "POST", collection, body)
     before = dump()
     yield
     after = dump()

@@ -58,7 +58,6 @@ def test_from_plan_to_destroy(lab: Lab) -> None:
     assert changed(first) == 1
     assert re.search(r"\d\.\d s  create instance it-a1 in it-a\n", first.stdout), "the steps are shown as they are done"
     assert changed(play("apply-infra", lab.folder)) == 0
-    assert "Incus holds what infra.yml says" in play("plan", lab.folder).stdout
 
     refused = play("destroy", lab.folder, "ARGS=-e infra_destroy=something-else")
     assert refused.returncode != 0
@@ -87,12 +86,10 @@ def test_snapshots_from_taking_to_rolling_back(lab: Lab) -> None:
     assert changed(play("restore", lab.folder, "NAME=s1")) == 1
     assert file() == "first"
     assert "which snapshot?" in play("restore", lab.folder).stderr
-    unknown = play("restore", lab.folder, "NAME=s3")
-    assert unknown.returncode != 0
-    assert "no instance has a snapshot s3: there is" in unknown.stdout
     assert changed(play("snapshot-delete", lab.folder, "NAME=s1")) == 1
-    listed = play("snapshot-list", lab.folder).stdout
-    assert re.search(r"it-a1: s2, anklume-\S+, before-restore-\S+, before-restore-\S+", listed)
+    left = lab.get("/1.0/instances/it-a1/snapshots?project=it-a&recursion=1")
+    kinds = sorted(re.sub(r"\d{8}-.*", "", one["name"]) for one in left)
+    assert kinds == ["anklume-", "before-restore-", "before-restore-", "s2"]
 
 
 def test_destroy(lab: Lab) -> None:
