@@ -226,12 +226,18 @@ def in_an_instance(arguments: Sequence[str]) -> int:
     environment = os.environ | {"PROJECT": str(project), "MOLECULE_PROJECT_DIRECTORY": str(ROOT)}
     disk = ["incus", "config", "device", "add", NAME, "repository", "disk", "--project", PROJECT]
     disk += [f"source={ROOT}", f"path={ROOT}", "shift=true", "readonly=true"]
-    bench = "cd /opt/speaches && exec $(echo faster_whisper-*)/bin/python $0 --speaches $PWD/$(echo speaches-*) $@"
-    install = (["molecule", "converge", "-s", "speaches"], play, disk, [*there, "systemctl", "stop", "speaches"])
+    releases = []
     try:
-        for command in install:
+        for command in (["molecule", "converge", "-s", "speaches"], play):
             subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-        return subprocess.run([*there, "sh", "-c", bench, __file__, *arguments]).returncode
+            current = subprocess.run(
+                [*there, "readlink", "-f", "/opt/speaches/current"], check=True, capture_output=True, text=True
+            )
+            releases.append(current.stdout.strip())
+        for command in (disk, [*there, "systemctl", "stop", "speaches"]):
+            subprocess.run(command, check=True)
+        bench = [f"{releases[1]}/bin/python", "-B", __file__, "--speaches", releases[0], *arguments]
+        return subprocess.run([*there, *bench]).returncode
     finally:
         subprocess.run(["molecule", "destroy", "-s", "speaches"], cwd=ROOT, stdout=subprocess.DEVNULL)
 
