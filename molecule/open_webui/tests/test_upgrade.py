@@ -91,6 +91,7 @@ class Machine:
         """Runs the role to its end."""
         process = self.start(**variables)
         output, _ = process.communicate(timeout=1200)
+        print(output[-3000:])  # shown where a test fails
         return process.returncode, " ".join(output.split())
 
     def python(self, program: str) -> str:

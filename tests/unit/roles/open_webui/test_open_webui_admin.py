@@ -131,6 +131,14 @@ def test_a_broken_version_gives_way_to_the_old_one_with_its_data(site: Site) -> 
     assert not (site.home / NEW / "lock.sha256").exists()
 
 
+def test_the_reason_is_the_last_error_however_much_follows() -> None:
+    log = "ValueError: earlier\n  sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) table x already exists\n"
+    log += "[SQL:\nCREATE TABLE x (\n" + "  column,\n" * 30 + ")]\n" + "  ___ a banner ___\n" * 30
+    assert admin.reason(log) == "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) table x already exists"
+    assert admin.reason("started\n\n  stopped\n") == "stopped"
+    assert admin.reason("") == "its log says nothing"
+
+
 def test_no_backup_no_upgrade(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_args: Any) -> None:
         raise OSError(28, "No space left on device")
