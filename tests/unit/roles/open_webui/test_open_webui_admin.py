@@ -131,10 +131,12 @@ def test_a_broken_version_gives_way_to_the_old_one_with_its_data(site: Site) -> 
     assert not (site.home / NEW / "lock.sha256").exists()
 
 
-def test_the_reason_is_the_last_error_however_much_follows() -> None:
-    log = "ValueError: earlier\n  sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) table x already exists\n"
-    log += "[SQL:\nCREATE TABLE x (\n" + "  column,\n" * 30 + ")]\n" + "  ___ a banner ___\n" * 30
-    assert admin.reason(log) == "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) table x already exists"
+def test_the_reason_is_the_error_of_the_first_attempt_however_much_follows() -> None:
+    error = "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) table x already exists"
+    log = f"ValueError: earlier\n  {error}\n[SQL:\nCREATE TABLE x (\n" + "  column,\n" * 50 + ")]\n"
+    log += "open-webui.service: Main process exited, code=exited\n"
+    log += "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) duplicate column name: y\n"
+    assert admin.reason(log) == error
     assert admin.reason("started\n\n  stopped\n") == "stopped"
     assert admin.reason("") == "its log says nothing"
 
