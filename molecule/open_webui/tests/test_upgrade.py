@@ -92,6 +92,7 @@ class Machine:
         """Runs the role to its end."""
         process = self.start(**variables)
         output, _ = process.communicate(timeout=1200)
+        print(output[-3000:])  # shown where a test fails
         return process.returncode, " ".join(output.split())
 
     def python(self, program: str) -> str:
@@ -163,7 +164,7 @@ def test_killed_in_the_middle_the_next_apply_finishes_it(old: Machine) -> None:
         assert time.monotonic() < deadline
         assert run.poll() is None
         time.sleep(0.2)
-    old.host.run_expect([0], "pkill -KILL -f /usr/local/sbin/open-webui-admin")
+    old.host.run_expect([0], "pkill -KILL -f [/]usr/local/sbin/open-webui-admin")
     os.killpg(run.pid, 9)
     run.communicate()
     status, output = old.apply()

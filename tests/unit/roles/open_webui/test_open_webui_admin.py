@@ -131,6 +131,16 @@ def test_a_broken_version_gives_way_to_the_old_one_with_its_data(site: Site) -> 
     assert not (site.home / NEW / "lock.sha256").exists()
 
 
+def test_the_reason_is_the_error_of_the_first_attempt_however_much_follows() -> None:
+    error = "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) table x already exists"
+    log = f"ValueError: earlier\n  {error}\n[SQL:\nCREATE TABLE x (\n" + "  column,\n" * 50 + ")]\n"
+    log += "open-webui.service: Main process exited, code=exited\n"
+    log += "sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) duplicate column name: y\n"
+    assert admin.reason(log) == error
+    assert admin.reason("started\n\n  stopped\n") == "stopped"
+    assert admin.reason("") == "its log says nothing"
+
+
 def test_no_backup_no_upgrade(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_args: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -226,7 +236,7 @@ def cut(backup: Path) -> None:
 
 def flip_a_bit(backup: Path) -> None:
     content = bytearray(backup.read_bytes())
-    content[-8] ^= 1  # in gzip's checksum: some bits before it mean nothing
+    content[-8] ^= 1  # in the checksum; elsewhere in so small a file it may change nothing
     backup.write_bytes(content)
 
 
