@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.plugins.shell.sh import ShellModule as Sh
-
 DOCUMENTATION = r"""
 name: incus
 short_description: The shell C(/bin/sh) of an Incus instance
@@ -23,6 +19,10 @@ description:
 extends_documentation_fragment:
   - shell_common
 """
+
+from typing import Any
+
+from ansible.plugins.shell.sh import ShellModule as Sh
 
 PAUSE = "sleep 0.1"
 
