@@ -22,8 +22,11 @@ SENTENCES = json.loads((ROOT / "tests/data/sentences.json").read_text())
 
 
 def shell(line: str) -> str:
-    """What a documented line prints."""
-    return subprocess.run(shlex.split(line), check=True, capture_output=True, text=True).stdout
+    """What a documented line prints; asked again when nothing came: Incus may lose what short commands print."""
+    for _attempt in range(5):
+        if printed := subprocess.run(shlex.split(line), check=True, capture_output=True, text=True).stdout:
+            break
+    return printed
 
 
 def test_infra_yml_is_the_documented_one(project: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_built_image_holds_nothing_that_the_published_one_lacks() -> None:
     subprocess.run(["incus", "launch", "debian/12", name], check=True, capture_output=True)
     try:
         listed = subprocess.run(
-            ["incus", "exec", name, "--", "dpkg-query", "--show", "--showformat", "${Package}\n"],
+            ["incus", "exec", name, "--", "sh", "-c", "dpkg-query --show --showformat '${Package}\n'; sleep 0.1"],
             capture_output=True,
             text=True,
             check=True,

@@ -39,8 +39,9 @@ def host() -> Iterator[None]:
     nesting = ["-c", "security.nesting=true", "-c", "raw.lxc=lxc.mount.auto = cgroup:rw:force"]
     subprocess.run(["incus", "launch", "debian/13", NAME, *nesting], check=True, capture_output=True)
     inside("echo root:1000000:500000000 | tee /etc/subuid >/etc/subgid")
-    inside("until systemctl is-system-running --wait >/dev/null && getent hosts deb.debian.org; do sleep 0.5; done")
-    inside("apt-get -qq update && apt-get -qq install -y --no-install-recommends python3")
+    inside("until systemctl is-system-running --wait >/dev/null; do sleep 0.5; done")
+    inside("until apt-get -qq -o APT::Update::Error-Mode=any update; do sleep 0.5; done")
+    inside("apt-get -qq install -y --no-install-recommends python3")
     yield
     subprocess.run(["incus", "delete", "--force", NAME], check=True, capture_output=True)
 

@@ -132,8 +132,10 @@ class Lab:
         return self.get(f"/1.0/instances/{name}?project={domain}")
 
     def run(self, name: str, script: str, domain: str = "it-a", *, ok: bool = True) -> str:
+        # a tenth of a second at least: Incus may lose what shorter commands print
+        line = f"sleep 0.1 & ( {script}\n); status=$?; wait; exit $status"
         result = subprocess.run(
-            ["incus", "exec", name, "--project", domain, "--", "sh", "-c", script], capture_output=True, text=True
+            ["incus", "exec", name, "--project", domain, "--", "sh", "-c", line], capture_output=True, text=True
         )
         assert not ok or result.returncode == 0, result.stdout + result.stderr
         return result.stdout.strip() if ok else str(result.returncode)
