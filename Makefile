@@ -124,23 +124,24 @@ $(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_co
 .PHONY: test test-fast test-long test-older lint sanity units test-infra bench-sync test-host test-incus bench-incus bench-apply molecule
 test: ## everything that can be tested here, real Incus included (30 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
-test-fast: ## lint and units, for the inner loop
+test-fast: ## the linters of Python and YAML, and the units, for the inner loop (under a minute)
 	@$(MAKE) venv >/dev/null && python tests/run.py fast $(PARTS)
 test-long: ## the long series too: kills, fuzzing, soaks, the other Ansible (90 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py long $(PARTS)
 lint: venv-test ## ansible-lint, yamllint, ruff, mypy, shellcheck
 	@$(MAKE) -j2 --output-sync lint-ansible lint-code
 .PHONY: lint-ansible lint-code
-lint-ansible:
+lint-ansible: venv-test
 	@ansible-lint -q
-lint-code:
+lint-code: venv-test
 	@ruff check . && ruff format --check . && yamllint --strict .
 	@mypy -p ansible_collections.anklume.stt.plugins.module_utils
 	@shellcheck $$(git ls-files -z --cached --others --exclude-standard | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b' | sort -u)
 sanity: venv-test ## ansible-test sanity
 	@scripts/sanity $(VENV) $(ARGS)
+COVERAGE = --cov --cov-report=term:skip-covered
 units: venv-test ## unit tests, with coverage
-	@pytest -q -n auto --cov --cov-report=term:skip-covered $(ARGS) tests/unit
+	@pytest -q -n auto $(COVERAGE) $(ARGS) tests/unit
 PYTHON_TAG = $(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])')
 ENGINE_REQUIREMENTS = roles/stt_server/files/faster_whisper/requirements-$(PYTHON_TAG).txt
 ENGINE_VENV := .cache/venv-engine

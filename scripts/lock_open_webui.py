@@ -5,15 +5,14 @@
 
 usage: lock_open_webui.py VERSION slim|no_torch|full FILE      (needs uv and a package index)
 
-"full" takes PyTorch from PyTorch's own index of builds for the processor, or from the one that TORCH_INDEX_URL names:
-the build for x86_64 on PyPI is made for CUDA, and a list with packages for CUDA is not written.
 The file is what `uv pip install --no-deps --require-hashes` reads. It covers CPython 3.11 and 3.12 on x86_64 and
-aarch64 Linux with glibc; digests of other wheels are left out.
+aarch64 Linux with glibc; digests of other wheels are left out. Of "full" it names PyTorch's version alone, in a comment:
+the build on PyPI is made for CUDA, and the role takes the one for the processor from PyTorch's own index, whose digests
+uv checks. What only a GPU has a use for is left out.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from pathlib import Path
 
 # What pulls in torch and CUDA, or is of use only with them.
 NO_TORCH = ("torch", "sentence-transformers", "transformers", "accelerate", "faster-whisper", "einops")
-TORCH_INDEX_URL = os.environ.get("TORCH_INDEX_URL", "https://download.pytorch.org/whl/cpu")
+TORCH = "torch==2.13.0"  # the build for the processor that "full" was tried with
 CUDA = re.compile(r"nvidia-|cuda-|triton$")
 WANTED_WHEEL = re.compile(
     r"-(py3|py2\.py3|cp311|cp312|(cp3[2-9]|cp310|cp311|cp312)-abi3)(-|\.)(.*-)?"
@@ -44,7 +43,6 @@ def resolve(version: str, profile: str, work: Path) -> list[dict]:
     wanted.write_text(f"open-webui=={version}\n")
     override.touch()
     packages: list[dict] = []
-    index = ["--extra-index-url", TORCH_INDEX_URL, "--index-strategy", "unsafe-best-match"] if profile == "full" else []
     if profile == "slim":
         uv(*COMPILE, "--no-deps", wanted, "-o", lock)
         packages += tomllib.loads(lock.read_text())["packages"]
@@ -52,13 +50,10 @@ def resolve(version: str, profile: str, work: Path) -> list[dict]:
         wanted.write_text((work / "wheel" / "requirements-slim.txt").read_text())
     elif profile == "no_torch":
         override.write_text("".join(f"{name} ; python_version < '3'\n" for name in NO_TORCH))
-    uv(*COMPILE, *index, "--override", override, wanted, "-o", lock)
+    else:
+        override.write_text(TORCH + "\n")
+    uv(*COMPILE, "--override", override, wanted, "-o", lock)
     return packages + tomllib.loads(lock.read_text())["packages"]
-
-
-def for_cuda(packages: list[dict]) -> list[str]:
-    """The names of the packages that are of use with an NVIDIA GPU only."""
-    return sorted(package["name"] for package in packages if CUDA.match(package["name"]))
 
 
 def lines(package: dict) -> list[str]:
@@ -78,12 +73,13 @@ def file_name(wheel: dict) -> str:
 
 
 def elsewhere(package: dict) -> bool:
-    """Whether a package is for other systems only."""
+    """Whether a package is for other systems only, or for NVIDIA's GPUs."""
     return bool(
         re.search(
             r"sys_platform == '(win32|emscripten|darwin)'|platform_python_implementation != 'CPython'",
             package.get("marker", ""),
         )
+        or CUDA.match(package["name"])
     )
 
 
@@ -92,11 +88,15 @@ def main() -> None:
     version, profile, target = sys.argv[1:]
     with tempfile.TemporaryDirectory() as work:
         packages = [package for package in resolve(version, profile, Path(work)) if not elsewhere(package)]
-    if cuda := for_cuda(packages):
-        sys.exit(f"nothing was written: PyTorch came with CUDA ({', '.join(cuda)}), not from {TORCH_INDEX_URL}")
-    header = f"# Open WebUI {version}, profile {profile}; written by scripts/lock_open_webui.py"
-    body = [line for package in sorted(packages, key=lambda one: one["name"]) for line in lines(package)]
-    Path(target).write_text("\n".join([header, *body]) + "\n")
+    head = [f"# Open WebUI {version}, profile {profile}; written by scripts/lock_open_webui.py"]
+    head += [
+        f"# torch=={package['version']} comes from an index of builds for the processor"
+        for package in packages
+        if package["name"] == "torch"
+    ]
+    locked = sorted((package for package in packages if package["name"] != "torch"), key=lambda one: one["name"])
+    body = [line for package in locked for line in lines(package)]
+    Path(target).write_text("\n".join([*head, *body]) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,23 +16,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SUITES = ("fast", "test", "long")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part: the make target that runs it, the seconds it may take in `test`, and the smallest suite that has it."""
+    """One part: the make target that runs it, the seconds it may take in `test`, and the one for the suite `fast`."""
 
     name: str
     target: str
     budget: int
-    suite: str = "test"
+    fast: str = ""
+    long: bool = False
+
+    def runs(self, suite: str) -> str:
+        """The target that a suite runs; none when the suite does without this part."""
+        if suite == "fast":
+            return self.fast
+        return self.target if suite == "long" or not self.long else ""
 
 
 PARTS = (
-    Part("bootstrap", "venv-test engine-venv", 60, "fast"),
-    Part("lint", "lint", 40, "fast"),
-    Part("units", "units", 60, "fast"),
+    Part("bootstrap", "venv-test engine-venv", 60, fast="venv-test"),
+    Part("lint", "lint", 40, fast="lint-code"),
+    Part("units", "units", 60, fast="units COVERAGE="),
     Part("sanity", "sanity", 140),
     Part("engine", "engine-test", 60),
     Part("host", "test-host", 120),
@@ -42,8 +48,8 @@ PARTS = (
     Part("speaches", "molecule SCENARIO=speaches", 240),
     Part("open_webui", "molecule SCENARIO=open_webui", 360),
     Part("homelab", "molecule SCENARIO=homelab", 240),
-    Part("base_system", "molecule SCENARIO=base_system", 240, "long"),
-    Part("older", "test-older", 600, "long"),
+    Part("base_system", "molecule SCENARIO=base_system", 240, long=True),
+    Part("older", "test-older", 600, long=True),
 )
 
 
@@ -52,8 +58,10 @@ def not_run(suite: str, chosen: list[str]) -> list[str]:
     if chosen:
         reasons = [f"{part.name}: not asked for" for part in PARTS if part.name not in chosen]
     else:
-        larger = [part for part in PARTS if SUITES.index(part.suite) > SUITES.index(suite)]
-        reasons = [f"{part.name}: part of `make test{'-long' if part.suite == 'long' else ''}`" for part in larger]
+        larger = [part for part in PARTS if not part.runs(suite)]
+        reasons = [f"{part.name}: part of `make test{'-long' if part.long else ''}`" for part in larger]
+        if suite == "fast":
+            reasons.append("ansible-lint: part of `make test`")
     if suite != "long":
         reasons.append("the long series (kills, 10,000 mutated files, soaks): part of `make test-long`")
     if not Path("/dev/nvidiactl").exists():
@@ -71,7 +79,8 @@ def run(part: Part, suite: str) -> bool:
     print(f"\n=== {part.name}", flush=True)
     environment = os.environ | ({"ANKLUME_TEST_LONG": "1"} if suite == "long" else {})
     start = time.monotonic()
-    passed = subprocess.run(["make", *part.target.split()], cwd=ROOT, env=environment, check=False).returncode == 0
+    target = part.runs(suite) or part.target
+    passed = subprocess.run(["make", *target.split()], cwd=ROOT, env=environment, check=False).returncode == 0
     seconds = time.monotonic() - start
     note = f"{seconds:.0f} s of {part.budget}" if suite != "long" else f"{seconds:.0f} s"
     print(f"=== {part.name}: {'passed' if passed else 'FAILED'}, {note}", flush=True)
@@ -86,7 +95,7 @@ def main(suite: str, chosen: list[str]) -> int:
     """Run the suite; the exit status is the number of failed parts, at most 1."""
     start = time.monotonic()
     for part in PARTS:
-        if part.name in chosen or (not chosen and SUITES.index(part.suite) <= SUITES.index(suite)):
+        if part.name in chosen or (not chosen and part.runs(suite)):
             passed = run(part, suite)
             if part.name == "bootstrap" and not passed:
                 break

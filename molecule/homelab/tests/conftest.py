@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from suite import ROOT
 
 SCENARIO = Path(__file__).resolve().parents[1]
-ROOT = SCENARIO.parents[1]
 
 
 @dataclass

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, Run
+from conftest import Run
+from suite import ROOT
 
 CLIPS = ROOT / "tests/data/clips"
 SENTENCES = json.loads((ROOT / "tests/data/sentences.json").read_text())

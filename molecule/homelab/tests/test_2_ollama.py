@@ -6,22 +6,19 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Run, started
+from conftest import Run, started
+from suite import ROOT, long
 
 sys.path.insert(0, str(ROOT / "tests/stand_ins"))
 from pack_ollama import pack
 
 Play = Callable[..., Run]
-long = pytest.mark.skipif(
-    not os.environ.get("ANKLUME_TEST_LONG"), reason="one of a kind runs here, all of them in make test-long"
-)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from conftest import ROOT, Run
+from conftest import Run
+from suite import ROOT
 
 
 def test_after_restarts_of_incus_and_of_the_instances_verify_is_green(make: Callable[..., Run]) -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import testinfra
+from suite import ROOT
 
 SCENARIO = Path(__file__).resolve().parents[1]
-ROOT = SCENARIO.parents[1]
 CLIPS = ROOT / "tests/data/clips"
 ADDRESS = "10.175.1.30"
 PASSWORD = "secrets/mow-webui-open-webui-admin-password"
@@ -161,3 +162,86 @@ def other_server(webui: Any) -> Iterator[OtherServer]:
         time.sleep(0.2)
     yield OtherServer(webui.file("/run/other-stt.url").content_string, webui)
     webui.run_expect([0], "systemctl stop other-stt")
+
+
+class Machine:
+    """An instance of its own, with an inventory of its own; cached: it shares uv's cache with the others."""
+
+    def __init__(self, name: str, image: str, address: str, folder: Path, cached: bool) -> None:
+        self.name, self.folder = name, folder
+        profiles = ["-p", "default"] + (["-p", "cached"] if cached else [])
+        init = ["incus", "init", image, name, "--project", "mow", *profiles]
+        subprocess.run([*init, "-d", f"eth0,ipv4.address={address}"], check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(["incus", "start", name, "--project", "mow"], check=True)
+        self.host = testinfra.get_host(f"incus://{name}", project="mow")
+        variables = {
+            "ansible_connection": "community.general.incus",
+            "ansible_shell_type": "anklume.stt.incus",
+            "ansible_incus_project": "mow",
+            "ansible_incus_host": name,
+            "ansible_host": address,
+            "open_webui_https": False,
+            "open_webui_ollama_url": "",
+        }
+        (folder / "inventory").mkdir()
+        (folder / "inventory/one.yml").write_text(json.dumps({"all": {"hosts": {name: variables}}}))
+        play = {"name": "One", "hosts": "all", "gather_facts": False, "roles": ["anklume.stt.open_webui"]}
+        (folder / "play.yml").write_text(json.dumps([play]))
+        self.host.check_output(
+            "until apt-get -q -o APT::Update::Error-Mode=any update; do sleep 1; done"
+            " && apt-get -qy install --no-install-recommends python3-apt"
+        )
+
+    def close(self) -> None:
+        """Take its network away."""
+        self.host.check_output("systemctl start network-online.target")
+        subprocess.run(["incus", "config", "device", "add", self.name, "eth0", "none", "--project", "mow"], check=True)
+        assert self.host.check_output("ip -o -4 addr show scope global") == ""
+
+    def start(self, **variables: Any) -> subprocess.Popen[str]:
+        """Starts a run of the role."""
+        command = ["ansible-playbook", "-i", str(self.folder / "inventory"), str(self.folder / "play.yml")]
+        environment = os.environ | {
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_FORCE_COLOR": "false",
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        return subprocess.Popen(
+            [*command, "-e", json.dumps(variables)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def apply(self, **variables: Any) -> tuple[int, str]:
+        """Runs the role to its end."""
+        process = self.start(**variables)
+        output, _ = process.communicate(timeout=1200)
+        print(output[-3000:])  # shown where a test fails
+        return process.returncode, " ".join(output.split())
+
+    def python(self, program: str) -> str:
+        return self.host.run_expect([0], "python3 -c %s", program).stdout.strip()
+
+    def serves(self) -> str:
+        """The version that answers."""
+        url = "http://127.0.0.1:3000/api/version"
+        return json.loads(self.python(f"import urllib.request as u; print(u.urlopen('{url}').read().decode())"))[
+            "version"
+        ]
+
+
+@pytest.fixture(scope="module")
+def machine_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Machine]]:
+    """A function that makes an instance; all go at the end."""
+    made = []
+
+    def make(name: str, image: str, address: str, *, cached: bool = True) -> Machine:
+        made.append(name)
+        return Machine(name, image, address, tmp_path_factory.mktemp(name), cached)
+
+    yield make
+    for name in made:
+        subprocess.run(["incus", "delete", "--force", name, "--project", "mow"], check=True)

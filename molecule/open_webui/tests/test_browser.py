@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ADDRESS, CLIPS, PASSWORD, ROOT
+from conftest import ADDRESS, CLIPS, PASSWORD
+from suite import ROOT
 
 BROWSER_ADDRESS = "10.175.1.99"
 SCREENSHOTS = ROOT / "tests/output/browser"

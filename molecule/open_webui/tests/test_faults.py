@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, SCENARIO, Api, Run
+from conftest import SCENARIO, Api, Run
+from suite import ROOT
 
 Role = Callable[..., Run]
 LOCK = str(SCENARIO / "locks/0.11.4-slim.txt")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import ADDRESS, Run
+from suite import long
 
 Role = Callable[..., Run]
 HTTPS = ("-t", "open_webui_configure,open_webui_service")
@@ -75,12 +75,6 @@ def test_a_given_certificate_is_served_and_one_with_another_key_refused(role: Ro
     assert status_over_tls("mow-webui", certificate) == 200
 
 
-LONG = pytest.mark.skipif(
-    not os.environ.get("ANKLUME_TEST_LONG"),
-    reason="a certificate from an ACME server restarts all twice: part of make test-long",
-)
-
-
 @dataclass
 class AcmeServer:
     """Pebble, beside Open WebUI."""
@@ -121,7 +115,7 @@ def acme(machine: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory
     ai.run_expect([0], "systemctl stop pebble && apt-get -qq purge -y pebble")
 
 
-@LONG
+@long
 def test_a_certificate_comes_from_an_acme_server(role: Role, acme: AcmeServer, webui: Any, tmp_path: Path) -> None:
     variables = {
         "open_webui_names": [NAME],

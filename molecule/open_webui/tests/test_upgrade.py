@@ -8,132 +8,37 @@ The kill at every single step is in tests/unit/roles/open_webui; here one of eac
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import testinfra
-from conftest import ROOT, SCENARIO
+from conftest import SCENARIO, Machine
+from suite import ROOT, long
 
-pytestmark = [
-    pytest.mark.skipif(
-        not os.environ.get("ANKLUME_TEST_LONG"), reason="the upgrade of a real Open WebUI is part of make test-long"
-    ),
-    pytest.mark.timeout(1200),
-]
+pytestmark = [long, pytest.mark.timeout(1200)]
 OLD_LOCK, NEW_LOCK = SCENARIO / "locks/0.11.4-slim.txt", ROOT / "roles/open_webui/files/locks/0.12.4-slim.txt"
 OLD = {"open_webui_version": "0.11.4", "open_webui_lock": str(OLD_LOCK)}
 DATABASE = "import sqlite3; c = sqlite3.connect('/var/lib/open-webui/webui.db', timeout=30);"
 CHATS = DATABASE + "print(c.execute('select title from chat').fetchall())"
 
 
-class Machine:
-    """An instance of its own, with an inventory of its own."""
-
-    def __init__(self, name: str, image: str, address: str, folder: Path) -> None:
-        self.name, self.folder = name, folder
-        init = ["incus", "init", image, name, "--project", "mow", "-p", "default", "-p", "cached"]
-        subprocess.run([*init, "-d", f"eth0,ipv4.address={address}"], check=True, stdin=subprocess.DEVNULL)
-        subprocess.run(["incus", "start", name, "--project", "mow"], check=True)
-        self.host = testinfra.get_host(f"incus://{name}", project="mow")
-        variables = {
-            "ansible_connection": "community.general.incus",
-            "ansible_shell_type": "anklume.stt.incus",
-            "ansible_incus_project": "mow",
-            "ansible_incus_host": name,
-            "ansible_host": address,
-            "open_webui_https": False,
-            "open_webui_ollama_url": "",
-        }
-        (folder / "inventory").mkdir()
-        (folder / "inventory/one.yml").write_text(json.dumps({"all": {"hosts": {name: variables}}}))
-        (folder / "play.yml").write_text(
-            json.dumps(
-                [
-                    {
-                        "name": "One",
-                        "hosts": "all",
-                        "gather_facts": False,
-                        "tasks": [
-                            {
-                                "name": "Python",
-                                "ansible.builtin.raw": "apt-get -q update; apt-get -qy install python3-apt",
-                            },
-                            {"name": "Role", "ansible.builtin.import_role": {"name": "anklume.stt.open_webui"}},
-                        ],
-                    }
-                ]
-            )
-        )
-
-    def start(self, **variables: Any) -> subprocess.Popen[str]:
-        """Starts a run of the role."""
-        command = ["ansible-playbook", "-i", str(self.folder / "inventory"), str(self.folder / "play.yml")]
-        environment = os.environ | {
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_FORCE_COLOR": "false",
-            "ANSIBLE_NOCOLOR": "1",
-        }
-        return subprocess.Popen(
-            [*command, "-e", json.dumps(variables)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def apply(self, **variables: Any) -> tuple[int, str]:
-        """Runs the role to its end."""
-        process = self.start(**variables)
-        output, _ = process.communicate(timeout=1200)
-        print(output[-3000:])  # shown where a test fails
-        return process.returncode, " ".join(output.split())
-
-    def python(self, program: str) -> str:
-        return self.host.run_expect([0], "python3 -c %s", program).stdout.strip()
-
-    def chat(self, title: str) -> None:
-        """A chat of the administrator, as the database holds it."""
-        self.python(
-            f"{DATABASE} c.execute('insert into chat (id, user_id, title, chat, created_at, updated_at, archived)"
-            f" select ?, id, ?, ?, 1, 1, 0 from user', ('{title}', '{title}', '{{}}')); c.commit()"
-        )
-
-    def serves(self) -> str:
-        """The version that answers."""
-        url = "http://127.0.0.1:3000/api/version"
-        return json.loads(self.python(f"import urllib.request as u; print(u.urlopen('{url}').read().decode())"))[
-            "version"
-        ]
+def chat(machine: Machine, title: str) -> None:
+    """A chat of the administrator, as the database holds it."""
+    machine.python(
+        f"{DATABASE} c.execute('insert into chat (id, user_id, title, chat, created_at, updated_at, archived)"
+        f" select ?, id, ?, ?, 1, 1, 0 from user', ('{title}', '{title}', '{{}}')); c.commit()"
+    )
 
 
 @pytest.fixture(scope="module")
-def machine_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str, str], Machine]]:
-    """A function that makes an instance; all go at the end."""
-    made = []
-
-    def make(name: str, image: str, address: str) -> Machine:
-        made.append(name)
-        return Machine(name, image, address, tmp_path_factory.mktemp(name))
-
-    yield make
-    for name in made:
-        subprocess.run(["incus", "delete", "--force", name, "--project", "mow"], check=True)
-
-
-@pytest.fixture(scope="module")
-def old(machine_of: Callable[[str, str, str], Machine]) -> Machine:
+def old(machine_of: Callable[..., Machine]) -> Machine:
     """Open WebUI of the previous minor version, with a chat."""
     machine = machine_of("mow-old", "debian/12", "10.175.1.40")
     status, output = machine.apply(**OLD)
     assert status == 0, output[-3000:]
-    machine.chat("kept")
+    chat(machine, "kept")
     return machine
 
 
@@ -175,7 +80,7 @@ def test_killed_in_the_middle_the_next_apply_finishes_it(old: Machine) -> None:
     assert (status, "failed=0" in output) == (0, True)
 
 
-def test_a_python_too_new_without_a_network_is_told(machine_of: Callable[[str, str, str], Machine]) -> None:
+def test_a_python_too_new_without_a_network_is_told(machine_of: Callable[..., Machine]) -> None:
     machine = machine_of("mow-new", "debian/13", "10.175.1.50")
     status, output = machine.apply(uv_python_mirror="http://127.0.0.1:9/nothing")
     assert status != 0

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from suite import LONG, ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT / "tests/data"
 NAME, PROJECT = "mspc-ai", "mspc"
 PORT = 8000
@@ -26,8 +26,6 @@ REAL = bool(os.environ.get("SPEACHES_ARCHIVE"))
 speaches_itself = pytest.mark.skipif(
     not REAL, reason="SPEACHES_ARCHIVE names no archive of Speaches: a stand-in runs, and shows nothing of this"
 )
-LONG = bool(os.environ.get("ANKLUME_TEST_LONG"))
-long = pytest.mark.skipif(not LONG, reason="part of make test-long")
 thorough = pytest.mark.skipif(
     not (LONG or REAL),
     reason="with a stand-in part of make test-long, for the time it takes",

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import NAME, PROJECT, ROOT, Ask, apply, long, thorough, wait
+from conftest import NAME, PROJECT, Ask, apply, thorough, wait
+from suite import ROOT, long
 
 sys.path.insert(0, str(ROOT / "tests/stand_ins"))
 

@@ -13,7 +13,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from conftest import DATA, FOX, PORT, Ask, long, speaches_itself, transcribe, wait
+from conftest import DATA, FOX, PORT, Ask, speaches_itself, transcribe, wait
+from suite import long
 
 pytestmark = [long, speaches_itself]
 ADDRESS = "10.179.1.10"

@@ -7,40 +7,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
-from conftest import DATA, FOX, PROJECT, ROOT, long, speaches_itself
+from conftest import DATA, FOX, PROJECT, speaches_itself
+from suite import ROOT, download, long, uv_wheel
 
 pytestmark = [long, pytest.mark.timeout(900)]
-WHEELS = ROOT / ".cache/wheels"
-UV = (ROOT / "roles/uv/defaults/main.yml").read_text()
 
 
 def incus(*words: str) -> None:
     subprocess.run(["incus", *words, "--project", PROJECT], check=True, stdin=subprocess.DEVNULL)
-
-
-def download(folder: Path, python: str, *what: str) -> Path:
-    """Wheels for a version of Python that need not be this one's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    platforms = [f"--platform=manylinux{tag}_x86_64" for tag in ("2014", "_2_27", "_2_28", "_2_31", "_2_34")]
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(folder)]
-    subprocess.run([*command, f"--python-version={python}", *platforms, *what], check=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def uv_wheel() -> str:
-    version = re.search(r'^uv_version: "(.*)"', UV, re.M)
-    assert version
-    return str(next(download(WHEELS / "uv", "3.11", f"uv=={version[1]}").glob(f"uv-{version[1]}-*.whl")))
 
 
 class Closed:
@@ -108,14 +89,12 @@ def closed(infra: dict[str, Any], tmp_path: Path) -> Iterator[Callable[..., Clos
         pytest.param("speaches", "13", "3.13", marks=speaches_itself),
     ],
 )
-def test_installs_without_a_network(
-    closed: Callable[..., Closed], uv_wheel: str, engine: str, release: str, python: str
-) -> None:
+def test_installs_without_a_network(closed: Callable[..., Closed], engine: str, release: str, python: str) -> None:
     tag = f"py{python.replace('.', '')}"
     pins = ROOT / f"roles/stt_server/files/{engine}/requirements-{tag}.txt"
-    wheels = download(WHEELS / f"{engine}-{tag}", python, "--require-hashes", "-r", str(pins))
+    wheels = download(f"{engine}-{tag}", python, "--require-hashes", "-r", str(pins))
     instance = closed(release, wheels)
-    variables = {"stt_server_engine": engine, "uv_wheel": uv_wheel, "stt_server_wheels": "/srv/wheels"}
+    variables = {"stt_server_engine": engine, "uv_wheel": uv_wheel(), "stt_server_wheels": "/srv/wheels"}
     if engine == "speaches":
         variables["stt_server_speaches_source"] = os.environ["SPEACHES_ARCHIVE"]
     status, output = instance.apply(**variables)
@@ -125,10 +104,10 @@ def test_installs_without_a_network(
     assert "changed=0" in output, output[-3000:]
 
 
-def test_no_python_that_fits_is_said_clearly(closed: Callable[..., Closed], uv_wheel: str) -> None:
+def test_no_python_that_fits_is_said_clearly(closed: Callable[..., Closed]) -> None:
     """Debian 12 has 3.11 alone, and without a network uv finds no other."""
     instance = closed("12")
-    status, output = instance.apply(stt_server_speaches_source=str(DATA / "whisper-test.tar.xz"), uv_wheel=uv_wheel)
+    status, output = instance.apply(stt_server_speaches_source=str(DATA / "whisper-test.tar.xz"), uv_wheel=uv_wheel())
     assert status
     assert "the engine speaches needs Python 3.12 or 3.13; this instance has none of them" in output, output[-3000:]
     assert "take Debian 13 or Ubuntu 24.04" in output

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FOX, PORT, REAL, ROOT, Answer, Ask, apply, speaches_itself, thorough, transcribe, wait
+from conftest import FOX, PORT, REAL, Answer, Ask, apply, speaches_itself, thorough, transcribe, wait
+from suite import ROOT
 
 STOCK = 8101
 CURRENT = "/opt/speaches/current"

@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[4]
-INDEX = "https://index.example.org/whl/cpu/torch"
+INDEX = "https://index.example.org"
 
 
 def load() -> ModuleType:
@@ -43,24 +43,22 @@ def write(monkeypatch: pytest.MonkeyPatch, target: Path, *packages: dict) -> Non
     lock.main()
 
 
-def test_pytorch_for_the_processor_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    write(monkeypatch, tmp_path / "full.txt", package("torch", "9.9.0+cpu"))
+def test_pytorch_is_named_and_what_it_needs_of_nvidia_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = ("torch", "nvidia-cublas", "nvidia-cudnn-cu13", "cuda-toolkit", "triton", "sympy")
+    write(monkeypatch, tmp_path / "full.txt", *(package(name, "9.9.0") for name in names))
     assert (tmp_path / "full.txt").read_text().splitlines()[1:] == [
-        "torch==9.9.0+cpu \\",
+        "# torch==9.9.0 comes from an index of builds for the processor",
+        "sympy==9.9.0 \\",
         "    --hash=sha256:cp311-cp311-manylinux_2_28_x86_64 \\",
         "    --hash=sha256:cp312-cp312-manylinux_2_28_aarch64",
     ]
-
-
-@pytest.mark.parametrize("cuda", ["nvidia-cublas", "nvidia-cudnn-cu13", "cuda-toolkit", "triton"])
-def test_packages_for_cuda_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cuda: str) -> None:
-    with pytest.raises(SystemExit, match=rf"PyTorch came with CUDA \({cuda}\)"):
-        write(monkeypatch, tmp_path / "full.txt", package("torch", "9.9.0"), package(cuda, "1"))
-    assert not (tmp_path / "full.txt").exists()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "roles/open_webui/files/locks").iterdir()), ids=lambda path: path.name)
 def test_our_own_lock_files_have_none(path: Path) -> None:
     names = re.findall(r"^([\w.-]+)==", path.read_text(), re.MULTILINE)
     assert "open-webui" in names
-    assert lock.for_cuda([{"name": name} for name in names]) == []
+    assert [name for name in names if lock.CUDA.match(name)] == []
+    assert bool(re.search(r"^# torch==[\d.]+ ", path.read_text(), re.MULTILINE)) == path.name.endswith("-full.txt")
