@@ -6,9 +6,9 @@
 usage: lock_open_webui.py VERSION slim|no_torch|full FILE      (needs uv and a package index)
 
 The file is what `uv pip install --no-deps --require-hashes` reads. It covers CPython 3.11 and 3.12 on x86_64 and
-aarch64 Linux with glibc; digests of other wheels are left out. Of PyTorch, which "full" has, it names the version alone,
-in a comment: the build on PyPI is made for CUDA, and the role takes the one for the processor from PyTorch's own index,
-whose digests uv checks. What is of use with a GPU only is left out.
+aarch64 Linux with glibc; digests of other wheels are left out, and so is what is of use with a GPU only. Of PyTorch,
+which "full" has, a comment names the version: the build on PyPI is made for CUDA, and the role takes the one for the
+processor from PyTorch's own index, whose digests uv checks.
 """
 
 from __future__ import annotations
