@@ -18,18 +18,19 @@ LONG = bool(os.environ.get("ANKLUME_TEST_LONG"))
 long = pytest.mark.skipif(not LONG, reason="part of make test-long")
 
 
-def download(name: str, python: str, *what: str) -> Path:
-    """A folder with wheels for a version of Python that need not be this one's."""
-    folder = ROOT / ".cache/wheels" / name
+def download(lock: Path, python: str) -> Path:
+    """A folder with the wheels of a lock file for an instance's version of Python."""
+    folder = ROOT / ".cache/wheels" / f"{lock.stem}-{lock.parent.name}-{python}"
     folder.mkdir(parents=True, exist_ok=True)
-    platforms = [f"--platform=manylinux{tag}_x86_64" for tag in ("2014", "_2_27", "_2_28", "_2_31", "_2_34")]
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", str(folder)]
-    subprocess.run([*command, f"--python-version={python}", *platforms, *what], check=True)
+    subprocess.run([sys.executable, ROOT / "scripts/download_wheels.py", lock, python, folder], check=True)
     return folder
 
 
 def uv_wheel() -> str:
-    """The wheel of the version of uv that the role uv takes."""
+    """The wheel of the version of uv that the role uv takes; it runs on any Python."""
     version = re.search(r'^uv_version: "(.*)"', (ROOT / "roles/uv/defaults/main.yml").read_text(), re.M)
     assert version
-    return str(next(download("uv", "3.11", f"uv=={version[1]}").glob(f"uv-{version[1]}-*.whl")))
+    folder = ROOT / ".cache/wheels/uv"
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, f"uv=={version[1]}"]
+    subprocess.run(command, check=True)
+    return str(next(folder.glob(f"uv-{version[1]}-*.whl")))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -15,7 +16,17 @@ from suite import ROOT, download, long, uv_wheel
 
 pytestmark = [long, pytest.mark.timeout(1800)]
 LOCKS = ROOT / "roles/open_webui/files/locks"
-TORCH_INDEX_URL = os.environ.get("TORCH_INDEX_URL", "")
+TORCH_WHEEL = os.environ.get("TORCH_WHEEL", "")
+INDEX = """
+import functools, hashlib, http.server, pathlib
+folder = pathlib.Path("/srv/index/torch")
+wheel = next(folder.glob("*.whl"))
+digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+name = wheel.name.replace("+", "%2B")
+(folder / "index.html").write_text(f'<!DOCTYPE html><a href="{name}#sha256={digest}">{wheel.name}</a>')
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="/srv/index")
+http.server.HTTPServer(("127.0.0.1", 8099), handler).serve_forever()
+"""
 PACKAGES = "import importlib.metadata as m, json; print(json.dumps([d.name.lower() for d in m.distributions()]))"
 
 
@@ -35,9 +46,9 @@ def installs(machine: Machine, profile: str, **variables: str) -> set[str]:
 
 
 def test_from_a_folder_of_wheels_without_a_network(machine_of: Callable[..., Machine]) -> None:
-    wheels = download("open-webui-slim", "3.11", "--require-hashes", "-r", str(LOCKS / "0.12.4-slim.txt"))
     machine = machine_of("mow-closed", "debian/12", "10.175.1.60", cached=False)
     machine.close()
+    wheels = download(LOCKS / "0.12.4-slim.txt", "3.11.2")
     packages = installs(machine, "slim", open_webui_wheels=str(wheels), uv_wheel=uv_wheel())
     assert "chromadb" not in packages
 
@@ -48,10 +59,16 @@ def test_documents_without_pytorch(machine_of: Callable[..., Machine]) -> None:
     assert "torch" not in packages
 
 
-@pytest.mark.skipif(not TORCH_INDEX_URL, reason="TORCH_INDEX_URL names no index of PyTorch's builds for the processor")
+@pytest.mark.skipif(
+    not TORCH_WHEEL, reason="TORCH_WHEEL names no wheel of PyTorch for the processor, torch-2.13.0+cpu-cp311-….whl"
+)
 def test_pytorch_for_the_processor(machine_of: Callable[..., Machine]) -> None:
+    """From a stand-in for PyTorch's own index, which holds this one wheel."""
     machine = machine_of("mow-full", "debian/12", "10.175.1.62")
-    packages = installs(machine, "full", open_webui_torch_index_url=TORCH_INDEX_URL)
+    push = ["incus", "file", "push", "--quiet", "--create-dirs", "--project", "mow"]
+    subprocess.run([*push, TORCH_WHEEL, "mow-full/srv/index/torch/"], check=True)
+    machine.host.run_expect([0], "systemd-run --quiet --unit torch-index python3 -c %s", INDEX)
+    packages = installs(machine, "full", open_webui_torch_index_url="http://127.0.0.1:8099/")
     assert {"chromadb", "torch", "sentence-transformers"} <= packages
     assert not [name for name in packages if name.startswith("nvidia-")]
     program = "import torch; print(torch.__version__, torch.backends.cuda.is_built())"

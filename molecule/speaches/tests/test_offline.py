@@ -84,16 +84,15 @@ def closed(infra: dict[str, Any], tmp_path: Path) -> Iterator[Callable[..., Clos
 @pytest.mark.parametrize(
     ("engine", "release", "python"),
     [
-        ("faster_whisper", "12", "3.11"),
-        ("faster_whisper", "13", "3.13"),
-        pytest.param("speaches", "13", "3.13", marks=speaches_itself),
+        ("faster_whisper", "12", "3.11.2"),
+        ("faster_whisper", "13", "3.13.5"),
+        pytest.param("speaches", "13", "3.13.5", marks=speaches_itself),
     ],
 )
 def test_installs_without_a_network(closed: Callable[..., Closed], engine: str, release: str, python: str) -> None:
-    tag = f"py{python.replace('.', '')}"
-    pins = ROOT / f"roles/stt_server/files/{engine}/requirements-{tag}.txt"
-    wheels = download(f"{engine}-{tag}", python, "--require-hashes", "-r", str(pins))
-    instance = closed(release, wheels)
+    major, minor, _ = python.split(".")
+    pins = ROOT / f"roles/stt_server/files/{engine}/requirements-py{major}{minor}.txt"
+    instance = closed(release, download(pins, python))
     variables = {"stt_server_engine": engine, "uv_wheel": uv_wheel(), "stt_server_wheels": "/srv/wheels"}
     if engine == "speaches":
         variables["stt_server_speaches_source"] = os.environ["SPEACHES_ARCHIVE"]
