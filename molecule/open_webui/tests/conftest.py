@@ -194,8 +194,9 @@ class Machine:
 
     def close(self) -> None:
         """Take its network away."""
-        self.host.check_output("systemctl start network-online.target")
-        subprocess.run(["incus", "config", "device", "add", self.name, "eth0", "none", "--project", "mow"], check=True)
+        device = ["incus", "config", "device"]
+        subprocess.run([*device, "remove", self.name, "eth0", "--project", "mow"], check=True)
+        subprocess.run([*device, "add", self.name, "eth0", "none", "--project", "mow"], check=True)
         assert self.host.check_output("ip -o -4 addr show scope global") == ""
 
     def start(self, **variables: Any) -> subprocess.Popen[str]:

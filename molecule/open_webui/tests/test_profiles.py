@@ -41,15 +41,23 @@ def installs(machine: Machine, profile: str, **variables: str) -> set[str]:
     status, output = machine.apply(**variables)
     assert "changed=0" in output, output[-3000:]
     current = "/opt/open-webui/current/bin/python"
-    print(machine.host.check_output("systemctl show -P MemoryPeak -P MemoryMax open-webui"))
+    print("MemoryCurrent:", machine.host.check_output("systemctl show -P MemoryCurrent open-webui"))
     return set(json.loads(machine.host.check_output(f"cd / && {current} -c %s", PACKAGES)))
 
 
 def test_from_a_folder_of_wheels_without_a_network(machine_of: Callable[..., Machine]) -> None:
     machine = machine_of("mow-closed", "debian/12", "10.175.1.60", cached=False)
+    machine.host.check_output("apt-get -qy install --no-install-recommends python3-pip-whl")
+    disk = [
+        f"source={download(LOCKS / '0.12.4-slim.txt', '3.11.2')}",
+        "path=/srv/wheels",
+        "readonly=true",
+        "shift=true",
+    ]
+    add = ["incus", "config", "device", "add", "mow-closed", "wheels", "disk", *disk, "--project", "mow"]
+    subprocess.run(add, check=True)
     machine.close()
-    wheels = download(LOCKS / "0.12.4-slim.txt", "3.11.2")
-    packages = installs(machine, "slim", open_webui_wheels=str(wheels), uv_wheel=uv_wheel())
+    packages = installs(machine, "slim", open_webui_wheels="/srv/wheels", uv_wheel=uv_wheel())
     assert "chromadb" not in packages
 
 

@@ -33,7 +33,6 @@ class Closed:
         self.host.check_output(
             "until apt-get -q -o APT::Update::Error-Mode=any update; do sleep 1; done"
             " && apt-get -qy install --no-install-recommends python3 ffmpeg curl python3-pip-whl"
-            " && systemctl start network-online.target"
         )
         if wheels:
             disk = ["disk", f"source={wheels}", "path=/srv/wheels", "readonly=true", "shift=true"]
