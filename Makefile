@@ -121,12 +121,12 @@ $(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_co
 	@touch $@
 
 ##@ Tests
-.PHONY: test test-fast test-long test-older lint sanity units test-infra bench-sync test-host test-incus bench-incus bench-apply molecule
+.PHONY: test test-fast test-long test-older lint sanity units test-infra bench-sync test-host test-incus bench-incus bench-apply bench molecule
 test: ## everything that can be tested here, real Incus included (30 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
 test-fast: ## the linters of Python and YAML, and the units, for the inner loop (under a minute)
 	@$(MAKE) venv >/dev/null && python tests/run.py fast $(PARTS)
-test-long: ## the long series too: kills, fuzzing, soaks, the other Ansible (90 minutes at most)
+test-long: ## the long series too: kills, fuzzing, soaks, upgrades, benches, the other Ansible (90 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py long $(PARTS)
 lint: venv-test ## ansible-lint, yamllint, ruff, mypy, shellcheck
 	@$(MAKE) -j2 --output-sync lint-ansible lint-code
@@ -172,6 +172,10 @@ bench-incus: venv-test ## first apply and no-op against the floor of the REST AP
 	@python tests/bench/bench_incus.py $(ARGS)
 bench-apply: venv-test ## time and CPU of an apply that finds nothing to do, role by role, on PROJECT as it stands
 	@python tests/bench/bench_apply.py $(PROJECT) $(ARGS)
+bench: ## the benches of sync, Incus and the engine in small, one round each
+	@$(MAKE) bench-sync
+	@$(MAKE) bench-incus ARGS="--machines 2 --pairs 1"
+	@$(MAKE) bench-stt ARGS="--only base --rounds 1" SPEACHES_ARCHIVE=
 BROWSER_STAMP := tests/browser/node_modules/.stamp
 $(BROWSER_STAMP): tests/browser/package-lock.json
 	@type chromium certutil >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium libnss3-tools

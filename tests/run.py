@@ -50,6 +50,7 @@ PARTS = (
     Part("homelab", "molecule SCENARIO=homelab", 240),
     Part("base_system", "molecule SCENARIO=base_system", 240, long=True),
     Part("older", "test-older", 600, long=True),
+    Part("bench", "bench", 300, long=True),
 )
 
 
@@ -63,7 +64,7 @@ def not_run(suite: str, chosen: list[str]) -> list[str]:
         if suite == "fast":
             reasons.append("ansible-lint: part of `make test`")
     if suite != "long":
-        reasons.append("the long series (kills, 10,000 mutated files, soaks): part of `make test-long`")
+        reasons.append("the long series (kills, 10,000 mutated files, soaks, upgrades): part of `make test-long`")
     if not Path("/dev/nvidiactl").exists():
         reasons.append("anything on an NVIDIA GPU: this machine has none")
     if not os.environ.get("SPEACHES_ARCHIVE"):
