@@ -5,13 +5,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import pytest
+from download_wheels import wanted
 
-ROOT = Path(__file__).resolve().parents[2]
 LOCK = """# Example 1, profile full
 # torch==2 comes from an index of builds for the processor
 always==1 \\
@@ -27,16 +23,6 @@ arm==4 ; platform_machine == 'aarch64' and implementation_name != 'pypy' \\
 """
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("download_wheels", ROOT / "scripts/download_wheels.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize(
     ("python", "machine", "names"),
     [
@@ -45,8 +31,8 @@ def script() -> ModuleType:
         ("3.11.2", "aarch64", ["always==1", "older==2", "arm==4"]),
     ],
 )
-def test_what_is_for_others_is_left_out(script: ModuleType, python: str, machine: str, names: list[str]) -> None:
-    kept = script.wanted(LOCK, python, machine)
+def test_what_is_for_others_is_left_out(python: str, machine: str, names: list[str]) -> None:
+    kept = wanted(LOCK, python, machine)
     assert [line.removesuffix(" \\") for line in kept.splitlines() if "==" in line] == names
     assert kept.startswith("always==1 \\\n    --hash=sha256:00 \\\n    --hash=sha256:01\n")
     assert ";" not in kept

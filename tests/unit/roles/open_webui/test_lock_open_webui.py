@@ -5,28 +5,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
 
+import lock_open_webui as lock
 import pytest
 
 ROOT = Path(__file__).resolve().parents[4]
 INDEX = "https://index.example.org"
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("lock_open_webui", ROOT / "scripts/lock_open_webui.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-lock = load()
 
 
 def package(name: str, version: str) -> dict:
