@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 from conftest import FOX, PORT, REAL, Answer, Ask, apply, speaches_itself, thorough, transcribe, wait
 from suite import ROOT
@@ -330,6 +331,20 @@ class TestUnit:
         exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", report)
         assert exposure
         assert float(exposure.group(1)) <= 1.5
+
+    def test_is_hardened_with_a_gpu(self, ai: Any) -> None:
+        """The unit for a GPU, rendered here, since there is none."""
+        environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.ChainableUndefined)
+        environment.filters["comment"] = str
+        template = environment.from_string((ROOT / "roles/stt_server/templates/speaches.service.j2").read_text())
+        unit = template.render(__stt_server_device="cuda", stt_server_hub_offline=True)
+        assert "cuda_check" in unit
+        assert "PrivateDevices" not in unit
+        ai.check_output(f"cat > /run/gpu.service <<'END'\n{unit}\nEND")
+        report = ai.check_output("systemd-analyze security --no-pager --offline=true /run/gpu.service")
+        exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", report)
+        assert exposure
+        assert float(exposure.group(1)) <= 2.0
 
     def test_memory_limit(self, ai: Any) -> None:
         assert ai.check_output("systemctl show -P MemoryMax speaches") == str(3 * 2**30)
