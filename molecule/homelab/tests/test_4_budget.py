@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 from conftest import Run, started
+from suite import long
 
+TURBO = {"stt_server_model": "large-v3-turbo", "stt_server_quantization": "int8_float16"}
 NVIDIA_SMI = Path(__file__).with_name("nvidia-smi")
 
 
@@ -43,7 +45,7 @@ def units(ai: Any) -> list[str]:
     return [started(ai, unit) for unit in ("ollama", "speaches")]
 
 
-@pytest.mark.parametrize("target", ["apply", "apply-stt"])
+@pytest.mark.parametrize("target", ["apply", pytest.param("apply-stt", marks=long)])
 def test_a_model_that_the_gpu_cannot_hold_is_refused(
     make: Callable[..., Run], ai: Any, gpu: Callable[[int], None], host_vars: Path, target: str
 ) -> None:
@@ -62,9 +64,8 @@ def test_the_reserve_follows_the_model_and_restarts_ollama_only_then(
     play: Callable[..., Run], ai: Any, gpu: Callable[[int], None]
 ) -> None:
     gpu(12288)
-    turbo = {"stt_server_model": "large-v3-turbo", "stt_server_quantization": "int8_float16"}
     before = units(ai)
-    run = play("budget", **turbo)
+    run = play("budget", **TURBO)
     assert run.status == 0, run.why
     assert "GiB left on this 12 GiB GPU: fits an 8B model in Q4_K_M" in run.said
     first = reserve(ai)
@@ -72,19 +73,29 @@ def test_the_reserve_follows_the_model_and_restarts_ollama_only_then(
     after = units(ai)
     assert after[0] != before[0]
     assert after[1] == before[1]
-    assert play("budget", **turbo).changed("homelab-ai") == 0
+    assert play("budget", **TURBO).changed("homelab-ai") == 0
     assert units(ai) == after
-    play("budget", **{**turbo, "stt_server_model": "large-v3"})
+    play("budget", **{**TURBO, "stt_server_model": "large-v3"})
     assert reserve(ai) > first
-    play("budget", **turbo, stt_server_model_ttl=300)
+    assert play("budget", **TURBO, ollama_gpu_reserve="off").status == 0
+    assert "LLAMA_ARG" not in ai.check_output("cat /etc/ollama/reserve.env")
+
+
+@long
+def test_the_reserve_of_a_model_that_unloads_and_by_hand(
+    play: Callable[..., Run], ai: Any, gpu: Callable[[int], None]
+) -> None:
+    gpu(12288)
+    play("budget", **TURBO)
+    first = reserve(ai)
+    play("budget", **TURBO, stt_server_model_ttl=300)
     assert reserve(ai) > first, "a model that unloads leaves nothing taken: all of it has to be reserved"
-    assert play("budget", **turbo, ollama_gpu_reserve=2500).status == 0
+    assert play("budget", **TURBO, ollama_gpu_reserve=2500).status == 0
     assert reserve(ai) == 1024 + 2500
-    refused = play("budget", **turbo, ollama_gpu_reserve=20000)
+    refused = play("budget", **TURBO, ollama_gpu_reserve=20000)
     assert refused.status != 0
     assert "the GPU has 12288" in refused.said
-    assert play("budget", **turbo, ollama_gpu_reserve="off").status == 0
-    assert "LLAMA_ARG" not in ai.check_output("cat /etc/ollama/reserve.env")
+    play("budget", **TURBO, ollama_gpu_reserve="off")
 
 
 def reserve(ai: Any) -> int:
