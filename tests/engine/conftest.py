@@ -124,12 +124,6 @@ def clip(name: str) -> np.ndarray:
         return np.frombuffer(source.readframes(source.getnframes()), "<i2").astype(np.float32) / 32768
 
 
-def long_speech(seconds: int) -> bytes:
-    """Sentences with pauses, for requests that take a while."""
-    sentence = np.concatenate([clip("en-fox.wav"), np.zeros(16000, np.float32)])
-    return wav(np.tile(sentence, seconds * 16000 // len(sentence) + 1))
-
-
 @pytest.fixture(scope="session")
 def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hub cache that holds the test model only."""

@@ -25,7 +25,7 @@ from anklume_stt_server.app import create_app
 from anklume_stt_server.engine import Query
 from anklume_stt_server.settings import Settings
 
-from .conftest import CLIPS, MODEL, PACKAGE, SENTENCES, Server, Start, free_port, long_speech, until, wav
+from .conftest import CLIPS, MODEL, PACKAGE, SENTENCES, Server, Start, free_port, until, wav
 
 FOX = CLIPS / "en-fox.wav"
 TEXT = SENTENCES["en-fox.wav"]["text"]
@@ -127,16 +127,27 @@ def leave_early(url: str, content: bytes, after: float) -> None:
         httpx.post(url, files={"file": ("a.wav", content)}, data={"model": MODEL}, timeout=patience)
 
 
-def test_a_waiting_request_whose_client_leaves_is_never_run(start: Start) -> None:
-    server = start()
-    content = long_speech(120)
+def slowed(tmp_path: Path, seconds: int) -> str:
+    """PYTHONPATH for a server that prints "begun" when it has a sound to transcribe, and waits before it does."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time\n"
+        "from faster_whisper import BatchedInferencePipeline as Pipeline\n"
+        "transcribe = Pipeline.transcribe\n"
+        "Pipeline.transcribe = lambda *args, **options: (\n"
+        f"    print('begun', flush=True) or time.sleep({seconds}) or transcribe(*args, **options))\n"
+    )
+    return f"{tmp_path}:{PACKAGE}"
+
+
+def test_a_waiting_request_whose_client_leaves_is_never_run(start: Start, tmp_path: Path) -> None:
+    server = start(PYTHONPATH=slowed(tmp_path, 2))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        first = pool.submit(server.post, content)
-        time.sleep(0.5)
+        first = pool.submit(server.post, FOX.read_bytes())
+        server.wait_for("begun")
         leave_early(server.url + URL, FOX.read_bytes(), 0.3)
-        assert first.result().status_code == 200
+        assert first.result().json()["text"] == TEXT
     assert "given up" in server.text()
-    assert server.text().count("s of audio") == 1
+    assert server.text().count("begun") == 1
 
 
 class SlowEngine:
@@ -212,27 +223,21 @@ def test_neither_texts_nor_prompts_are_logged(server: Server) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_finishes_what_runs(start: Start, number: int) -> None:
-    server = start()
-    content = long_speech(120)
+def test_a_stop_finishes_what_runs(start: Start, tmp_path: Path, number: int) -> None:
+    server = start(PYTHONPATH=slowed(tmp_path, 2))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        running = pool.submit(server.post, content)
-        time.sleep(0.7)
+        running = pool.submit(server.post, FOX.read_bytes())
+        server.wait_for("begun")
         assert server.stop(number) == 0
-        assert running.result().status_code == 200
+        assert running.result().json()["text"] == TEXT
     assert "Traceback" not in server.text()
 
 
 def test_a_stop_is_bounded(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import time\n"
-        "from faster_whisper import BatchedInferencePipeline as Pipeline\n"
-        "Pipeline.transcribe = lambda *_, **__: print('stuck', flush=True) or time.sleep(60)\n"
-    )
-    server = start(STT_STOP_TIMEOUT=1, PYTHONPATH=f"{tmp_path}:{PACKAGE}")
+    server = start(STT_STOP_TIMEOUT=1, PYTHONPATH=slowed(tmp_path, 60))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         running = pool.submit(server.post, FOX.read_bytes())
-        server.wait_for("stuck")
+        server.wait_for("begun")
         began = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - began < 8

@@ -131,9 +131,13 @@ class OtherServer:
     url: str
     webui: Any
 
-    def uploads(self) -> list[dict[str, str]]:
-        """The form fields of what it was sent."""
-        return json.loads(self.webui.file("/run/other-stt.json").content_string)
+    def uploads(self, number: int) -> list[dict[str, str]]:
+        """The form fields of what it was sent, once that many have come: it writes them down a moment later."""
+        deadline = time.monotonic() + 10
+        while len(sent := json.loads(self.webui.file("/run/other-stt.json").content_string)) < number:
+            assert time.monotonic() < deadline, sent
+            time.sleep(0.2)
+        return sent
 
 
 OTHER = """

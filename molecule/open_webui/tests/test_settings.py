@@ -30,12 +30,12 @@ def test_another_server_is_used_at_once_and_without_a_restart(
     assert planned.status == 0, planned.output
     assert other_server.url in planned.output
     assert "other-key" not in planned.output
-    assert other_server.uploads() == []
+    assert other_server.uploads(0) == []
 
     applied = role(*SETTINGS, **other)
     assert applied.status == 0, applied.output
     api.transcribe((CLIPS / "en-fox.wav").read_bytes())
-    assert [fields["model"] for fields in other_server.uploads()] == ["big-whisper"]
+    assert [fields["model"] for fields in other_server.uploads(1)] == ["big-whisper"]
     assert process_of(webui) == before
 
     back = role(*SETTINGS)
