@@ -128,12 +128,14 @@ def test_killed_at_random_points_the_next_apply_converges(lab: Lab) -> None:
     print(f"seed {seed}")
     chance = random.Random(seed)
     killed = 0
-    for generation in range(KILLS):
+    for generation in range(4 * KILLS):  # on a fast machine some end before they are killed
+        if killed == KILLS:
+            break
         big(lab, generation)
         lab.write()
         # made, changed and pruned in turn; every fourth time it is a destroy that is interrupted
         process = start(lab, absent=generation % 4 == 3)
-        time.sleep(0.25 + chance.random() * 2.5)
+        time.sleep(0.3 + chance.random() * 1.7)
         killed += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -147,8 +149,7 @@ def test_killed_at_random_points_the_next_apply_converges(lab: Lab) -> None:
             assert one["config"]["limits.processes"] == f"{4000 + generation}"
             assert one["expanded_config"]["user.generation"] == f"{generation}"
             assert lab.run(f"it-a{number}", "findmnt -no TARGET /v") == "/v"
-    print(f"killed {killed} of {KILLS} while they ran")
-    assert killed >= KILLS // 2
+    assert killed == KILLS
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
@@ -181,7 +182,7 @@ def test_killed_while_a_bridge_is_made_or_deleted(lab: Lab, monkeypatch: pytest.
 
 
 def test_incus_goes_away_while_it_works(lab: Lab, proxy: Proxy) -> None:
-    big(lab, KILLS)
+    big(lab, 1000)
     lab.infra["domains"]["it-a"]["profiles"]["p"]["config"]["limits.processes"] = "9000"
     direct, lab.client = lab.client, Client(UnixTransport(proxy.path))
     proxy.alive_for = 14
