@@ -325,12 +325,17 @@ class TestPackages:
         assert "imported" in in_its_place(ai, f"import {IMPORTED}; print('imported')")
 
 
+def exposure(ai: Any, unit: str) -> float:
+    """What systemd-analyze says of a unit."""
+    report = ai.check_output(f"systemd-analyze security --no-pager {unit}")
+    found = re.search(r"Overall exposure level for .*: ([\d.]+)", report)
+    assert found, report
+    return float(found.group(1))
+
+
 class TestUnit:
     def test_is_hardened(self, ai: Any) -> None:
-        report = ai.check_output("systemd-analyze security --no-pager speaches")
-        exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", report)
-        assert exposure
-        assert float(exposure.group(1)) <= 1.5
+        assert exposure(ai, "speaches") <= 1.5
 
     def test_is_hardened_with_a_gpu(self, ai: Any) -> None:
         """The unit for a GPU, rendered here, since there is none."""
@@ -341,10 +346,7 @@ class TestUnit:
         assert "cuda_check" in unit
         assert "PrivateDevices" not in unit
         ai.check_output(f"cat > /run/gpu.service <<'END'\n{unit}\nEND")
-        report = ai.check_output("systemd-analyze security --no-pager --offline=true /run/gpu.service")
-        exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", report)
-        assert exposure
-        assert float(exposure.group(1)) <= 2.0
+        assert exposure(ai, "--offline=true /run/gpu.service") <= 2.0
 
     def test_memory_limit(self, ai: Any) -> None:
         assert ai.check_output("systemctl show -P MemoryMax speaches") == str(3 * 2**30)
