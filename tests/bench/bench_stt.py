@@ -7,6 +7,7 @@ Each runs in a process of its own with the same random model of a true size, wor
 in rounds that alternate; this process is the client. The two engines have different versions of faster-whisper, so each
 has its own direct use beside it. Run by `make bench-stt`; with SPEACHES_ARCHIVE it installs both engines in the
 instance of the scenario speaches, and measures there; without one, the engine faster_whisper alone is measured here.
+On a GPU (--device cuda) it is run in the instance that has it, by the Python of the engine's release.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ CLIPS = ROOT / "tests" / "data" / "clips"
 PACKAGE = ROOT / "roles" / "stt_server" / "files" / "faster_whisper"
 NAME, PROJECT = "mspc-ai", "mspc"
 CARD = "---\nlibrary_name: ctranslate2\ntags: [automatic-speech-recognition]\n---\n"
+TYPES = {"cpu": "int8", "cuda": "float16"}
 Round = tuple[float, float]  # requests per second, CPU seconds per request
 
 
@@ -87,11 +89,12 @@ def run_round(ask: Callable[[int], None], pid: int, clients: int, requests: int)
     return requests / (time.monotonic() - started), (cpu_seconds(pid) - used) / requests
 
 
-def serve_direct(model: str, work: Work, workers: int, threads: int) -> None:
+def serve_direct(work: Work, options: argparse.Namespace) -> None:
     """faster-whisper without a server, told on stdin what to do."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-    whisper = WhisperModel(model, device="cpu", compute_type="int8", cpu_threads=threads, num_workers=workers)
+    place = {"device": options.device, "compute_type": TYPES[options.device]}
+    whisper = WhisperModel(options.direct, cpu_threads=options.threads, num_workers=options.workers, **place)
     sound = work.sound()
 
     def ask(_: int) -> None:
@@ -110,7 +113,7 @@ class Direct:
 
     def __init__(self, python: str, model: Path, work: Work, options: argparse.Namespace) -> None:
         command = [python, __file__, "--direct", str(model), f"--only={work.size}"]
-        command += [f"--workers={options.workers}", f"--threads={options.threads}"]
+        command += [f"--{name}={getattr(options, name)}" for name in ("device", "workers", "threads")]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout
         self.process.stdout.readline()
@@ -175,12 +178,13 @@ def start(systems: dict[str, Direct | Served], work: Work, scratch: Path, option
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text("0")
     settings: dict[str, object] = {"STT_MODEL": snapshot, "STT_WORKERS": options.workers, "PYTHONPATH": PACKAGE}
-    settings |= {"STT_DEVICE": "cpu", "STT_COMPUTE_TYPE": "int8", "STT_CPU_THREADS": options.threads}
+    device, kind = options.device, TYPES[options.device]
+    settings |= {"STT_DEVICE": device, "STT_COMPUTE_TYPE": kind, "STT_CPU_THREADS": options.threads}
     engine = [sys.executable, "-m", "anklume_stt_server"]
     if options.speaches:
         python = f"{options.speaches}/bin/python"
         speaches = {"HF_HOME": scratch, "HF_HUB_OFFLINE": 1, "ENABLE_UI": "false", "LOG_LEVEL": "info"}
-        speaches |= {"WHISPER__INFERENCE_DEVICE": "cpu", "WHISPER__COMPUTE_TYPE": "int8", "STT_MODEL_TTL": -1}
+        speaches |= {"WHISPER__INFERENCE_DEVICE": device, "WHISPER__COMPUTE_TYPE": kind, "STT_MODEL_TTL": -1}
         speaches |= {"WHISPER__NUM_WORKERS": options.workers, "WHISPER__CPU_THREADS": options.threads}
         for name, factory in (("stock Speaches", "speaches.main"), ("speaches", "anklume_speaches")):
             command = [python, "-m", "uvicorn", "--log-level", "warning", "--factory", f"{factory}:create_app"]
@@ -193,17 +197,19 @@ def start(systems: dict[str, Direct | Served], work: Work, scratch: Path, option
 def compare(work: Work, options: argparse.Namespace) -> dict[tuple[str, int, str], float]:
     """Alternate between all, print the medians as a table, and give the rates."""
     seconds = len(work.sound()) / 32000
-    print(f"\n{work.size} int8 with random weights, {seconds:.1f} s of speech, {work.tokens} tokens per window\n")
+    model = f"{work.size} {TYPES[options.device]} with random weights"
+    print(f"\n{model}, {seconds:.1f} s of speech, {work.tokens} tokens per window\n")
     print("| clients | | requests per s | CPU s per request |\n|---|---|---|---|")
     rates = {}
     systems: dict[str, Direct | Served] = {}
     with tempfile.TemporaryDirectory() as scratch:
         try:
             start(systems, work, Path(scratch), options)
-            for clients, requests in work.requests.items():
+            for clients, number in work.requests.items():
+                requests = number * options.times
                 rounds: dict[str, list[Round]] = {name: [] for name in systems}
-                for number in range(options.rounds):  # to and fro: a machine that gets slower harms nobody
-                    for name in list(systems) if number % 2 else reversed(systems):
+                for turn in range(options.rounds):  # to and fro: a machine that gets slower harms nobody
+                    for name in list(systems) if turn % 2 else reversed(systems):
                         rounds[name].append(systems[name].round(clients, requests))
                 for name, results in rounds.items():
                     rate, cpu = (statistics.median(column) for column in zip(*results, strict=True))
@@ -246,19 +252,26 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=WORKS, help="one of the two")
+    parser.add_argument("--device", choices=TYPES, default="cpu", help="cuda: float16, and int8 on a processor")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--speaches", metavar="RELEASE", help=argparse.SUPPRESS)
+    parser.add_argument("--times", type=int, default=1, help="so many times as many requests a round: fast machines")
+    parser.add_argument("--speaches", metavar="RELEASE", help="a folder of Speaches as the role makes it, to compare")
     parser.add_argument("--direct", metavar="MODEL", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.direct:
-        serve_direct(options.direct, WORKS[options.only], options.workers, options.threads)
+        serve_direct(WORKS[options.only], options)
         return 0
     if os.environ.get("SPEACHES_ARCHIVE") and not options.speaches:
         return in_an_instance(sys.argv[1:])
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="ascii"))
-    print(f"{processor[1] if processor else 'unknown processor'}, {len(os.sched_getaffinity(0))} cores;", end=" ")
+    machine = [processor[1] if processor else "unknown processor", f"{len(os.sched_getaffinity(0))} cores"]
+    if options.device == "cuda":
+        from ansible_collections.anklume.stt.plugins.module_utils._vram.probe import nvidia_gpus  # random_model's path
+
+        machine = [nvidia_gpus()[0].name, *machine]
+    print(", ".join(machine), end="; ")
     print(f"{options.workers} workers of {options.threads} threads, medians of {options.rounds} rounds")
     rates: dict[tuple[str, int, str], float] = {}
     for name in [options.only] if options.only else WORKS:
