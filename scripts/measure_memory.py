@@ -11,7 +11,7 @@ its own; weights are random (tests/bench/random_model.py). Columns in MiB, all a
   measured       on a GPU the rise of NVML's "used" on the whole card, on a processor the rise of anonymous memory; the
                  highest of a phase
   pool_used, pool_reserved   high marks of CUDA's memory pool: what CTranslate2 asked for, what the pool took
-  ours           what plugins/module_utils/_vram/estimate.py says of the same
+Shown only: what plugins/module_utils/_vram/estimate.py says of the same, and how far measured is above that.
 """
 
 from __future__ import annotations
@@ -40,20 +40,23 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / ".cache" / "collections"), str(ROOT / "tests" / "bench")]
 
+from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import parse_capability  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import (  # noqa: E402
     MIB,
     PROCESS,
+    USUAL,
     Device,
     Estimate,
     Serving,
     estimate,
+    overhead_on,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._vram.probe import nvidia_gpus  # noqa: E402
 
 FIELDS = (
     "machine device driver capability ctranslate2 cublas model requested effective phase batch_size beam_size tokens "
-    "measured pool_used pool_reserved ours seconds note"
+    "measured pool_used pool_reserved seconds note"
 )
 DEFAULTS = {
     "cuda": ("tiny,small,medium,large-v3-turbo,distil-large-v3,large-v3", "float16,int8,int8_float32,float32,bfloat16"),
@@ -214,7 +217,9 @@ class Run:
     def parts(self, batch: int = 1, beam: int = 5, tokens: int = 100, fallback: bool = False) -> Estimate:
         """Our figures for a phase."""
         serving = Serving(batch, beam, 1, self.version)
-        return estimate(self.dims, self.effective, serving, self.meter.device, tokens=tokens, fallback=fallback)
+        overhead = overhead_on(parse_capability(self.meter.capability)) if self.meter.device == "cuda" else USUAL
+        options: dict[str, Any] = {"tokens": tokens, "fallback": fallback, "overhead": overhead}
+        return estimate(self.dims, self.effective, serving, self.meter.device, **options)
 
     @contextlib.contextmanager
     def phase(self, name: str, **columns: Any) -> Iterator[dict[str, Any]]:
@@ -420,7 +425,7 @@ def main() -> None:
     show(rows)
     if arguments.out:
         with arguments.out.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS.split(), lineterminator="\n")
+            writer = csv.DictWriter(file, FIELDS.split(), extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
 

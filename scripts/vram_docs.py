@@ -18,11 +18,12 @@ sys.path.insert(0, str(ROOT / ".cache" / "collections"))
 from ansible_collections.anklume.stt.plugins.module_utils._vram import compute_types, explain, gpus, published  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import (  # noqa: E402
     AUDIO,
-    CONTEXT,
     DRIVER,
-    FRAGMENTS,
     KEPT,
     MARGIN,
+    MEASURED,
+    PUBLISHED,
+    USUAL,
     Bounds,
     Serving,
     bounds,
@@ -41,6 +42,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
 PAGE = ROOT / "docs" / "reference" / "vram.md"
 PLOT = ROOT / "docs" / "images" / "vram-parts.svg"
 FIGURES = ROOT / "docs" / "data" / "published-memory.csv"
+FIGURES_H100 = ROOT / "docs" / "data" / "memory-nvidia-h100.csv"
+PHASES = ("idle", "beam 5, long", "fallback", "batch 8", "batch 8, long")
 
 CARDS = (
     "RTX 3050 4GB",
@@ -130,10 +133,45 @@ def error_summary(group: str, figures: list[published.Figure]) -> str:
     return f"{len(errors)} {group} figures: largest error {max(errors):.1%}, mean {mean(errors):.1%}"
 
 
+def measured_summary(measured: list[published.Measured]) -> str:
+    """How far our figures are from those of the H100."""
+    busy = [each for each in measured if each.phase not in ("idle", "first run")]
+    asked = [abs(each.shapes / each.asked - 1) for each in busy]
+    worst = [each.figure.error for each in busy if each.phase in ("fallback", "batch 8, long", "batch 16")]
+    whole = [abs(each.figure.error) for each in busy]
+    return (
+        f"- what CTranslate2 asks for, from shapes alone: largest error {max(asked):.1%}, mean {mean(asked):.1%}\n"
+        f"- the process: largest error {max(whole):.1%}, mean {mean(whole):.1%}; "
+        f"in the worst cases at most {-min(worst):.1%} too little"
+    )
+
+
+def measured_table(measured: list[published.Measured]) -> str:
+    """The H100's figures beside ours."""
+
+    def both(figure: published.Figure) -> str:
+        return f"{figure.reported:.0f} / {figure.ours:.0f}"
+
+    found = {(each.model, each.compute_type, each.phase): each.figure for each in measured}
+    runs = [run for run in dict.fromkeys((each.model, each.compute_type) for each in measured) if run[1] != "bfloat16"]
+    return rows(
+        ("model", *PHASES),
+        *(
+            (
+                f"`{run[0]}` {run[1]}",
+                *(f"{found[*run, phase].reported:.0f} / {found[*run, phase].ours:.0f}" for phase in PHASES),
+            )
+            for run in runs
+        ),
+    )
+
+
 def page() -> str:
     """The whole page."""
     with FIGURES.open(encoding="utf-8") as lines:
         figures = published.read_figures(lines)
+    with FIGURES_H100.open(encoding="utf-8") as lines:
+        measured = published.read_measured(lines)
     summary = "\n".join(f"- {error_summary(group, figures)}" for group in ("calibration", "processor", "independent"))
     legend = ", ".join(f"{explain.MARKS[word]} {word.replace('_', ' ')}" for word in explain.MARKS)
     cards = "\n\n".join(
@@ -172,7 +210,7 @@ Every figure is judged with {MARGIN:.0%} more. What a GPU has to share out is it
 
 ![Memory of each model in float16 and int8, part by part](../images/vram-parts.svg)
 
-Device memory of the server process in MiB, CTranslate2 {".".join(map(str, compute_types.CTRANSLATE2))}: at rest, on
+Device memory of the server process in MiB, CTranslate2 {".".join(map(str, compute_types.CTRANSLATE2))}: loaded, on
 ordinary speech, at worst. Batches of 8 windows are Speaches' way; one by one is faster-whisper's plain transcription,
 which at worst falls back to sampling and then keeps five copies of the cross-attention cache.
 
@@ -204,12 +242,27 @@ The largest need in MiB and the verdict: {legend}. Memory is nominal less what t
 
 {summary}
 
-The constants of a GPU (CUDA context {CONTEXT} MiB, driver {DRIVER} MiB, pool {FRAGMENTS:.0%}) were fitted on the
-calibration figures and those of a processor (recording {AUDIO} MiB, memory kept {KEPT:.0%}) on the processor figures:
-neither tests them. The independent figures are of a data-centre card under CUDA 11 and older than all others. No
-measurement of this project on a GPU is part of this page yet; `scripts/measure_memory.py` makes one.
+What no shape tells was fitted on the calibration figures (CUDA context {PUBLISHED.context} MiB, driver {DRIVER} MiB,
+half-filled blocks of CUDA's memory pool {PUBLISHED.pool:.0%}) and, for a processor, on the processor figures
+(recording {AUDIO} MiB, memory kept {KEPT:.0%}): neither tests them. The independent figures are of a data-centre
+card under CUDA 11 and older than all others.
 
 {published.figures_table(figures)}
+
+## Measured
+
+`scripts/measure_memory.py` on an NVIDIA H100 80GB with driver 580, CTranslate2 4.8.5 and cuBLAS 12.9: six models of
+true size with random weights in five compute types, {len(measured)} phases (docs/data/memory-nvidia-h100.csv).
+
+{measured_summary(measured)}
+
+Fitted on them: CUDA context and cuBLAS {MEASURED.context} MiB, pool {MEASURED.pool:.0%}. This driver's pool wastes more
+than that of the published figures, and a large chip has a larger context. Verdicts count on this pool everywhere, on
+this context for chips of data centres, and on {USUAL.context} MiB for all other cards: none of those was at hand.
+
+The process in MiB, as measured / as computed; "long" is a window full of words:
+
+{measured_table(measured)}
 """
 
 

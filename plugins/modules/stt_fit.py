@@ -211,7 +211,7 @@ estimate:
       description: All workers.
       type: int
     idle:
-      description: With the model loaded.
+      description: With the model loaded and nothing heard yet.
       type: int
     usual:
       description: On ordinary speech.

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How much memory a Whisper model takes under CTranslate2, part by part, computed from its shapes.
 
-    process = context + weights * (1 + fragments) + workers * (projection pad + max(encoder, decoder, alignment))
+    process = context + (1 + pool) * (weights + workers * (projection pad + max(encoder, decoder, alignment)))
 
-Every term but three is a product of shapes read from CTranslate2's source. The three constants that are fitted
-are CONTEXT, DRIVER and FRAGMENTS; what they were fitted on is in `published`. Sizes are bytes inside this
-module and MiB in an :class:`Estimate`.
+The second factor is a sum of products of shapes read from CTranslate2's source. What no shape tells is fitted: an
+:class:`Overhead`, and DRIVER beside it. What that was fitted on is in `published`. Sizes are bytes inside this module
+and MiB in an :class:`Estimate`.
 """
 
 from __future__ import annotations
@@ -16,25 +16,54 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
-from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import CTRANSLATE2, WIDTHS, Version
+from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import (
+    CTRANSLATE2,
+    WIDTHS,
+    Capability,
+    Version,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import AUDIO_POSITIONS, TEXT_POSITIONS, Dims
 
 Device = Literal["cuda", "cpu"]
 
 MIB = 1 << 20
 
-CONTEXT = 300
-"""MiB of a process's CUDA context and cuBLAS. Fitted; what stays after unloading a model is reported as
-200-300 MiB (SYSTRAN/faster-whisper#680) and 312 MiB (#992)."""
-
 DRIVER = 250
-"""MiB that the driver keeps for itself on a consumer card of 8 to 12 GB. Fitted, together with CONTEXT."""
+"""MiB that the driver keeps for itself on a consumer card of 8 to 12 GB. Fitted, together with PUBLISHED."""
 
-FRAGMENTS = 0.10
-"""Share of the memory pool's blocks that weights leave empty. Fitted."""
+
+@dataclass(frozen=True)
+class Overhead:
+    """What a GPU adds to what CTranslate2 asks for.
+
+    `context`: MiB of CUDA's context and cuBLAS; `pool`: the share that CUDA's memory pool takes beyond, in blocks that
+    are partly empty.
+    """
+
+    context: float
+    pool: float
+
+
+PUBLISHED = Overhead(context=280, pool=0.08)
+"""Fitted on the published figures, of consumer cards and drivers of 2024. What stays after unloading a model is
+reported as 200-300 MiB (SYSTRAN/faster-whisper#680) and 312 MiB (#992)."""
+
+MEASURED = Overhead(context=600, pool=0.22)
+"""Fitted on docs/data/memory-nvidia-h100.csv: driver 580, a chip of 132 multiprocessors."""
+
+USUAL = Overhead(PUBLISHED.context, MEASURED.pool)
+"""What verdicts count on: the card's context, and the pool of the driver that was measured last and wastes most."""
+
+_LARGE_CHIPS = ((8, 0), (9, 0), (10, 0), (10, 3))
+
+
+def overhead_on(capability: Capability) -> Overhead:
+    """What a GPU is taken to add: chips of data centres have the H100's context."""
+    return MEASURED if capability in _LARGE_CHIPS else USUAL
+
 
 MARGIN = 0.06
-"""The largest miss against the published figures; every verdict adds it."""
+"""The most by which a figure that something was fitted on is above ours, in the worst case; every verdict adds it."""
 
 PROCESS = 340
 """MiB of the server process itself on the host: Speaches 0.9 at rest with its page is 337 MB."""
@@ -99,13 +128,13 @@ class Estimate:
 
     @property
     def idle(self) -> float:
-        """With the model loaded and nothing to do."""
-        return self.context + self.weights + self.projection
+        """With the model loaded and nothing heard yet."""
+        return self.context + self.weights
 
     @property
     def peak(self) -> float:
         """While every worker transcribes."""
-        return self.idle + self.activations
+        return self.idle + self.projection + self.activations
 
 
 @dataclass(frozen=True)
@@ -121,7 +150,7 @@ class Bounds:
 
     @property
     def idle(self) -> float:
-        """At rest with the model loaded."""
+        """With the model loaded and nothing heard yet."""
         return self.usual.idle
 
 
@@ -210,8 +239,9 @@ def estimate(
     tokens: int = SHORT_ANSWER,
     fallback: bool = False,
     word_timestamps: bool = False,
+    overhead: Overhead = USUAL,
 ) -> Estimate:
-    """The parts for windows of `tokens` tokens in an EFFECTIVE compute type.
+    """The parts for windows of `tokens` tokens in an EFFECTIVE compute type; `overhead` is a GPU's.
 
     `fallback`: sampling after a failed window keeps five copies of the cross cache, one for each hypothesis.
     """
@@ -219,31 +249,51 @@ def estimate(
     batch, version = serving.batch_size, serving.ctranslate2
     on_gpu = device == "cuda"
     hypotheses, copies = (HYPOTHESES, HYPOTHESES) if fallback else (serving.beam_size, 1)
-    weights = weight_bytes(dims, compute_type) * (1 + (FRAGMENTS if on_gpu else 0))
+    taken = (1 + overhead.pool if on_gpu else 1) / MIB
+    decoder = _decoder(dims, compute_type, batch, hypotheses=hypotheses, tokens=tokens, copies=copies)
     return Estimate(
-        context=CONTEXT if on_gpu else PROCESS + dims.vocabulary * VOCABULARY / MIB,
-        weights=weights / MIB,
-        projection=serving.workers * _projection(dims, compute_type, version) / MIB if on_gpu else 0.0,
-        encoder=_encoder(dims, number, batch, version) / MIB,
-        decoder=_decoder(dims, compute_type, batch, hypotheses=hypotheses, tokens=tokens, copies=copies) / MIB,
-        alignment=_alignment(dims, number, batch) / MIB if word_timestamps else 0.0,
+        context=overhead.context if on_gpu else PROCESS + dims.vocabulary * VOCABULARY / MIB,
+        weights=weight_bytes(dims, compute_type) * taken,
+        projection=serving.workers * _projection(dims, compute_type, version) * taken if on_gpu else 0.0,
+        encoder=_encoder(dims, number, batch, version) * taken,
+        decoder=decoder * taken,
+        alignment=_alignment(dims, number, batch) * taken if word_timestamps else 0.0,
         workers=serving.workers,
         kept=0.0 if on_gpu else KEPT,
     )
 
 
-def bounds(dims: Dims, compute_type: str, serving: Serving, device: Device = "cuda", saved: str = "float16") -> Bounds:
+def bounds(
+    dims: Dims,
+    compute_type: str,
+    serving: Serving,
+    device: Device = "cuda",
+    saved: str = "float16",
+    *,
+    overhead: Overhead = USUAL,
+) -> Bounds:
     """The ordinary and the worst case of a server, and what it takes of the host's memory and disk."""
+
+    def parts(serving: Serving, tokens: int, worst: bool = False) -> Estimate:
+        fallback = worst and serving.batch_size == 1
+        return estimate(
+            dims,
+            compute_type,
+            serving,
+            device,
+            tokens=tokens,
+            fallback=fallback,
+            word_timestamps=worst,
+            overhead=overhead,
+        )
+
     alone = replace(serving, batch_size=1)
     # a batch server hears short clips one by one too, so a larger batch never needs less
-    usual = [estimate(dims, compute_type, alone, device, tokens=TEXT_POSITIONS)]
-    worst = [
-        *usual,
-        estimate(dims, compute_type, alone, device, tokens=TEXT_POSITIONS, fallback=True, word_timestamps=True),
-    ]
+    usual = [parts(alone, TEXT_POSITIONS)]
+    worst = [*usual, parts(alone, TEXT_POSITIONS, worst=True)]
     if serving.batch_size > 1:
-        usual.append(estimate(dims, compute_type, serving, device, tokens=SHORT_ANSWER))
-        worst.append(estimate(dims, compute_type, serving, device, tokens=LONG_ANSWER, word_timestamps=True))
+        usual.append(parts(serving, SHORT_ANSWER))
+        worst.append(parts(serving, LONG_ANSWER, worst=True))
     disk = file_bytes(dims, saved) / MIB
     # loading holds the file's variables and, where the type changes, the float32 copy of the largest one
     loading = PROCESS + disk + (dims.vocabulary * dims.width * 4 / MIB if compute_type != saved else 0.0)

@@ -82,7 +82,7 @@ def variables(judgement: Judgement, asked: Candidate | None = None) -> dict[str,
 
 
 def option_in_words(option: Judgement, asked: Candidate) -> str:
-    """An alternative as the change it takes: "stt_server_batch_size: 1 (3542 MiB, fits)"."""
+    """An alternative as the change it takes: "stt_server_batch_size: 1 (4054 MiB, fits)"."""
     change = ", ".join(f"{name}: {value}" for name, value in variables(option, asked).items())
     need = "" if option.bounds is None else f"{option.bounds.worst.peak:.0f} MiB, "
     return f"{change} ({need}{SAID[option.verdict]})"
@@ -132,6 +132,6 @@ def table(place: Place, serving: Serving) -> str:
 
 
 def cell(judgement: Judgement) -> str:
-    """A verdict in a few characters: "✔ 3021"."""
+    """A verdict in a few characters: "✔ 3412"."""
     need = "" if judgement.bounds is None else f" {judgement.bounds.worst.peak:.0f}"
     return MARKS[judgement.verdict] + need

@@ -19,7 +19,15 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types im
     cuda_support,
     effective,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MARGIN, Bounds, Device, Serving, bounds
+from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import (
+    MARGIN,
+    USUAL,
+    Bounds,
+    Device,
+    Serving,
+    bounds,
+    overhead_on,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._vram.gpus import Gpu, Other, others_total
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS, Dims, find_model, resolve_model
 
@@ -155,7 +163,10 @@ def judge(candidate: Candidate, place: Place) -> Judgement:
     if resolved.compute_type is None:
         return Judgement(candidate, "unsupported", reasons=(resolved.note,))
     warnings = [resolved.note] if resolved.note else []
-    need = bounds(subject.dims, resolved.compute_type, candidate.serving, place.device, subject.saved)
+    overhead = USUAL if place.gpu is None else overhead_on(place.gpu.capability)
+    need = bounds(
+        subject.dims, resolved.compute_type, candidate.serving, place.device, subject.saved, overhead=overhead
+    )
     if subject.file is not None:
         need = replace(need, ram=need.ram - need.disk + subject.file, disk=subject.file)
     verdict, reasons = _device_verdict(need, place)
