@@ -308,7 +308,7 @@ BAD_SETTINGS = [
     ({"STT_MODEL": "/etc"}, "STT_MODEL=/etc: /etc has no model.bin"),
     ({"STT_LANGUAGE": "klingon"}, "STT_LANGUAGE=klingon: not a language code"),
     ({"STT_COMPUTE_TYPE": "float16", "STT_DEVICE": "cpu"}, "STT_COMPUTE_TYPE=float16: on cpu it must be one of"),
-    ({"STT_DEVICE": "cuda", "STT_DEVICE_INDEX": "99"}, "STT_DEVICE=cuda, STT_DEVICE_INDEX=99: "),
+    ({"STT_DEVICE": "cuda"}, "STT_DEVICE=cuda: no CUDA device found"),
 ]
 
 
@@ -320,7 +320,8 @@ def test_a_bad_setting_is_one_line_and_exit_code_2(
     settings: dict[str, str],
     message: str,
 ) -> None:
-    monkeypatch.setattr("os.environ", {"HF_HOME": str(hub_home), "STT_MODEL": MODEL, **settings})
+    folder = next(hub_home.rglob("snapshots/0"))
+    monkeypatch.setattr("os.environ", {"STT_MODEL": str(folder), **settings})
     assert main() == 2
     said = capsys.readouterr().err
     assert said.startswith("anklume_stt_server: " + message)

@@ -32,28 +32,26 @@ from .guards import ApiKey, BodyLimit
 from .settings import Settings
 
 log = logging.getLogger(__name__)
+STREAM = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Service:
     """What all requests share: the engine, its worker threads and the bounded queue in front of them."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
-        self.engine = engine
+        self.settings, self.engine = settings, engine
         self.names = {engine.name, "whisper-1", *settings.model_aliases}
-        self.workers = settings.workers
-        self.pool = ThreadPoolExecutor(self.workers, "inference")
-        self.free = asyncio.Semaphore(self.workers)
-        self.max_seconds = settings.max_audio_seconds
-        self.places = self.workers + settings.queue_length
+        self.pool = ThreadPoolExecutor(settings.workers, "inference")
+        self.free = asyncio.Semaphore(settings.workers)
         self.taken = 0
         self.usual = 1.0  # seconds that a request takes, a moving mean
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
         """A place in the queue, or a 503."""
-        if self.taken >= self.places:
+        if self.taken >= self.settings.workers + self.settings.queue_length:
             error = ApiError(503, "the server is busy and its queue is full", code="queue_full")
-            error.headers["Retry-After"] = str(math.ceil(min(60, self.usual * self.taken / self.workers)))
+            error.headers["Retry-After"] = str(math.ceil(min(60, self.usual * self.taken / self.settings.workers)))
             raise error
         self.taken += 1
         try:
@@ -70,7 +68,7 @@ class Service:
         """What the engine yields, each step in a worker thread; leaving the loop stops the work after its step."""
         async with self.free:
             started = time.monotonic()
-            samples = await self._step(decode, query.file, self.max_seconds)
+            samples = await self._step(decode, query.file, self.settings.max_audio_seconds)
             work = self.engine.transcribe(samples, query)
             try:
                 while (item := await self._step(next, work, None)) is not None:
@@ -103,26 +101,11 @@ class Audio:
         try:
             with self.service.place(), contextlib.suppress(ClientDisconnect):
                 query = self.check(await _form(request))
-                await self.until_gone(self.answer(query, scope, receive, send), receive)
+                await _until_gone(self.answer(query, scope, receive, send), receive)
         except asyncio.CancelledError:
             raise ApiError(503, "the server is stopping", code="stopping") from None
         finally:
             await request.close()
-
-    async def until_gone(self, answer: Coroutine[Any, Any, None], receive: Receive) -> None:
-        """Run it to its end, or stop it when the client leaves."""
-        work, gone = asyncio.create_task(answer), asyncio.create_task(_gone(receive))
-        try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                log.info("the client left: the work is given up")
-                work.cancel()
-                await asyncio.wait((work,))
-        finally:
-            gone.cancel()
-            work.cancel()
-        if not work.cancelled():
-            work.result()
 
     async def answer(self, query: Query, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the whole answer, or one event for each segment as soon as it is recognised."""
@@ -154,12 +137,11 @@ class Audio:
         if not (model := _text(form, "model")):
             raise ApiError(400, "you must provide a model parameter", "model")
         self.service.check_model(model)
-        shape, streamed = _text(form, "response_format", "json"), _text(form, "stream", "false").lower()
+        shape, stream = _text(form, "response_format", "json"), STREAM.get(_text(form, "stream", "false").lower())
         if shape not in formats.FORMATS:
             raise ApiError(400, f"'{shape}' is not one of {', '.join(formats.FORMATS)}", "response_format")
-        if streamed not in ("true", "false", "1", "0"):
+        if stream is None:
             raise ApiError(400, "stream must be true or false", "stream")
-        stream = streamed in ("true", "1")
         if stream and shape not in ("json", "text"):
             raise ApiError(400, f"a stream cannot be {shape}: use json", "response_format")
         language = _text(form, "language").lower() if "language" in form else None
@@ -203,9 +185,24 @@ def _text(form: FormData, name: str, default: str = "") -> str:
     return value.strip() or default
 
 
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _until_gone(answer: Coroutine[Any, Any, None], receive: Receive) -> None:
+    """Run it to its end, or stop it when the client leaves."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if not work.done():
+            log.info("the client left: the work is given up")
+            work.cancel()
+
+    work, watching = asyncio.create_task(answer), asyncio.create_task(watch())
+    try:
+        await asyncio.wait((work,))
+    finally:
+        watching.cancel()
+        work.cancel()
+    if not work.cancelled():
+        work.result()
 
 
 def create_app(settings: Settings, engine: Engine) -> Starlette:

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
-import os
-import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -22,6 +19,8 @@ import ctranslate2
 import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.tokenizer import _LANGUAGE_CODES
+from huggingface_hub import snapshot_download
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from .audio import RATE
 from .errors import ApiError, SettingsError
@@ -118,9 +117,9 @@ class Engine:
 
     def _load(self) -> Any:
         s, started = self.settings, time.monotonic()
-        options = {"device": s.device, "device_index": s.device_index, "compute_type": s.compute_type}
+        place = {"device": s.device, "compute_type": s.compute_type}
         try:
-            model = WhisperModel(str(self.path), cpu_threads=s.cpu_threads, num_workers=s.workers, **options)
+            model = WhisperModel(str(self.path), cpu_threads=s.cpu_threads, num_workers=s.workers, **place)
         except (RuntimeError, ValueError, MemoryError) as error:
             self.healthy = False
             raise ApiError(503, f"the model cannot be loaded: {error}", code="model_not_loaded") from error
@@ -136,14 +135,10 @@ def _find_model(name: str) -> Path:
     """The folder of a model: a folder as it is, or the current snapshot of a repository in the hub cache."""
     folder = Path(name)
     if not folder.is_dir():
-        home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-        repository = Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{name.replace('/', '--')}"
         try:
-            folder = repository / "snapshots" / (repository / "refs" / "main").read_text(encoding="utf-8").strip()
-        except OSError:
-            raise SettingsError(
-                f"STT_MODEL={name}: neither a folder nor in the hub cache {repository.parent}"
-            ) from None
+            folder = Path(snapshot_download(name, local_files_only=True))
+        except (OSError, ValueError):
+            raise SettingsError(f"STT_MODEL={name}: neither a folder nor in the hub cache {HF_HUB_CACHE}") from None
     for wanted in ("model.bin", "config.json", "tokenizer.json"):
         if not (folder / wanted).is_file():
             raise SettingsError(f"STT_MODEL={name}: {folder} has no {wanted}")
@@ -151,15 +146,9 @@ def _find_model(name: str) -> Path:
 
 
 def _check_device(settings: Settings) -> None:
-    count = ctranslate2.get_cuda_device_count()
-    device = ("cuda" if count else "cpu") if settings.device == "auto" else settings.device
-    if device == "cuda" and settings.device_index >= count:
-        raise SettingsError(f"STT_DEVICE=cuda, STT_DEVICE_INDEX={settings.device_index}: {count} CUDA devices found")
-    supported = {"default", "auto", *ctranslate2.get_supported_compute_types(device)}
+    if settings.device == "cuda" and not ctranslate2.get_cuda_device_count():
+        raise SettingsError("STT_DEVICE=cuda: no CUDA device found")
+    supported = {"default", "auto", *ctranslate2.get_supported_compute_types(settings.device)}
     if settings.compute_type not in supported:
         names = ", ".join(sorted(supported))
-        raise SettingsError(f"STT_COMPUTE_TYPE={settings.compute_type}: on {device} it must be one of {names}")
-    for library in ("libcublasLt.so.12", "libcublas.so.12") if device == "cuda" else ():
-        for path in (Path(entry, "nvidia", "cublas", "lib", library) for entry in sys.path):
-            if path.is_file():  # ctranslate2 does not look for it inside a venv
-                ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+        raise SettingsError(f"STT_COMPUTE_TYPE={settings.compute_type}: on {settings.device} it must be one of {names}")

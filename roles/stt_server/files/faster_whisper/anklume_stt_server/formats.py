@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from faster_whisper.utils import format_timestamp
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from .engine import Query
@@ -62,9 +63,5 @@ def _result(info: Any, segments: Sequence[Any]) -> dict[str, Any]:
 
 
 def _cue(segment: Any, point: str) -> str:
-    return f"{_clock(segment.start, point)} --> {_clock(segment.end, point)}\n{segment.text.strip()}\n\n"
-
-
-def _clock(seconds: float, point: str) -> str:
-    whole, milliseconds = divmod(round(seconds * 1000), 1000)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{point}{milliseconds:03d}"
+    begin, end = (format_timestamp(seconds, True, point) for seconds in (segment.start, segment.end))
+    return f"{begin} --> {end}\n{segment.text.strip()}\n\n"

@@ -28,8 +28,7 @@ class Settings:
     model: str = ""
     model_aliases: tuple[str, ...] = ()
     model_ttl: int = _number(-1, -1)
-    device: str = _choice("auto", "cpu", "cuda")
-    device_index: int = _number(0, 0)
+    device: str = _choice("cpu", "cuda")
     compute_type: str = "default"
     cpu_threads: int = _number(0, 0)
     workers: int = _number(1, 1, 64)
