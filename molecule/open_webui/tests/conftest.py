@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
-from suite import ROOT
+from suite import ROOT, Instance
 
 SCENARIO = Path(__file__).resolve().parents[1]
 CLIPS = ROOT / "tests/data/clips"
@@ -168,74 +167,25 @@ def other_server(webui: Any) -> Iterator[OtherServer]:
     webui.run_expect([0], "systemctl stop other-stt")
 
 
-class Machine:
-    """An instance of its own, with an inventory of its own; cached: it shares uv's cache with the others."""
+class Machine(Instance):
+    """An instance of its own; cached: it shares uv's cache with the others."""
 
     def __init__(self, name: str, image: str, address: str, folder: Path, cached: bool) -> None:
-        self.name, self.folder = name, folder
-        profiles = ["-p", "default"] + (["-p", "cached"] if cached else [])
-        init = ["incus", "init", image, name, "--project", "mow", *profiles]
-        subprocess.run([*init, "-d", f"eth0,ipv4.address={address}"], check=True, stdin=subprocess.DEVNULL)
-        subprocess.run(["incus", "start", name, "--project", "mow"], check=True)
-        self.host = testinfra.get_host(f"incus://{name}", project="mow")
-        variables = {
-            "ansible_connection": "community.general.incus",
-            "ansible_shell_type": "anklume.stt.incus",
-            "ansible_incus_project": "mow",
-            "ansible_incus_host": name,
-            "ansible_host": address,
-            "open_webui_https": False,
-            "open_webui_ollama_url": "",
-        }
-        (folder / "inventory").mkdir()
-        (folder / "inventory/one.yml").write_text(json.dumps({"all": {"hosts": {name: variables}}}))
-        play = {"name": "One", "hosts": "all", "gather_facts": False, "roles": ["anklume.stt.open_webui"]}
-        (folder / "play.yml").write_text(json.dumps([play]))
-        self.host.check_output(
-            "until apt-get -q -o APT::Update::Error-Mode=any update; do sleep 1; done"
-            " && apt-get -qy install --no-install-recommends python3-apt"
-        )
-
-    def close(self) -> None:
-        """Take its network away."""
-        device = ["incus", "config", "device"]
-        subprocess.run([*device, "remove", self.name, "eth0", "--project", "mow"], check=True)
-        subprocess.run([*device, "add", self.name, "eth0", "none", "--project", "mow"], check=True)
-        assert self.host.check_output("ip -o -4 addr show scope global") == ""
-
-    def start(self, **variables: Any) -> subprocess.Popen[str]:
-        """Starts a run of the role."""
-        command = ["ansible-playbook", "-i", str(self.folder / "inventory"), str(self.folder / "play.yml")]
-        environment = os.environ | {
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_FORCE_COLOR": "false",
-            "ANSIBLE_NOCOLOR": "1",
-        }
-        return subprocess.Popen(
-            [*command, "-e", json.dumps(variables)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def apply(self, **variables: Any) -> tuple[int, str]:
-        """Runs the role to its end."""
-        process = self.start(**variables)
-        output, _ = process.communicate(timeout=1200)
-        print(output[-3000:])  # shown where a test fails
-        return process.returncode, " ".join(output.split())
+        profiles = "default cached" if cached else "default"
+        super().__init__(name, image, "mow", folder, address=address, profiles=profiles)
+        variables = {"ansible_host": address, "open_webui_https": False, "open_webui_ollama_url": ""}
+        self.write("open_webui", **variables)
+        self.install("python3-apt")
 
     def python(self, program: str) -> str:
+        """What a program prints there."""
         return self.host.run_expect([0], "python3 -c %s", program).stdout.strip()
 
     def serves(self) -> str:
         """The version that answers."""
         url = "http://127.0.0.1:3000/api/version"
-        return json.loads(self.python(f"import urllib.request as u; print(u.urlopen('{url}').read().decode())"))[
-            "version"
-        ]
+        said = self.python(f"import urllib.request as u; print(u.urlopen('{url}').read().decode())")
+        return json.loads(said)["version"]
 
 
 @pytest.fixture(scope="module")

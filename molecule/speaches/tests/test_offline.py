@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,52 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 from conftest import DATA, FOX, PROJECT, speaches_itself
-from suite import ROOT, download, long, uv_wheel
+from suite import ROOT, Instance, download, long, uv_wheel
 
 pytestmark = [long, pytest.mark.timeout(900)]
 
 
-def incus(*words: str) -> None:
-    subprocess.run(["incus", *words, "--project", PROJECT], check=True, stdin=subprocess.DEVNULL)
-
-
-class Closed:
+class Closed(Instance):
     """An instance that gets what the distribution has, and then loses its network."""
 
-    def __init__(self, name: str, image: str, wheels: Path | None, folder: Path) -> None:
-        incus("launch", image, name)
-        self.host = testinfra.get_host(f"incus://{name}", project=PROJECT)
-        self.host.check_output(
-            "until apt-get -q -o APT::Update::Error-Mode=any update; do sleep 1; done"
-            " && apt-get -qy install --no-install-recommends python3 ffmpeg curl python3-pip-whl"
-        )
+    def __init__(self, release: str, wheels: Path | None, folder: Path) -> None:
+        super().__init__(f"mspc-closed-{release}", f"debian/{release}", PROJECT, folder)
+        self.install("python3", "ffmpeg", "curl", "python3-pip-whl")
         if wheels:
             disk = ["disk", f"source={wheels}", "path=/srv/wheels", "readonly=true", "shift=true"]
-            incus("config", "device", "add", name, "wheels", *disk)
-        incus("config", "device", "add", name, "eth0", "none")
-        assert self.host.check_output("ip -o -4 addr show scope global") == ""
-        self.folder = folder
-        variables = {
-            "ansible_connection": "community.general.incus",
-            "ansible_shell_type": "anklume.stt.incus",
-            "ansible_incus_project": PROJECT,
-            "ansible_incus_host": name,
-            "stt_server_model": "anklume/whisper-test",
-            "stt_server_model_source": str(DATA / "whisper-test.tar.xz"),
-            "stt_server_quantization": "int8",
-        }
-        play = {"name": "One", "hosts": "all", "gather_facts": False, "roles": ["anklume.stt.stt_server"]}
-        (folder / "inventory").mkdir()
-        (folder / "inventory/one.yml").write_text(json.dumps({"all": {"hosts": {name: variables}}}))
-        (folder / "play.yml").write_text(json.dumps([play]))
-
-    def apply(self, **variables: Any) -> tuple[int, str]:
-        """Run the role; status and output."""
-        command = ["ansible-playbook", "-i", f"{self.folder}/inventory", f"{self.folder}/play.yml"]
-        run = subprocess.run([*command, "-e", json.dumps(variables)], capture_output=True, text=True, env=os.environ)
-        return run.returncode, " ".join((run.stdout + run.stderr).split())
+            self.incus("config", "device", "add", self.name, "wheels", *disk)
+        self.close()
+        model = {"model": "anklume/whisper-test", "model_source": str(DATA / "whisper-test.tar.xz")}
+        model["quantization"] = "int8"
+        self.write("stt_server", **{f"stt_server_{name}": value for name, value in model.items()})
 
     def hears(self) -> str:
         """What it recognises."""
@@ -73,11 +45,11 @@ def closed(infra: dict[str, Any], tmp_path: Path) -> Iterator[Callable[..., Clos
 
     def make(release: str, wheels: Path | None = None) -> Closed:
         made.append(f"mspc-closed-{release}")
-        return Closed(made[-1], f"debian/{release}", wheels, tmp_path)
+        return Closed(release, wheels, tmp_path)
 
     yield make
     for name in made:
-        incus("delete", "--force", name)
+        subprocess.run(["incus", "delete", "--force", name, "--project", PROJECT], check=True)
 
 
 @pytest.mark.parametrize(
