@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import (
     parse_capability,
@@ -58,7 +57,8 @@ def read_figures(lines: Iterable[str]) -> list[Figure]:
 def _figure(row: dict[str, str]) -> Figure:
     serving = Serving(int(row["batch_size"]), int(row["beam_size"]), 1, parse_version(row["ctranslate2"]))
     tokens = TEXT_POSITIONS if serving.batch_size == 1 else SHORT_ANSWER
-    dims, device = MODELS[row["model"]].dims, cast("Device", row["device"])
+    device: Device = "cuda" if row["device"] == "cuda" else "cpu"
+    dims = MODELS[row["model"]].dims
     parts = estimate(dims, row["compute_type"], serving, device, tokens=tokens, overhead=PUBLISHED)
     what = f"{row['model']} {row['compute_type']}, batch {serving.batch_size}"
     beside = DRIVER if device == "cuda" else AUDIO
