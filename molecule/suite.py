@@ -1,9 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tests of several scenarios import: the mark of the long series, wheels for places without a network, and an
-instance that is a scenario's own business.
-"""
+"""What tests of several scenarios import: the mark of the long series, wheels, and an instance of a test's own."""
 
 from __future__ import annotations
 
@@ -86,14 +84,8 @@ class Instance:
 
     def start(self, **variables: Any) -> subprocess.Popen[str]:
         """Start a run of the role."""
-        command = [
-            "ansible-playbook",
-            "-i",
-            f"{self.play}/inventory",
-            f"{self.play}/play.yml",
-            "-e",
-            json.dumps(variables),
-        ]
+        command = ["ansible-playbook", "-i", f"{self.play}/inventory", f"{self.play}/play.yml"]
+        command += ["-e", json.dumps(variables)]
         plain = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "1"}
         return subprocess.Popen(
             command,

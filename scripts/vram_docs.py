@@ -156,13 +156,7 @@ def measured_table(measured: list[published.Measured]) -> str:
     runs = [run for run in dict.fromkeys((each.model, each.compute_type) for each in measured) if run[1] != "bfloat16"]
     return rows(
         ("model", *PHASES),
-        *(
-            (
-                f"`{run[0]}` {run[1]}",
-                *(f"{found[*run, phase].reported:.0f} / {found[*run, phase].ours:.0f}" for phase in PHASES),
-            )
-            for run in runs
-        ),
+        *((f"`{model}` {kind}", *(both(found[model, kind, phase]) for phase in PHASES)) for model, kind in runs),
     )
 
 
