@@ -18,6 +18,7 @@ import testinfra
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG = bool(os.environ.get("ANKLUME_TEST_LONG"))
+PLAIN = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "1"}
 long = pytest.mark.skipif(not LONG, reason="part of make test-long")
 
 
@@ -86,10 +87,9 @@ class Instance:
         """Start a run of the role."""
         command = ["ansible-playbook", "-i", f"{self.play}/inventory", f"{self.play}/play.yml"]
         command += ["-e", json.dumps(variables)]
-        plain = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "1"}
         return subprocess.Popen(
             command,
-            env=os.environ | plain,
+            env=os.environ | PLAIN,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

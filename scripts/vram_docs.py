@@ -135,9 +135,9 @@ def error_summary(group: str, figures: list[published.Figure]) -> str:
 
 def measured_summary(measured: list[published.Measured]) -> str:
     """How far our figures are from those of the H100."""
-    busy = [each for each in measured if each.phase not in ("idle", "first run")]
+    busy = [each for each in measured if each.busy]
     asked = [abs(each.shapes / each.asked - 1) for each in busy]
-    worst = [each.figure.error for each in busy if each.phase in ("fallback", "batch 8, long", "batch 16")]
+    worst = [each.figure.error for each in busy if each.worst]
     whole = [abs(each.figure.error) for each in busy]
     return (
         f"- what CTranslate2 asks for, from shapes alone: largest error {max(asked):.1%}, mean {mean(asked):.1%}\n"

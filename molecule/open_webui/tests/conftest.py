@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from suite import ROOT, Instance
+from suite import PLAIN, ROOT, Instance
 
 SCENARIO = Path(__file__).resolve().parents[1]
 CLIPS = ROOT / "tests/data/clips"
@@ -112,11 +112,7 @@ def role(project: Path) -> Callable[..., Run]:
     def run(*options: str, playbook: str = str(SCENARIO / "role.yml"), **variables: Any) -> Run:
         command = ["ansible-playbook", "-i", str(project / "inventory"), playbook, *options]
         command += ["-e", json.dumps(variables)]
-        environment = os.environ | {
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_FORCE_COLOR": "false",
-            "ANSIBLE_NOCOLOR": "1",
-        }
+        environment = os.environ | PLAIN
         result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
         return Run(result.returncode, " ".join((result.stdout + result.stderr).split()))
 

@@ -13,6 +13,7 @@ and MiB in an :class:`Estimate`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
@@ -273,27 +274,14 @@ def bounds(
     overhead: Overhead = USUAL,
 ) -> Bounds:
     """The ordinary and the worst case of a server, and what it takes of the host's memory and disk."""
-
-    def parts(serving: Serving, tokens: int, worst: bool = False) -> Estimate:
-        fallback = worst and serving.batch_size == 1
-        return estimate(
-            dims,
-            compute_type,
-            serving,
-            device,
-            tokens=tokens,
-            fallback=fallback,
-            word_timestamps=worst,
-            overhead=overhead,
-        )
-
+    parts = partial(estimate, dims, compute_type, device=device, overhead=overhead)
     alone = replace(serving, batch_size=1)
     # a batch server hears short clips one by one too, so a larger batch never needs less
-    usual = [parts(alone, TEXT_POSITIONS)]
-    worst = [*usual, parts(alone, TEXT_POSITIONS, worst=True)]
+    usual = [parts(alone, tokens=TEXT_POSITIONS)]
+    worst = [*usual, parts(alone, tokens=TEXT_POSITIONS, fallback=True, word_timestamps=True)]
     if serving.batch_size > 1:
-        usual.append(parts(serving, SHORT_ANSWER))
-        worst.append(parts(serving, LONG_ANSWER, worst=True))
+        usual.append(parts(serving, tokens=SHORT_ANSWER))
+        worst.append(parts(serving, tokens=LONG_ANSWER, word_timestamps=True))
     disk = file_bytes(dims, saved) / MIB
     # loading holds the file's variables and, where the type changes, the float32 copy of the largest one
     loading = PROCESS + disk + (dims.vocabulary * dims.width * 4 / MIB if compute_type != saved else 0.0)

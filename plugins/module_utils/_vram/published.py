@@ -79,6 +79,16 @@ class Measured:
     asked: float
     shapes: float
 
+    @property
+    def busy(self) -> bool:
+        """Whether it transcribed, and not for the first time."""
+        return self.phase not in ("idle", "first run")
+
+    @property
+    def worst(self) -> bool:
+        """Whether it is a worst case."""
+        return self.phase in ("fallback", "batch 8, long", "batch 16")
+
 
 def read_measured(lines: Iterable[str]) -> list[Measured]:
     """What scripts/measure_memory.py wrote on a GPU, but for loading and unloading."""
