@@ -32,6 +32,7 @@ from pathlib import Path
 
 import random_model
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for direct use in the processes that this one starts
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT / "tests" / "data" / "clips"
 PACKAGE = ROOT / "roles" / "stt_server" / "files" / "faster_whisper"

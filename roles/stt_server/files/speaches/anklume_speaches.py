@@ -18,6 +18,8 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime from 1.29 on reports to its makers unless this is set before its import
+
 import speaches.main
 from faster_whisper import BatchedInferencePipeline
 from openai.types.audio import TranscriptionTextDoneEvent

@@ -2,3 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small OpenAI-compatible speech-to-text server around one faster-whisper model."""
+
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime reports to its makers unless this is set before its import
