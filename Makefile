@@ -151,7 +151,7 @@ $(ENGINE_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/
 	@scripts/venv $(ENGINE_VENV) $(PYTHON) $(ENGINE_REQUIREMENTS) requirements-engine-test.txt
 	@touch $@
 engine-test: engine-venv ## the engine faster_whisper, with a real client and a real model
-	@cd roles/stt_server/files/faster_whisper && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped anklume_stt_server
+	@cd roles/stt_server/files/server && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped anklume_stt_server
 	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/engine
 # the collections come with the pair, so they are made anew before and after
 test-older: ## units and the smallest service with the older pair, Python 3.11 and ansible-core 2.19

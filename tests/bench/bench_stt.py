@@ -35,7 +35,7 @@ import random_model
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for direct use in the processes that this one starts
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT / "tests" / "data" / "clips"
-PACKAGE = ROOT / "roles" / "stt_server" / "files" / "faster_whisper"
+PACKAGE = ROOT / "roles" / "stt_server" / "files" / "server"
 NAME, PROJECT = "mspc-ai", "mspc"
 CARD = "---\nlibrary_name: ctranslate2\ntags: [automatic-speech-recognition]\n---\n"
 TYPES = {"cpu": "int8", "cuda": "float16"}

@@ -26,7 +26,7 @@ import openai
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "roles" / "stt_server" / "files" / "faster_whisper"
+PACKAGE = ROOT / "roles" / "stt_server" / "files" / "server"
 DATA = ROOT / "tests" / "data"
 CLIPS = DATA / "clips"
 sys.path.insert(0, str(PACKAGE))

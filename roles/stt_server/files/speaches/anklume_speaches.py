@@ -18,8 +18,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime from 1.29 on reports to its makers unless this is set before its import
-
+import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes first
 import speaches.main
 from faster_whisper import BatchedInferencePipeline
 from openai.types.audio import TranscriptionTextDoneEvent

@@ -5,4 +5,5 @@
 
 import os
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # onnxruntime reports to its makers unless this is set before its import
+# onnxruntime, from 1.29 on, reports to its makers unless this is set before its import
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
