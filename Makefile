@@ -178,7 +178,7 @@ bench: ## the benches of sync, Incus and the engine in small, one round each
 	@$(MAKE) bench-stt ARGS="--only base --rounds 1" SPEACHES_ARCHIVE=
 BROWSER_STAMP := tests/browser/node_modules/.stamp
 $(BROWSER_STAMP): tests/browser/package-lock.json
-	@type chromium certutil >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium libnss3-tools
+	@type chromium certutil tcpdump >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium libnss3-tools tcpdump
 	@cd tests/browser && npm ci --silent
 	@touch $@
 molecule: venv-test $(BROWSER_STAMP) ## the scenarios on real Incus; SCENARIO=default runs one

@@ -6,7 +6,8 @@
 // usage: node voice.mjs PROFILE URL EMAIL PASSWORD_FILE CLIP.wav SCREENSHOTS
 //
 // PROFILE is a home folder whose NSS database trusts the internal authority, and keeps the session of a first run for the
-// next. CLIP has to be at 48 kHz; it is spoken once. Prints {"secure": ..., "answer": ..., "chat_input": ..., "audio_page": ...}
+// next. CLIP has to be at 48 kHz; it is spoken once. Prints {"secure": ..., "answer": ..., "chat_input": ..., "audio_page": ...,
+// "elsewhere": [...]}
 // and, on stderr, the seconds of each step.
 import { existsSync, readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
@@ -33,6 +34,11 @@ const page = await browser.newPage({
   storageState: existsSync(session) ? session : undefined,
 });
 page.setDefaultTimeout(120_000);
+const elsewhere = new Set(); // what the page asks of any other host
+page.on("request", (request) => {
+  const address = new URL(request.url());
+  if (address.protocol.startsWith("http") && address.origin !== new URL(url).origin) elsewhere.add(address.origin);
+});
 page.on("pageerror", (error) => console.error(`error on the page: ${error.message}`));
 page.on("requestfailed", (request) => console.error(`${request.failure().errorText}: ${request.url()}`));
 const shot = (name) => page.screenshot({ path: `${screenshots}/${name}.png` });
@@ -80,7 +86,7 @@ try {
     .evaluateAll((inputs) => inputs.filter((i) => getComputedStyle(i).webkitTextSecurity === "none").map((i) => i.value));
   await shot("audio-settings");
   step("audio page");
-  console.log(JSON.stringify({ secure, answer, chat_input: chatInput, audio_page: audioPage.filter(Boolean) }));
+  console.log(JSON.stringify({ secure, answer, chat_input: chatInput, audio_page: audioPage.filter(Boolean), elsewhere: [...elsewhere] }));
 } catch (error) {
   await shot("failed").catch(() => {});
   throw error;

@@ -113,6 +113,7 @@ def test_the_spoken_sentence_stands_in_the_chat_input(
     assert seen["secure"] is True
     assert seen["answer"] == seen["chat_input"] == "The quick brown fox jumps over the lazy dog."
     assert seen["audio_page"] == ["http://10.175.1.10:8000/v1", "whisper-1"]
+    assert seen["elsewhere"] == [], "the page makes the browser ask other hosts"
 
 
 def test_silence_puts_nothing_there(network: str, profile: Path, project: Path, tmp_path: Path) -> None:
