@@ -47,9 +47,7 @@ def test_what_a_lock_holds_is_quiet(lock: Path) -> None:
 
 def test_every_lock_is_looked_at() -> None:
     found = {path.parent for path in (ROOT / "roles").rglob("*.txt") if "==" in path.read_text()}
-    others = {
-        ROOT / "roles/stt_server/files"
-    }  # cuBLAS, which CTranslate2 loads
+    others = {ROOT / "roles/stt_server/files"}  # cuBLAS, which CTranslate2 loads
     assert found - others == {ROOT / folder for folder in ENVIRONMENTS}
 
 
