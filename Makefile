@@ -128,7 +128,7 @@ test-fast: ## the linters of Python and YAML, and the units, for the inner loop 
 	@$(MAKE) venv >/dev/null && python tests/run.py fast $(PARTS)
 test-long: ## the long series too: kills, fuzzing, soaks, upgrades, benches, the other Ansible (90 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py long $(PARTS)
-lint: venv-test ## ansible-lint, yamllint, ruff, mypy, shellcheck
+lint: venv-test ## ansible-lint, yamllint, ruff, mypy, import-linter, shellcheck
 	@$(MAKE) -j2 --output-sync lint-ansible lint-code
 .PHONY: lint-ansible lint-code
 lint-ansible: venv-test
@@ -136,6 +136,7 @@ lint-ansible: venv-test
 lint-code: venv-test
 	@ruff check . && ruff format --check . && yamllint --strict .
 	@mypy -p ansible_collections.anklume.stt.plugins.module_utils
+	@PYTHONPATH=$(COLLECTIONS) lint-imports --no-logo --cache-dir $(ROOT)/.cache/imports
 	@shellcheck $$(git ls-files -z --cached --others --exclude-standard | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b' | sort -u)
 sanity: venv-test ## ansible-test sanity
 	@scripts/sanity $(VENV) $(ARGS)

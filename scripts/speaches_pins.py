@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FILES = ROOT / "roles/stt_server/files/speaches"
 sys.path.insert(0, str(ROOT / ".cache/collections"))
 
-from ansible_collections.anklume.stt.plugins.module_utils._source_tree import tree_id, unpacked  # noqa: E402
+from ansible_collections.anklume.stt.plugins.module_utils._services.source_tree import tree_id, unpacked  # noqa: E402
 
 # Speaches' own lock, but: wheels of av 14 are gone; faster-whisper 1.2 ships another VAD file, and every transcription
 # fails; ctranslate2 needs no cuDNN since 4.6.3; ONNX on the processor is fast enough, and saves a second CUDA.

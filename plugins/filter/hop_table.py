@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._report import hop_table
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._services.report import hop_table
 
 DOCUMENTATION = r"""
 name: hop_table

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MARGIN
 from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import Load, ollama_reserve, tell_left
 

@@ -89,11 +89,11 @@ notes:
 import contextlib
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._base.lock import project_lock
 from ansible_collections.anklume.stt.plugins.module_utils._infra import sync
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
-from ansible_collections.anklume.stt.plugins.module_utils._lock import project_lock
 
 
 def main() -> None:

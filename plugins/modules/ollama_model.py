@@ -91,9 +91,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, ServiceError
-from ansible_collections.anklume.stt.plugins.module_utils._model_cache import ProgressLines
-from ansible_collections.anklume.stt.plugins.module_utils._ollama import Ollama, Wish, Work, wish, work
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._models.cache import ProgressLines
+from ansible_collections.anklume.stt.plugins.module_utils._services.ollama import Ollama, Wish, Work, wish, work
 
 
 def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:

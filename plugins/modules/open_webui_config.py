@@ -68,8 +68,8 @@ changed_settings:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._open_webui import (
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import (
     Settings,
     changes,
     read_environment,

@@ -64,8 +64,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import fetch_url
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, WriteError
-from ansible_collections.anklume.stt.plugins.module_utils._source_tree import tree_id, unpacked
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, WriteError
+from ansible_collections.anklume.stt.plugins.module_utils._services.source_tree import tree_id, unpacked
 
 
 def download(module: AnsibleModule, address: str, folder: Path) -> Path:

@@ -318,7 +318,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._vram import probe
 from ansible_collections.anklume.stt.plugins.module_utils._vram.answer import Question, answer
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import (

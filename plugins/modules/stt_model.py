@@ -164,9 +164,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._hub import Hub
-from ansible_collections.anklume.stt.plugins.module_utils._model_cache import (
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._models.cache import (
     HubSource,
     ModelCache,
     Outcome,
@@ -177,6 +176,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._model_cache import (
     ensure_present,
     local_source,
 )
+from ansible_collections.anklume.stt.plugins.module_utils._models.hub import Hub
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
 
 SPEC: dict[str, Any] = {

@@ -80,8 +80,8 @@ unfinished:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._model_cache import ModelCache
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._models.cache import ModelCache
 
 SPEC = {"cache": {"type": "path", "required": True}}
 

@@ -72,9 +72,9 @@ model:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._open_webui import choose_model
-from ansible_collections.anklume.stt.plugins.module_utils._openai_audio import AudioClient, normalise_base_url
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import choose_model
+from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import AudioClient, normalise_base_url
 
 
 def main() -> None:

@@ -181,8 +181,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, ServiceError
-from ansible_collections.anklume.stt.plugins.module_utils._openai_audio import (
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import (
     RESPONSE_FORMATS,
     AudioClient,
     OpenWebUIClient,

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).with_name("speaches")
 sys.path.insert(0, str(ROOT / ".cache/collections"))
 
-from ansible_collections.anklume.stt.plugins.module_utils._source_tree import tree_id, unpacked  # noqa: E402
+from ansible_collections.anklume.stt.plugins.module_utils._services.source_tree import tree_id, unpacked  # noqa: E402
 
 
 def pack(target: Path, source: Path = STAND_IN) -> str:

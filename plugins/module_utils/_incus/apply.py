@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, IncusError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     Client,
     IncusConflictError,

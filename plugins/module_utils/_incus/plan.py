@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any, Literal, NamedTuple
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import (
     KEYS_MARK,
     PROJECT_MARK,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Machine, Model
 
 MIB = 1 << 20

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import (
     BEFORE_APPLY,
     delete_snapshot,

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
 
 DEFAULT_DIR = "/var/lib/incus"
 

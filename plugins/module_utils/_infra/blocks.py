@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import WriteError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import WriteError
 
 BEGIN = b"# === MANAGED BY infra.yml ==="
 END = b"# === END MANAGED ==="

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, shorten
 
 try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.check import check
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, render_all
 from ansible_collections.anklume.stt.plugins.module_utils._infra.form import diagnose

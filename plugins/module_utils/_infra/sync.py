@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import WriteError
-from ansible_collections.anklume.stt.plugins.module_utils._files import remove_leftovers, sync_folder, write_files
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import WriteError
+from ansible_collections.anklume.stt.plugins.module_utils._base.files import remove_leftovers, sync_folder, write_files
 from ansible_collections.anklume.stt.plugins.module_utils._infra import blocks
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import parse, uncollected
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import Estimate, Serving, parameters
 from ansible_collections.anklume.stt.plugins.module_utils._vram.explain import explanation, variables
 from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import load_of, ollama_reserve, tell_left

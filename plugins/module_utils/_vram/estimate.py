@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import (
     CTRANSLATE2,
     WIDTHS,

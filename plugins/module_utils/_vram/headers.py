@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MIB, file_bytes
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS, Dims
 from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import Subject

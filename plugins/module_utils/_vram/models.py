@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 
 AUDIO_POSITIONS = 1500
 """Encoder positions of one window of 30 s (`n_audio_ctx` of every Whisper model)."""

@@ -17,7 +17,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 
 _FIELDS = (
     "index",

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import Version
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MARGIN, MIB, Bounds
 

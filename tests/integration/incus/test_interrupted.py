@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
 from ansible_collections.anklume.stt.plugins.module_utils._incus.info import info
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import Reply, UnixTransport, default_socket
@@ -254,7 +254,7 @@ def test_a_change_by_somebody_else_at_the_same_time_is_noticed(lab: Lab, monkeyp
 
 def test_a_second_writer_of_the_same_project_is_refused(lab: Lab) -> None:
     lab.write()
-    from ansible_collections.anklume.stt.plugins.module_utils._lock import project_lock
+    from ansible_collections.anklume.stt.plugins.module_utils._base.lock import project_lock
 
     with project_lock(lab.folder):
         result = subprocess.run(

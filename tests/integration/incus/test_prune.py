@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.info import info
 from ansible_collections.anklume.stt.plugins.module_utils._incus.snapshots import holders, snapshot
 from conftest import Lab, one_machine

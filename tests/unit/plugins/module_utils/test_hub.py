@@ -14,20 +14,20 @@ from typing import Any
 import huggingface_hub
 import pytest
 import yaml
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, ServiceError
-from ansible_collections.anklume.stt.plugins.module_utils._hub import (
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._models.cache import (
+    Ownership,
+    content_revision,
+    folder_name,
+    with_metadata,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._models.hub import (
     RemoteFile,
     human_bytes,
     is_commit,
     is_wanted,
     missing_files,
     parse_listing,
-)
-from ansible_collections.anklume.stt.plugins.module_utils._model_cache import (
-    Ownership,
-    content_revision,
-    folder_name,
-    with_metadata,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st

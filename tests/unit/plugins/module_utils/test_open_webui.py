@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import ServiceError
-from ansible_collections.anklume.stt.plugins.module_utils._open_webui import (
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import (
     MASK,
     changes,
     choose_model,

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils import _openai_audio
-from ansible_collections.anklume.stt.plugins.module_utils._errors import ServiceError
-from ansible_collections.anklume.stt.plugins.module_utils._openai_audio import (
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._services import openai_audio
+from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import (
     RESPONSE_FORMATS,
     AudioClient,
     OpenWebUIClient,
@@ -324,7 +324,7 @@ def test_no_answer_in_time(server: SttStandIn) -> None:
 def test_a_long_transcription_may_take_longer_than_a_connection(
     server: SttStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_openai_audio, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(openai_audio, "_CONNECT_SECONDS", 0.2)
     server.answers["/v1/audio/transcriptions"] = [Answer(body=ANSWERS["json"], after=0.6)]
     assert client_of(server).transcribe(FOX, model="tiny-test") == ANSWERS["json"]
 

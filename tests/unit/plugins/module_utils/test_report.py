@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._report import hop_table
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._services.report import hop_table
 
 GOOD = {
     "host": "demo-ai",

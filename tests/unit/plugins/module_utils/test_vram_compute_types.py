@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import (
     REQUESTS,
     cpu_support,

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import WIDTHS, parse_version
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import (
     MARGIN,

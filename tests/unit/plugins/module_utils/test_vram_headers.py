@@ -11,7 +11,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MIB, file_bytes
 from ansible_collections.anklume.stt.plugins.module_utils._vram.headers import (
     find_folder,

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram import probe
 
 RTX = "0, GPU-a1, NVIDIA GeForce RTX 3060, 12288, 11900, 120, 268, 8.6, 550.54.14, [N/A], [N/A]"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import Serving, bounds
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS
 from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import file_bytes, parameters
 from ansible_collections.anklume.stt.plugins.module_utils._vram.gpus import (
     KNOWN_GPUS,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import REQUESTS
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import Serving
 from ansible_collections.anklume.stt.plugins.module_utils._vram.explain import explanation, table, variables

@@ -386,7 +386,7 @@ def test_a_second_writer_is_told_who_works(project):
             sys.executable,
             "-c",
             "import sys, time\n"
-            "from ansible_collections.anklume.stt.plugins.module_utils._lock import project_lock\n"
+            "from ansible_collections.anklume.stt.plugins.module_utils._base.lock import project_lock\n"
             "with project_lock(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(60)\n",
             str(project),
         ],

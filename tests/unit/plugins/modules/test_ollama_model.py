@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import ServiceError
-from ansible_collections.anklume.stt.plugins.module_utils._ollama import Ollama, Wish, wish, work
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._services.ollama import Ollama, Wish, wish, work
 from ansible_collections.anklume.stt.plugins.modules import ollama_model
 from module_runner import run_module
 

@@ -25,7 +25,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 import yaml
-from ansible_collections.anklume.stt.plugins.module_utils import _hub
+from ansible_collections.anklume.stt.plugins.module_utils._models import hub as hub_client
 from ansible_collections.anklume.stt.plugins.modules import stt_model, stt_model_info
 from hub_stand_in import HubStandIn, Repo
 from module_runner import result_of, run_module, spawn_module
@@ -61,7 +61,7 @@ def hub() -> Iterator[HubStandIn]:
 def straight_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy of this machine, and no pause between attempts."""
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(_hub, "PAUSE", 0.01)
+    monkeypatch.setattr(hub_client, "PAUSE", 0.01)
 
 
 @pytest.fixture

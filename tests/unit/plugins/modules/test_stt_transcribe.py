@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.anklume.stt.plugins.module_utils._openai_audio import RESPONSE_FORMATS
+from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import RESPONSE_FORMATS
 from ansible_collections.anklume.stt.plugins.modules import stt_transcribe
 from module_runner import run_module
 from stt_stand_in import SENTENCE, Answer, SttStandIn

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus import host as host_module
 from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import unflatten
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Key, desired, flatten

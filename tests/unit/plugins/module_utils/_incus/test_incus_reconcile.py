@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
 from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcile as module
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import PROJECT_MARK, Key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from ansible_collections.anklume.stt.plugins.module_utils._errors import WriteError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import WriteError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.blocks import (
     BEGIN,
     END,

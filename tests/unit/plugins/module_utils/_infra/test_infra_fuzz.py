@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from ansible_collections.anklume.stt.plugins.module_utils._errors import InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.blocks import merge
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import judge_project
 from ansible_collections.anklume.stt.plugins.module_utils._infra.render import render

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
 
 REQUIRED = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 """What every model needs to be loaded without a network; one file of each."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
 
 Progress = Callable[[str, int, int], None]
 """Takes a layer's name, the bytes that have come and the bytes that it has."""

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
 
 MASK = "(secret)"
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
 
 RESPONSE_FORMATS = ("json", "text", "verbose_json", "srt", "vtt")
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import WriteError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import WriteError
 
 NAME = ".lock"
 

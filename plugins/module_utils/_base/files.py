@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import WriteError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import WriteError
 
 _PREFIX, _SUFFIX = ".", ".anklume-tmp"
 _LEFTOVER = re.compile(r"\..+\.anklume-tmp\Z")

@@ -11,7 +11,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import WriteError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import WriteError
 
 
 def _object_id(kind: bytes, content: bytes) -> bytes:

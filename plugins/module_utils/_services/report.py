@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 
 _WIDTH = 120
 _GREEN, _RED, _PLAIN = "\033[32m", "\033[31m", "\033[0m"

@@ -31,8 +31,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol, cast
 
-from ansible_collections.anklume.stt.plugins.module_utils._errors import Error, WriteError
-from ansible_collections.anklume.stt.plugins.module_utils._hub import (
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, WriteError
+from ansible_collections.anklume.stt.plugins.module_utils._models.hub import (
     Hub,
     Progress,
     fsync_path,
