@@ -5,27 +5,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-OURS = ("base_system", "ollama_server", "open_webui", "stt_server")
+from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import (
+    BY_ROLE,
+    COLLECTION,
+    MACHINE_ROLES,
+    roles_of_stage,
+)
 
 
 def role_name(role: str, project_dir: str) -> str:
     """What include_role needs to find a role: ours in full, the user's by its folder, any other as it is."""
-    if role in OURS:
-        return f"anklume.stt.{role}"
+    if role in MACHINE_ROLES:
+        return COLLECTION + role
     own = Path(project_dir) / "roles" / role
     return str(own) if own.is_dir() else role
 
 
-def roles_before(roles: list[str], role: str) -> list[str]:
-    """The roles before `role`; all of them where it is not named."""
-    return roles[: roles.index(role)] if role in roles else list(roles)
-
-
-def roles_from(roles: list[str], role: str) -> list[str]:
-    """The roles from `role` on; none where it is not named."""
-    return roles[roles.index(role) :] if role in roles else []
+def service_roles(groups: Iterable[str]) -> list[str]:
+    """Our roles with a service, of those whose groups are named, in the order in which they are looked at."""
+    named = {group.removeprefix("role_") for group in groups if group.startswith("role_")}
+    return [role for role in BY_ROLE if role in named]
 
 
 def missing_roles(roles: list[str], project_dir: str, roles_path: list[str], collections_path: list[str]) -> list[str]:
@@ -37,7 +39,7 @@ def missing_roles(roles: list[str], project_dir: str, roles_path: list[str], col
         if namespace.count(".") == 1:
             folder = Path("ansible_collections", *namespace.split("."), "roles", name)
             places += [Path(path, folder) for path in collections_path]
-        return role in OURS or any(place.is_dir() for place in places)
+        return role in MACHINE_ROLES or any(place.is_dir() for place in places)
 
     return [role for role in roles if not found(role)]
 
@@ -50,6 +52,6 @@ class FilterModule:
         return {
             "missing_roles": missing_roles,
             "role_name": role_name,
-            "roles_before": roles_before,
-            "roles_from": roles_from,
+            "roles_of_stage": roles_of_stage,
+            "service_roles": service_roles,
         }

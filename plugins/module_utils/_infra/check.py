@@ -17,11 +17,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra import model, s
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, Level, nearest
 from ansible_collections.anklume.stt.plugins.module_utils._infra.form import INVALID, Form, diagnose
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import Node, uncollected
-
-OWN_ROLES = ("base_system", "ollama_server", "open_webui", "stt_server")
-"""The roles of this collection that a machine can have."""
-
-COLLECTION = "anklume.stt."
+from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import COLLECTION, MACHINE_ROLES
 
 GATEWAY = 254
 DHCP_FIRST, DHCP_LAST = 100, 249
@@ -710,17 +706,17 @@ class _Checker:
         for domain, entry in self.enabled.items():
             for name, machine in entry.get("machines", {}).items():
                 for index, role in enumerate(machine.get("roles", ())):
-                    if role in seen or role in OWN_ROLES or role in self.roles:
+                    if role in seen or role in MACHINE_ROLES or role in self.roles:
                         continue
                     seen.add(role)
-                    if role.startswith(COLLECTION) and role[len(COLLECTION) :] not in OWN_ROLES:
+                    if role.startswith(COLLECTION) and role[len(COLLECTION) :] not in MACHINE_ROLES:
                         self._error(
                             ("domains", domain, "machines", name, "roles", index),
                             f'this collection has no role "{role[len(COLLECTION) :]}" for machines',
-                            "it has " + ", ".join(OWN_ROLES),
+                            "it has " + ", ".join(MACHINE_ROLES),
                         )
                     elif "." not in role:
-                        near = nearest(role, (*OWN_ROLES, *self.roles))
+                        near = nearest(role, (*MACHINE_ROLES, *self.roles))
                         hints = [f"did you mean {near}?"] if near else []
                         self._say(
                             "note",

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model, Policy
+from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import SERVICES, Service
 
 OWN_PREFIX = "anklume.stt."
 
@@ -61,20 +62,18 @@ def _all_vars(model: Model) -> dict[str, Any]:
             "incus_all_images": images or None,
             "network_policies": [_policy_vars(policy) for policy in model.policies] or None,
             "ansible_pipelining": True,
-            "infra_stt_url": _service_url(model, "stt_server", "stt_server_port | default(8000)", "/v1"),
-            "infra_ollama_url": _service_url(
-                model, "ollama_server", "ollama_host | default(':11434') | split(':') | last", ""
-            ),
+            **{service.url_variable: _service_url(model, service) for service in SERVICES if service.url_variable},
         }
     )
 
 
-def _service_url(model: Model, role: str, port: str, path: str) -> str | None:
-    """Where the only machine with a role answers; its port is looked up when the variable is used."""
-    having = [machine for machine in model.machines if role_group(role) in map(role_group, machine.roles)]
+def _service_url(model: Model, service: Service) -> str | None:
+    """Where the only machine with a service answers; its port is looked up when the variable is used."""
+    having = [machine for machine in model.machines if role_group(service.role) in map(role_group, machine.roles)]
     if len(having) != 1 or not having[0].ip:
         return None
-    return f"http://{having[0].ip}:{{{{ hostvars['{having[0].name}'].{port} }}}}{path}"
+    port = f"hostvars['{having[0].name}'].{service.port_expression}"
+    return f"http://{having[0].ip}:{{{{ {port} }}}}{service.url_path}"
 
 
 def _policy_vars(policy: Policy) -> dict[str, Any]:

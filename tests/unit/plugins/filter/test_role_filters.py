@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.anklume.stt.plugins.filter.roles import missing_roles, role_name, roles_before, roles_from
+from ansible_collections.anklume.stt.plugins.filter.roles import missing_roles, role_name, service_roles
 
 
 def test_our_roles_are_named_in_full_even_where_the_project_has_one_of_that_name(tmp_path: Path) -> None:
@@ -24,12 +24,9 @@ def test_other_roles_keep_their_name(tmp_path: Path) -> None:
     assert role_name("acme.web.nginx", str(tmp_path)) == "acme.web.nginx"
 
 
-def test_order_is_kept_on_both_sides_of_open_webui() -> None:
-    roles = ["base_system", "mine", "open_webui", "after"]
-    assert roles_before(roles, "open_webui") == ["base_system", "mine"]
-    assert roles_from(roles, "open_webui") == ["open_webui", "after"]
-    assert roles_before(["base_system"], "open_webui") == ["base_system"]
-    assert roles_from(["base_system"], "open_webui") == []
+def test_roles_with_a_service_come_from_the_groups_in_the_order_of_the_table() -> None:
+    groups = ["all", "homelab", "role_open_webui", "role_base_system", "role_mine", "role_stt_server", "stt_server"]
+    assert service_roles(groups) == ["stt_server", "open_webui"]
 
 
 def test_missing_roles_are_those_found_nowhere(tmp_path: Path) -> None:

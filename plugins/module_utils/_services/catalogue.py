@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a service is: one record each, for whoever has to know a service's name, place, port or neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+COLLECTION = "anklume.stt."
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of this collection."""
+
+    role: str
+    unit: str
+    """The systemd unit, and the user that it runs as."""
+    home: str
+    """Where its releases lie, each in a folder of its own; `current` points to the one that serves."""
+    data: str
+    """What outlives a release."""
+    port_variable: str
+    port: int
+    """What the variable is when nobody sets it."""
+    port_in_address: bool = False
+    """Whether the variable holds an address that ends in the port."""
+    url_variable: str = ""
+    """The variable that sync writes with its address, for whoever talks to it."""
+    url_path: str = ""
+    talks_to: tuple[str, ...] = ()
+    """Roles of the services that must be there before it."""
+    gpu: bool = False
+    """Whether it may use the GPU."""
+
+    @property
+    def port_expression(self) -> str:
+        """The port, as an expression over the variables of its machine."""
+        if self.port_in_address:
+            return f"{self.port_variable} | default(':{self.port}') | split(':') | last"
+        return f"{self.port_variable} | default({self.port})"
+
+
+SERVICES = (
+    Service(
+        role="stt_server",
+        unit="speaches",
+        home="/opt/speaches",
+        data="/var/lib/speaches",
+        port_variable="stt_server_port",
+        port=8000,
+        url_variable="infra_stt_url",
+        url_path="/v1",
+        gpu=True,
+    ),
+    Service(
+        role="ollama_server",
+        unit="ollama",
+        home="/opt/ollama",
+        data="/var/lib/ollama",
+        port_variable="ollama_host",
+        port=11434,
+        port_in_address=True,
+        url_variable="infra_ollama_url",
+        gpu=True,
+    ),
+    Service(
+        role="open_webui",
+        unit="open-webui",
+        home="/opt/open-webui",
+        data="/var/lib/open-webui",
+        port_variable="open_webui_port",
+        port=3000,
+        talks_to=("ollama_server", "stt_server"),
+    ),
+)
+BY_ROLE = {service.role: service for service in SERVICES}
+
+MACHINE_ROLES = tuple(sorted({"base_system", *BY_ROLE}))
+"""The roles of this collection that a machine can have."""
+
+
+def stage(role: str) -> int:
+    """After how many others, one behind the other, a role's turn comes: 0 for all that talk to no service."""
+    service = BY_ROLE.get(role.removeprefix(COLLECTION))
+    return 1 + max(map(stage, service.talks_to)) if service and service.talks_to else 0
+
+
+STAGES = 1 + max(stage(service.role) for service in SERVICES)
+
+
+def roles_of_stage(roles: Iterable[str], wanted: int) -> list[str]:
+    """The roles of one machine whose turn comes in a stage; a role never comes before one that stands before it."""
+    chosen, reached = [], 0
+    for role in roles:
+        reached = max(reached, stage(role))
+        if reached == wanted:
+            chosen.append(role)
+    return chosen
+
+
+def command_on(machine: Mapping[str, Any], command: str) -> str:
+    """A line for the user's shell that runs a command on a machine: through Incus on an instance, else over SSH.
+
+    `machine` holds the variables of the machine: inventory_hostname, and those that the connection goes by.
+    """
+    name = machine["inventory_hostname"]
+    if "ansible_incus_host" in machine or "ansible_incus_project" in machine:
+        instance, project = machine.get("ansible_incus_host", name), machine.get("ansible_incus_project", "default")
+        return f"incus exec {instance} --project {project} -- {command}"
+    return f"ssh {machine.get('ansible_host', name)} {command}"
+
+
+def logs(machine: Mapping[str, Any], unit: str) -> str:
+    """How to read the last lines of a unit's log."""
+    return command_on(machine, f"journalctl -u {unit} -n 50")

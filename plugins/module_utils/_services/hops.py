@@ -1,0 +1,101 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hops of verify: what was seen of a machine and heard from its service, as steps to a recognised sentence.
+
+Pure: answers of modules in, hops out. A module that failed answers with `msg`; one that was not asked with `skipped`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE, logs
+
+WORST_WER = 0.2
+"""Word error rate up to which a sentence counts as recognised."""
+
+Answer = Mapping[str, Any]
+Hop = dict[str, Any]
+
+
+def hops(role: str, machine: Answer, answers: Mapping[str, Any]) -> list[Hop]:
+    """The hops of one service on one machine.
+
+    `machine` are its variables; `answers` holds `seen` (service_info), `heard` (the service's own answer), `port` and
+    what the service's hops read besides. Each hop has host, hop, ok, detail and next_step; a spoken one also spoken,
+    recognised and real_time_factor.
+    """
+    found = _HOPS[role](machine, answers)
+    return [{"host": machine["inventory_hostname"], **hop} for hop in found]
+
+
+def _unit(role: str, machine: Answer, seen: Answer) -> Hop:
+    unit, active = BY_ROLE[role].unit, bool(seen.get("active"))
+    detail = f"active, {seen.get('current', '')}" if active else "not running"
+    return _hop(f"unit {unit}", active, detail, logs(machine, unit))
+
+
+def _sentence(hop: str, heard: Answer, spoken: str, next_step: str) -> Hop:
+    """A sentence that was spoken and should have been recognised."""
+    text, speed = heard.get("text", ""), heard.get("real_time_factor", 0)
+    detail = f'"{text}", real-time factor {speed:.2f}' if "text" in heard else heard.get("msg", "nothing transcribed")
+    ok = heard.get("wer", 1.0) <= WORST_WER
+    return _hop(hop, ok, detail, next_step) | {"spoken": spoken, "recognised": text, "real_time_factor": speed}
+
+
+def _stt_server(machine: Answer, answers: Answer) -> list[Hop]:
+    heard, again = answers["heard"], "make apply-stt"
+    healthy, models = bool(heard.get("healthy")), heard.get("models", [])
+    return [
+        _unit("stt_server", machine, answers["seen"]),
+        _hop(f"port {answers['port']}", healthy, "healthy" if healthy else heard.get("msg", "no answer"), again),
+        _hop("model", bool(models), ", ".join(models) or "none", again),
+        _sentence("STT server", heard, answers["spoken"], again),
+    ]
+
+
+def _ollama_server(machine: Answer, answers: Answer) -> list[Hop]:
+    heard, journal = answers["heard"], logs(machine, "ollama")
+    answered, missing = "version" in heard, heard.get("pulled", [])
+    version = f"Ollama {heard['version']}" if answered else heard.get("msg", "no answer")
+    models = ", ".join(heard.get("models", {})) or "none there, none asked for"
+    return [
+        _unit("ollama_server", machine, answers["seen"]),
+        _hop(f"port {answers['port']}", answered, version, journal),
+        _hop(
+            "language models",
+            answered and not missing,
+            f"missing: {', '.join(missing)}" if missing else models,
+            "make apply",
+        ),
+    ]
+
+
+def _open_webui(machine: Answer, answers: Answer) -> list[Hop]:
+    """Open WebUI, then the way into it and from it: only what is asked of it."""
+    found = [_unit("open_webui", machine, answers["seen"])]
+    if url := answers.get("https_url"):
+        https = answers["https"]
+        ok = https.get("status", 0) == 200
+        found.append(_hop("HTTPS", ok, url if ok else https.get("msg", "no answer"), logs(machine, "caddy")))
+    heard = answers["heard"]
+    if answers.get("stt_url"):
+        found.append(_sentence("Open WebUI", heard, answers["spoken"], "make apply"))
+    if (url := answers.get("ollama_url")) and "ollama" in heard:
+        version = heard["ollama"].get("version", "")
+        detail = version or heard["ollama"].get("error", "not asked")
+        found.append(_hop("Open WebUI to Ollama", bool(version), detail, f"is Ollama running at {url}?"))
+    return found
+
+
+def _hop(hop: str, ok: bool, detail: str, next_step: str) -> Hop:
+    return {"hop": hop, "ok": ok, "detail": detail, "next_step": next_step}
+
+
+_HOPS: dict[str, Callable[[Answer, Answer], list[Hop]]] = {
+    "stt_server": _stt_server,
+    "ollama_server": _ollama_server,
+    "open_webui": _open_webui,
+}

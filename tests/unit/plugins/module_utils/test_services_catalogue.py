@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalogue of services against the roles and playbooks, and what follows from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import (
+    BY_ROLE,
+    MACHINE_ROLES,
+    SERVICES,
+    STAGES,
+    Service,
+    command_on,
+    logs,
+    roles_of_stage,
+    stage,
+)
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.role)
+class TestRecord:
+    def test_is_what_the_role_says(self, service: Service) -> None:
+        role = ROOT / "roles" / service.role
+        defaults = yaml.safe_load((role / "defaults/main.yml").read_text())
+        everything = "".join(path.read_text() for path in role.rglob("*") if path.suffix in {".yml", ".j2"})
+        default = str(defaults[service.port_variable])
+        assert default.endswith(f":{service.port}") if service.port_in_address else default == str(service.port)
+        for place in (service.home, service.data, f"User={service.unit}"):
+            assert place in everything
+
+    def test_its_port_is_the_variable_s_or_the_default(self, service: Service) -> None:
+        environment = jinja2.Environment()
+        environment.filters["split"] = str.split  # as Ansible has it
+        expression = environment.from_string(f"{{{{ {service.port_expression} }}}}")
+        wanted = "0.0.0.0:4321" if service.port_in_address else 4321
+        assert expression.render({service.port_variable: wanted}) == "4321"
+        assert expression.render() == str(service.port)
+
+    def test_it_comes_after_all_that_it_talks_to(self, service: Service) -> None:
+        assert all(stage(other) < stage(service.role) for other in service.talks_to)
+
+
+def test_the_playbook_has_a_play_for_each_stage() -> None:
+    plays = yaml.safe_load((ROOT / "playbooks/services.yml").read_text())
+    assert [play["vars"]["__stage"] for play in plays[1:]] == list(range(STAGES))
+
+
+def test_all_roles_of_the_collection_are_known() -> None:
+    helpers = {"incus_host", "uv"}  # of the Incus host, and of other roles
+    assert {path.name for path in (ROOT / "roles").iterdir()} - helpers == set(MACHINE_ROLES)
+    assert set(BY_ROLE) <= set(MACHINE_ROLES)
+
+
+@pytest.mark.parametrize(
+    ("roles", "stages"),
+    [
+        (["base_system", "mine", "open_webui", "after"], [["base_system", "mine"], ["open_webui", "after"]]),
+        (["base_system"], [["base_system"], []]),
+        (["open_webui", "stt_server"], [[], ["open_webui", "stt_server"]]),
+        (["anklume.stt.open_webui"], [[], ["anklume.stt.open_webui"]]),
+        ([], [[], []]),
+    ],
+)
+def test_every_role_runs_once_and_the_order_of_a_machine_is_kept(roles: list[str], stages: list[list[str]]) -> None:
+    assert [roles_of_stage(roles, number) for number in range(STAGES)] == stages
+
+
+@pytest.mark.parametrize(
+    ("machine", "command"),
+    [
+        (
+            {"inventory_hostname": "ai", "ansible_incus_host": "ai", "ansible_incus_project": "home"},
+            "incus exec ai --project home -- journalctl -u speaches -n 50",
+        ),
+        ({"inventory_hostname": "ai", "ansible_host": "192.0.2.7"}, "ssh 192.0.2.7 journalctl -u speaches -n 50"),
+        ({"inventory_hostname": "ai"}, "ssh ai journalctl -u speaches -n 50"),
+    ],
+)
+def test_the_log_is_read_as_the_machine_is_reached(machine: dict[str, str], command: str) -> None:
+    assert logs(machine, "speaches") == command
+    assert command_on(machine, "true") == command.replace("journalctl -u speaches -n 50", "true")

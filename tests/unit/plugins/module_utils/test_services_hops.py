@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hops of verify, from what the modules answer when all is well, when a service is down and when none is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.anklume.stt.plugins.module_utils._services.hops import hops
+
+MACHINE = {"inventory_hostname": "ai", "ansible_incus_host": "ai", "ansible_incus_project": "home"}
+FOX = "The quick brown fox."
+HEARD = {"healthy": True, "models": ["a/b"], "text": FOX, "wer": 0.0, "real_time_factor": 0.25}
+UP = {"active": True, "current": "1.0"}
+DOWN = {"active": False, "current": "1.0"}
+SKIPPED = {"skipped": True, "changed": False}
+
+
+def stt(**answers: Any) -> dict[str, dict[str, Any]]:
+    found = hops("stt_server", MACHINE, {"seen": UP, "heard": HEARD, "port": 8000, "spoken": FOX} | answers)
+    return {hop["hop"]: hop for hop in found}
+
+
+def test_an_stt_server_that_works() -> None:
+    seen = stt()
+    assert list(seen) == ["unit speaches", "port 8000", "model", "STT server"]
+    assert all(hop["ok"] is True and hop["host"] == "ai" for hop in seen.values())
+    assert seen["unit speaches"]["detail"] == "active, 1.0"
+    assert seen["unit speaches"]["next_step"] == "incus exec ai --project home -- journalctl -u speaches -n 50"
+    assert seen["STT server"] == {
+        "host": "ai",
+        "hop": "STT server",
+        "ok": True,
+        "detail": '"The quick brown fox.", real-time factor 0.25',
+        "next_step": "make apply-stt",
+        "spoken": FOX,
+        "recognised": FOX,
+        "real_time_factor": 0.25,
+    }
+
+
+def test_an_stt_server_that_is_down_says_why_at_each_hop() -> None:
+    seen = stt(seen=DOWN, heard={"msg": "connection refused", "failed": True})
+    assert [hop["ok"] for hop in seen.values()] == [False] * 4
+    assert [hop["detail"] for hop in seen.values()] == [
+        "not running",
+        "connection refused",
+        "none",
+        "connection refused",
+    ]
+
+
+@pytest.mark.parametrize(("wer", "ok"), [(0.0, True), (0.2, True), (0.21, False)])
+def test_a_sentence_counts_up_to_one_wrong_word_in_five(wer: float, ok: bool) -> None:
+    assert stt(heard=HEARD | {"wer": wer})["STT server"]["ok"] is ok
+
+
+def test_an_ollama_that_works_and_one_that_lacks_a_model() -> None:
+    answers = {"seen": UP, "heard": {"version": "0.32.7", "models": {"a:1b": {}}}, "port": 11434}
+    unit, port, models = hops("ollama_server", MACHINE, answers)
+    assert (unit["hop"], port["detail"], models["detail"]) == ("unit ollama", "Ollama 0.32.7", "a:1b")
+    assert unit["ok"] and port["ok"] and models["ok"]
+    answers["heard"] = {"version": "0.32.7", "models": {}, "pulled": ["b:1b"]}
+    models = hops("ollama_server", MACHINE, answers)[2]
+    assert (models["ok"], models["detail"], models["next_step"]) == (False, "missing: b:1b", "make apply")
+    answers["heard"] = {"version": "0.32.7", "models": {}}
+    assert hops("ollama_server", MACHINE, answers)[2]["detail"] == "none there, none asked for"
+
+
+def test_an_ollama_that_does_not_answer() -> None:
+    _unit, port, models = hops("ollama_server", MACHINE, {"seen": UP, "heard": {"msg": "timed out"}, "port": 1})
+    assert (port["ok"], port["detail"], models["ok"]) == (False, "timed out", False)
+
+
+def webui(**answers: Any) -> dict[str, dict[str, Any]]:
+    given = {"seen": UP, "heard": SKIPPED, "spoken": FOX, "https": SKIPPED, "https_url": "", "stt_url": ""}
+    return {hop["hop"]: hop for hop in hops("open_webui", MACHINE, given | {"ollama_url": ""} | answers)}
+
+
+def test_open_webui_has_the_hops_that_are_asked_of_it() -> None:
+    assert list(webui()) == ["unit open-webui"]
+    asked = {"https_url": "https://home", "https": {"status": 200}, "stt_url": "http://ai:8000/v1"}
+    heard = HEARD | {"ollama": {"version": "0.32.7"}}
+    seen = webui(**asked, heard=heard, ollama_url="http://ai:11434")
+    assert list(seen) == ["unit open-webui", "HTTPS", "Open WebUI", "Open WebUI to Ollama"]
+    assert all(hop["ok"] for hop in seen.values())
+    assert (seen["HTTPS"]["detail"], seen["Open WebUI to Ollama"]["detail"]) == ("https://home", "0.32.7")
+
+
+def test_open_webui_that_reaches_nothing() -> None:
+    heard = {"msg": "Server Connection Error", "ollama": {"error": "refused"}}
+    asked = {"https_url": "https://home", "https": {"status": -1, "msg": "no route"}, "stt_url": "http://ai:8000/v1"}
+    seen = webui(**asked, heard=heard, ollama_url="http://ai:11434")
+    assert [hop["detail"] for hop in seen.values()] == [
+        "active, 1.0",
+        "no route",
+        "Server Connection Error",
+        "refused",
+    ]
+    assert seen["Open WebUI to Ollama"]["next_step"] == "is Ollama running at http://ai:11434?"
+    assert seen["HTTPS"]["next_step"] == "incus exec ai --project home -- journalctl -u caddy -n 50"
