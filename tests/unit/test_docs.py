@@ -1,0 +1,45 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pages: every link to a file of the repository leads somewhere, and the index names every page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "tests/data/README.md"])
+
+
+def targets(page: Path) -> list[str]:
+    """What a page links to, inside the repository, without anchors."""
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    return [link.split("#")[0] for link in links if not re.match(r"[a-z]+:|#", link)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    assert [link for link in targets(page) if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_anchors_are_headings(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]*#[^)\s]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        if not re.match(r"[a-z]+:", link):
+            text = ((page.parent / path) if path else page).read_text()
+            titles = [
+                re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+                for title in re.findall(r"^#+ (.+)$", text, re.M)
+            ]
+            assert anchor in titles, link
+
+
+def test_the_index_names_every_page() -> None:
+    index = ROOT / "docs/README.md"
+    named = {(index.parent / link).resolve() for link in targets(index)}
+    pages = {page for page in (ROOT / "docs").rglob("*.md") if page != index}
+    assert pages - named == set()
