@@ -1,47 +1,118 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decoding of uploaded audio: bounded, and with no way out to other files or hosts."""
+"""Decoding of uploaded audio in processes of its own, which are kept: bounded, and no file can harm the server."""
 
 from __future__ import annotations
 
+import fcntl
+import io
+import json
+import logging
+import mmap
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
-import av
 import numpy as np
 
 from .errors import ApiError
 
+log = logging.getLogger(__name__)
 RATE = 16000
 SHORTEST = 0.1
-# Containers of sound and film only. Playlists and the like, which can name other files and addresses, are left out.
-DEMUXERS = "aac,ac3,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav"
+# Each takes 15 MB; a slow file does not keep others waiting while there are more of them than slow files.
+PROCESSES = min(8, 1 + (os.cpu_count() or 1))
+# One arena, and what is freed goes back to the system.
+MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
+# Signals that come from outside: they say nothing about the file.
+FOREIGN = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+
+
+class Decoder:
+    """One process, which decodes one file after another."""
+
+    def __init__(self) -> None:
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-I", str(Path(__file__).with_name("decoder.py"))]
+        with theirs:
+            self.process = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env=os.environ | MALLOC)
+
+    def decode(self, source: int, target: int, max_seconds: float) -> Any:
+        """The number of samples or the reasons for a refusal; ConnectionError when the process has died."""
+        socket.send_fds(self.socket, [str(max_seconds).encode()], [source, target])
+        if answer := self.socket.recv(4096):
+            return json.loads(answer)
+        raise ConnectionError
+
+    def end(self) -> int:
+        """Let it go, and say how it ended."""
+        self.socket.close()
+        return self.process.wait()
+
+
+# Those that wait for work, and places for more; the last one used is the next.
+_decoders: queue.LifoQueue[Decoder | None] = queue.LifoQueue()
+for _ in range(PROCESSES):
+    _decoders.put(None)
 
 
 def decode(file: BinaryIO, max_seconds: float) -> Any:
-    """The sound as mono samples at 16 kHz; damaged packets are skipped."""
-    sound = bytearray()
+    """The sound as mono samples at 16 kHz."""
+    target = os.memfd_create("samples", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
-        with av.open(file, "r", options=options, metadata_errors="ignore") as container:
-            if not container.streams.audio:
-                raise ApiError(415, "the file has no audio stream", "file", "unsupported_media")
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-            for packet in container.demux(container.streams.audio[0]):
-                try:
-                    frames = packet.decode()
-                except av.InvalidDataError:
-                    continue
-                for frame in frames:
-                    frame.pts = None
-                    for resampled in resampler.resample(frame):
-                        sound += resampled.to_ndarray().tobytes()
-                if len(sound) > max_seconds * RATE * 2:
-                    raise ApiError(413, f"the audio is longer than {max_seconds:g} seconds", "file", "audio_too_long")
-            for resampled in resampler.resample(None) if sound else ():
-                sound += resampled.to_ndarray().tobytes()
-    except (av.FFmpegError, ValueError, EOFError) as error:
-        raise ApiError(415, "the file is not audio that can be decoded", "file", "unsupported_media") from error
-    if len(sound) < SHORTEST * RATE * 2:
-        raise ApiError(400, f"the audio is shorter than {SHORTEST} seconds", "file", "audio_too_short")
-    return np.frombuffer(sound, np.int16).astype(np.float32) / 32768
+        with _descriptor(file) as source:
+            count = _count(source, target, max_seconds)
+        if count < SHORTEST * RATE:
+            raise ApiError(400, f"the audio is shorter than {SHORTEST} seconds", "file", "audio_too_short")
+        fcntl.fcntl(target, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        return np.frombuffer(mmap.mmap(target, count * 4, access=mmap.ACCESS_COPY), np.float32)
+    finally:
+        os.close(target)
+
+
+def _count(source: int, target: int, max_seconds: float) -> int:
+    """Have it decoded. A process that dies takes the file with it; if it was ended from outside, another one tries."""
+    for _ in range(2):
+        decoder, kept = _decoders.get(), None
+        try:
+            decoder = decoder or Decoder()
+            answer = decoder.decode(source, target, max_seconds)
+            kept = decoder
+        except ConnectionError:
+            assert decoder
+            ended = decoder.end()
+            log.warning("decoding a file of %d bytes ended its process: %d", os.fstat(source).st_size, ended)
+            if -ended not in FOREIGN:
+                raise ApiError(415, "the file is not audio that can be decoded", "file", "unsupported_media") from None
+            os.ftruncate(target, 0)
+            os.lseek(target, 0, os.SEEK_SET)
+            continue
+        finally:
+            _decoders.put(kept)
+        if isinstance(answer, int):
+            return answer
+        status, message, code = answer
+        raise ApiError(status, message, "file", code)
+    raise ApiError(503, "decoding was ended from outside: try again", code="decoder_lost")
+
+
+@contextmanager
+def _descriptor(file: BinaryIO) -> Iterator[int]:
+    """The file as one that another process can read: small uploads lie in memory only."""
+    file.seek(0)
+    if getattr(file, "_rolled", not isinstance(file, io.BytesIO)):
+        yield file.fileno()
+        return
+    with open(os.memfd_create("upload"), "wb") as copy:
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        yield copy.fileno()

@@ -1,0 +1,214 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The process that decodes, started by audio.py: whatever a file makes FFmpeg do, crash or bomb, ends here.
+
+A request is one message on standard input, a socket: the limit in seconds, and with it two files, the upload and an
+empty one for the samples. The answer is their number, or a refusal: status, message, code. Nothing of ours is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import resource
+import signal
+import socket
+from collections.abc import Generator, Iterator
+from typing import Any, BinaryIO
+
+import av
+from av.stream import Disposition
+
+RATE = 16000
+# Containers of sound and film only. Playlists and the like, which can name other files and addresses, are left out.
+DEMUXERS = "aac,ac3,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav"
+# Their headers tell a length. For others FFmpeg may estimate it from the bit rate, or take what a pipe has left there.
+TELLING = {"flac", "mov,mp4,m4a,3gp,3g2,mj2"}
+RATES, CHANNELS = range(1000, 768001), range(1, 65)
+# The index of a long film takes 100 MB. What a header asks for beyond this is not to be had.
+MEMORY = 256 * 2**20
+# Seconds of processor for opening a file and its first minute, then for each further minute of sound.
+PATIENCE = 3.0
+
+
+class Refused(Exception):
+    """Why there is no sound: status, message, code."""
+
+
+def decode(source: BinaryIO, target: BinaryIO, max_seconds: float) -> int:
+    """Write mono samples at 16 kHz, as 32-bit floats, and return how many. Damaged packets are skipped."""
+    count = minutes = 0
+    for frame in _converted(_frames(source, max_seconds)):
+        target.write(memoryview(frame.planes[0])[: frame.samples * 4])
+        count += frame.samples
+        if count > max_seconds * RATE:
+            raise _too_long(max_seconds)
+        if count // (60 * RATE) > minutes:
+            minutes = count // (60 * RATE)
+            signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+    return count
+
+
+def _frames(source: BinaryIO, max_seconds: float) -> Iterator[Any]:
+    """The frames of the one track, in whatever forms they have. A chain of Ogg files may change its codec: go on."""
+    start = 0
+    with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        while start >= 0:
+            try:
+                place = yield from _link(_Rest(source, start), max_seconds)
+            except (av.FFmpegError, Refused):
+                if not start:
+                    raise
+                return
+            start = -1 if place is None else content.find(b"OggS\0\2", start + place + 1)
+
+
+def _link(source: Any, max_seconds: float) -> Generator[Any, None, int | None]:
+    """The frames of one file; if no more can be read before its end, returns where the last was."""
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none", "codec_whitelist": SOUND}
+    heard, failed, place = False, False, 0
+    with av.open(source, "r", options=options, metadata_errors="ignore") as container:
+        stream = _track(container)
+        if container.format.name in TELLING and stream.duration and stream.duration * stream.time_base > max_seconds:
+            raise _too_long(max_seconds)
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except MemoryError:
+                raise
+            except StopIteration:
+                break
+            except av.FFmpegError:
+                if not heard:
+                    raise
+                return place
+            place = packet.pos or place
+            try:
+                frames = packet.decode()
+            except MemoryError:
+                raise
+            except (av.FFmpegError, ValueError):
+                failed = True
+                continue
+            for frame in frames:
+                heard = True
+                yield frame
+    if failed and not heard:
+        raise _unreadable()
+    return None
+
+
+class _Rest:
+    """A file from a place on."""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        self.read, self.file, self.start = file.read, file, start
+        file.seek(start)
+
+    def tell(self) -> int:
+        return self.file.tell() - self.start
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset if whence else offset + self.start, whence) - self.start
+
+
+def _track(container: Any) -> Any:
+    """The audio track that is flagged default, or else the first, of those that can be decoded."""
+    if not container.streams.audio:
+        raise Refused(415, "the file has no audio stream", "unsupported_media")
+    known = [stream for stream in container.streams.audio if stream.codec_context]
+    if not known:
+        raise Refused(415, "no decoder knows the sound in this file", "unsupported_media")
+    stream = next((stream for stream in known if stream.disposition & Disposition.default), known[0])
+    _check(stream.codec_context.sample_rate, stream.codec_context.channels)
+    return stream
+
+
+def _converted(frames: Iterator[Any]) -> Iterator[Any]:
+    """The sound in the one form we want. Rate, channels and format of what comes can change at any time."""
+    last, whole = None, None
+    for frame in frames:
+        if (form := (frame.format.name, frame.layout.name, frame.sample_rate)) != last:
+            if whole:
+                yield from whole(None)
+            _check(frame.sample_rate, frame.layout.nb_channels)
+            last, whole = form, _converter()
+        frame.pts = None
+        yield from whole(frame)
+    if whole:
+        yield from whole(None)
+
+
+def _converter() -> Any:
+    # by way of 16 bits, as faster-whisper does it: mixed straight to floats, two channels are louder than each
+    steps = [av.AudioResampler(format=form, layout="mono", rate=RATE) for form in ("s16", "flt")]
+
+    def whole(frame: Any) -> Iterator[Any]:
+        for step in steps[0].resample(frame):
+            yield from steps[1].resample(step)
+
+    return whole
+
+
+def _check(rate: int, channels: int) -> None:
+    # zero: not known yet, the frames will tell
+    if (rate and rate not in RATES) or (channels and channels not in CHANNELS):
+        what = f"{rate} Hz and {channels} channels"
+        raise Refused(415, f"the file's sound has {what}, which cannot be right", "unsupported_media")
+
+
+def _too_long(max_seconds: float) -> Refused:
+    return Refused(413, f"the audio is longer than {max_seconds:g} seconds", "audio_too_long")
+
+
+def _unreadable() -> Refused:
+    return Refused(415, "the file is not audio that can be decoded", "unsupported_media")
+
+
+def answer(source: BinaryIO, target: BinaryIO, max_seconds: float) -> int | tuple[Any, ...]:
+    """What decode returns or why it refuses."""
+    try:
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE)  # its signal ends the process
+        return decode(source, target, max_seconds)
+    except Refused as refused:
+        return refused.args
+    except (av.FFmpegError, ValueError, EOFError, MemoryError):
+        return _unreadable().args
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def serve() -> None:
+    """Answer until the server is gone, and only then: a stop finishes its requests first."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    with open("/proc/self/statm", encoding="ascii") as sizes:
+        limit = int(sizes.read().split()[5]) * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with socket.socket(fileno=0) as server:
+        while True:
+            message, files, *_ = socket.recv_fds(server, 64, 2)
+            if not message:
+                return
+            with open(files[0], "rb", 0) as source, open(files[1], "wb", 2**20) as target:
+                result = answer(source, target, float(message))
+            server.send(json.dumps(result).encode())
+
+
+def _sound_decoders() -> Iterator[str]:
+    for name in sorted(av.codecs_available):
+        try:
+            if av.Codec(name, "r").type == "audio":
+                yield name
+        except ValueError:  # it only encodes
+            continue
+
+
+# The pictures of a film are passed over without a look.
+SOUND = ",".join(_sound_decoders())
+
+if __name__ == "__main__":
+    serve()
