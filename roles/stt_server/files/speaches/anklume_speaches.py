@@ -15,14 +15,20 @@ import logging
 import os
 import threading
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes first
 import speaches.main
+from anklume_stt_server.audio import RATE, check_decoding, decode, from_raw
+from anklume_stt_server.errors import ApiError
+from anklume_stt_server.times import within
+from fastapi import Form, UploadFile
 from faster_whisper import BatchedInferencePipeline
 from openai.types.audio import TranscriptionTextDoneEvent
-from speaches.dependencies import get_executor_registry
+from speaches.audio import Audio
+from speaches.dependencies import audio_file_dependency, get_executor_registry
 from speaches.executors import whisper
 from speaches.executors.whisper import WhisperModelManager
 from speaches.model_aliases import resolve_model_id_alias
@@ -43,6 +49,20 @@ def setting(name: str, default: str = "") -> str:
     return os.environ.get(f"ANKLUME_{name}", default)
 
 
+def decoder(app: FastAPI) -> None:
+    """Have uploads decoded by our decoder: in Speaches' own a file can end the service, or take its memory."""
+    longest = float(setting("MAX_AUDIO_SECONDS", "inf"))
+
+    def audio(file: Annotated[UploadFile, Form()]) -> Audio:
+        raw = file.content_type in ("audio/pcm", "audio/raw")
+        samples = (from_raw if raw else decode)(file.file, longest)
+        return Audio(samples, sample_rate=RATE, name=Path(file.filename).stem if file.filename else None)
+
+    check_decoding()
+    app.dependency_overrides[audio_file_dependency] = audio
+    app.add_exception_handler(ApiError, lambda _request, error: error.response())
+
+
 def default_model_and_language() -> None:
     """Let requests leave out the model and the language: Speaches has no defaults for them."""
     defaults = {"model": resolve_model_id_alias("whisper-1"), "language": setting("LANGUAGE") or None}
@@ -57,13 +77,14 @@ def default_model_and_language() -> None:
         endpoint.__signature__ = signature.replace(parameters=parameters)
 
 
-def batch_and_beam() -> None:
-    """Give the decoder our batch and beam size: Speaches leaves both to faster-whisper."""
+def batch_beam_and_times() -> None:
+    """Give the model our batch and beam size, which Speaches leaves to faster-whisper, and keep times in the sound."""
     sizes = {"batch_size": int(setting("BATCH_SIZE", "8")), "beam_size": int(setting("BEAM_SIZE", "5"))}
 
     class Pipeline(BatchedInferencePipeline):
         def transcribe(self, *arguments: Any, **options: Any) -> Any:
-            return super().transcribe(*arguments, **(sizes | options))
+            segments, info = super().transcribe(*arguments, **(sizes | options))
+            return (within(segment, info.duration) for segment in segments), info
 
     whisper.BatchedInferencePipeline = Pipeline
 
@@ -82,14 +103,11 @@ def _of_silence(request: Any) -> Any:
     return respond([], info, response_format=request.response_format)
 
 
-def silence_and_length() -> None:
-    """Answer silence with an empty text, where Speaches invents one or fails, and refuse what is too long."""
-    longest = float(setting("MAX_AUDIO_SECONDS", "inf"))
+def silence() -> None:
+    """Answer silence with an empty text, where Speaches invents one or fails."""
 
     def quiet(handle: Callable[..., Any]) -> Callable[..., Any]:
         def answer(self: WhisperModelManager, request: Any, **options: Any) -> Any:
-            if request.audio.duration > longest:
-                raise HTTPException(413, f"the recording is longer than {longest:.0f} s, the server's limit")
             return handle(self, request, **options) if request.speech_segments else _of_silence(request)
 
         return answer
@@ -160,9 +178,10 @@ class UploadLimit:
 def create_app() -> FastAPI:
     """Speaches, mended."""
     default_model_and_language()
-    batch_and_beam()
-    silence_and_length()
+    batch_beam_and_times()
+    silence()
     app = speaches.main.create_app()
+    decoder(app)
     app.add_middleware(UploadLimit, max_bytes=int(setting("MAX_UPLOAD_BYTES", str(2**63))))
     start_and_stop(app)
     # faster-whisper collects garbage at every request, and would walk the heap of all imported libraries each time

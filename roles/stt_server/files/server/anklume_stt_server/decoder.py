@@ -9,12 +9,15 @@ empty one for the samples. The answer is their number, or a refusal: status, mes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
+import os
 import resource
 import signal
 import socket
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
@@ -25,6 +28,8 @@ RATE = 16000
 DEMUXERS = "aac,ac3,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav"
 # Their headers tell a length. For others FFmpeg may estimate it from the bit rate, or take what a pipe has left there.
 TELLING = {"flac", "mov,mp4,m4a,3gp,3g2,mj2"}
+# Of several tracks the first of these that is not silent is taken.
+TRACKS = 4
 RATES, CHANNELS = range(1000, 768001), range(1, 65)
 # The index of a long film takes 100 MB. What a header asks for beyond this is not to be had.
 MEMORY = 256 * 2**20
@@ -32,44 +37,68 @@ MEMORY = 256 * 2**20
 PATIENCE = 3.0
 
 
-class Refused(Exception):
+Converter = Callable[[Any], Iterator[Any]]
+
+
+class MediaError(Exception):
     """Why there is no sound: status, message, code."""
 
 
 def decode(source: BinaryIO, target: BinaryIO, max_seconds: float) -> int:
     """Write mono samples at 16 kHz, as 32-bit floats, and return how many. Damaged packets are skipped."""
-    count = minutes = 0
-    for frame in _converted(_frames(source, max_seconds)):
-        target.write(memoryview(frame.planes[0])[: frame.samples * 4])
+    longest = 0
+    for choice in range(TRACKS):
+        target.seek(0)
+        frames = _converted(_frames(source, choice, max_seconds))
+        try:
+            count, silent = _write(frames, target, max_seconds)
+        except (av.FFmpegError, IndexError, MediaError):  # so many tracks there are not
+            if not choice:
+                raise
+            break
+        longest = max(longest, count)
+        if not silent:
+            break
+    target.truncate(longest * 4)
+    return longest
+
+
+def _write(frames: Iterator[Any], target: BinaryIO, max_seconds: float) -> tuple[int, bool]:
+    """How many samples there were, and whether all are zero, as of a microphone that is switched off."""
+    count, minutes, silent = 0, 0, True
+    for frame in frames:
+        samples = bytes(frame.planes[0])[: frame.samples * 4]
+        target.write(samples)
+        silent = silent and not samples.strip(b"\0")
         count += frame.samples
         if count > max_seconds * RATE:
             raise _too_long(max_seconds)
         if count // (60 * RATE) > minutes:
             minutes = count // (60 * RATE)
             signal.setitimer(signal.ITIMER_PROF, PATIENCE)
-    return count
+    return count, silent
 
 
-def _frames(source: BinaryIO, max_seconds: float) -> Iterator[Any]:
-    """The frames of the one track, in whatever forms they have. A chain of Ogg files may change its codec: go on."""
+def _frames(source: BinaryIO, choice: int, max_seconds: float) -> Iterator[Any]:
+    """The frames of one track, in whatever forms they have. A chain of Ogg files may change its codec: go on."""
     start = 0
     with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
         while start >= 0:
             try:
-                place = yield from _link(_Rest(source, start), max_seconds)
-            except (av.FFmpegError, Refused):
+                place = yield from _link(_Rest(source, start), choice, max_seconds)
+            except (av.FFmpegError, IndexError, MediaError):
                 if not start:
                     raise
                 return
             start = -1 if place is None else content.find(b"OggS\0\2", start + place + 1)
 
 
-def _link(source: Any, max_seconds: float) -> Generator[Any, None, int | None]:
+def _link(source: Any, choice: int, max_seconds: float) -> Generator[Any, None, int | None]:
     """The frames of one file; if no more can be read before its end, returns where the last was."""
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none", "codec_whitelist": SOUND}
     heard, failed, place = False, False, 0
     with av.open(source, "r", options=options, metadata_errors="ignore") as container:
-        stream = _track(container)
+        stream = _track(container, choice)
         if container.format.name in TELLING and stream.duration and stream.duration * stream.time_base > max_seconds:
             raise _too_long(max_seconds)
         packets = container.demux(stream)
@@ -114,57 +143,55 @@ class _Rest:
         return self.file.seek(offset if whence else offset + self.start, whence) - self.start
 
 
-def _track(container: Any) -> Any:
-    """The audio track that is flagged default, or else the first, of those that can be decoded."""
+def _track(container: Any, choice: int) -> Any:
+    """One of the audio tracks that can be decoded; the first choice is the first that is flagged default."""
     if not container.streams.audio:
-        raise Refused(415, "the file has no audio stream", "unsupported_media")
+        raise MediaError(415, "the file has no audio stream", "unsupported_media")
     known = [stream for stream in container.streams.audio if stream.codec_context]
     if not known:
-        raise Refused(415, "no decoder knows the sound in this file", "unsupported_media")
-    stream = next((stream for stream in known if stream.disposition & Disposition.default), known[0])
+        raise MediaError(415, "no decoder knows the sound in this file", "unsupported_media")
+    stream = sorted(known, key=lambda stream: not stream.disposition & Disposition.default)[choice]
     _check(stream.codec_context.sample_rate, stream.codec_context.channels)
     return stream
 
 
 def _converted(frames: Iterator[Any]) -> Iterator[Any]:
     """The sound in the one form we want. Rate, channels and format of what comes can change at any time."""
-    last, whole = None, None
+    last, convert = None, _converter()
     for frame in frames:
         if (form := (frame.format.name, frame.layout.name, frame.sample_rate)) != last:
-            if whole:
-                yield from whole(None)
+            yield from convert(None)
             _check(frame.sample_rate, frame.layout.nb_channels)
-            last, whole = form, _converter()
+            last, convert = form, _converter()
         frame.pts = None
-        yield from whole(frame)
-    if whole:
-        yield from whole(None)
+        yield from convert(frame)
+    yield from convert(None)
 
 
-def _converter() -> Any:
+def _converter() -> Converter:
     # by way of 16 bits, as faster-whisper does it: mixed straight to floats, two channels are louder than each
     steps = [av.AudioResampler(format=form, layout="mono", rate=RATE) for form in ("s16", "flt")]
 
-    def whole(frame: Any) -> Iterator[Any]:
+    def convert(frame: Any) -> Iterator[Any]:
         for step in steps[0].resample(frame):
             yield from steps[1].resample(step)
 
-    return whole
+    return convert
 
 
 def _check(rate: int, channels: int) -> None:
     # zero: not known yet, the frames will tell
     if (rate and rate not in RATES) or (channels and channels not in CHANNELS):
         what = f"{rate} Hz and {channels} channels"
-        raise Refused(415, f"the file's sound has {what}, which cannot be right", "unsupported_media")
+        raise MediaError(415, f"the file's sound has {what}, which cannot be right", "unsupported_media")
 
 
-def _too_long(max_seconds: float) -> Refused:
-    return Refused(413, f"the audio is longer than {max_seconds:g} seconds", "audio_too_long")
+def _too_long(max_seconds: float) -> MediaError:
+    return MediaError(413, f"the audio is longer than {max_seconds:g} seconds", "audio_too_long")
 
 
-def _unreadable() -> Refused:
-    return Refused(415, "the file is not audio that can be decoded", "unsupported_media")
+def _unreadable() -> MediaError:
+    return MediaError(415, "the file is not audio that can be decoded", "unsupported_media")
 
 
 def answer(source: BinaryIO, target: BinaryIO, max_seconds: float) -> int | tuple[Any, ...]:
@@ -172,7 +199,7 @@ def answer(source: BinaryIO, target: BinaryIO, max_seconds: float) -> int | tupl
     try:
         signal.setitimer(signal.ITIMER_PROF, PATIENCE)  # its signal ends the process
         return decode(source, target, max_seconds)
-    except Refused as refused:
+    except MediaError as refused:
         return refused.args
     except (av.FFmpegError, ValueError, EOFError, MemoryError):
         return _unreadable().args
@@ -184,8 +211,8 @@ def serve() -> None:
     """Answer until the server is gone, and only then: a stop finishes its requests first."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    with open("/proc/self/statm", encoding="ascii") as sizes:
-        limit = int(sizes.read().split()[5]) * resource.getpagesize() + MEMORY
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[5]
+    limit = int(pages) * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with socket.socket(fileno=0) as server:
@@ -193,7 +220,7 @@ def serve() -> None:
             message, files, *_ = socket.recv_fds(server, 64, 2)
             if not message:
                 return
-            with open(files[0], "rb", 0) as source, open(files[1], "wb", 2**20) as target:
+            with os.fdopen(files[0], "rb", 0) as source, os.fdopen(files[1], "wb", 2**20) as target:
                 result = answer(source, target, float(message))
             server.send(json.dumps(result).encode())
 
@@ -211,4 +238,5 @@ def _sound_decoders() -> Iterator[str]:
 SOUND = ",".join(_sound_decoders())
 
 if __name__ == "__main__":
-    serve()
+    with contextlib.suppress(ConnectionError):  # the server is gone
+        serve()

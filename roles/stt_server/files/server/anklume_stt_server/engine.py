@@ -22,9 +22,10 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from .audio import RATE
+from .audio import RATE, check_decoding
 from .errors import ApiError, SettingsError
 from .settings import Settings
+from .times import within
 
 log = logging.getLogger(__name__)
 LANGUAGES = frozenset(_LANGUAGE_CODES)
@@ -61,7 +62,8 @@ class Engine:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Load the model and prove with one inference that it works."""
+        """Load the model and prove with one inference that it works, and that files can be decoded."""
+        check_decoding()
         noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
         with self._borrowed() as model:
             list(model.transcribe(noise, language="en", beam_size=1, temperature=0, max_new_tokens=1)[0])
@@ -90,7 +92,7 @@ class Engine:
                     options["temperature"] = query.temperature
                 segments, info = model.transcribe(samples, **options)
             yield info
-            yield from (segment for segment in segments if segment.text.strip())
+            yield from (within(segment, info.duration) for segment in segments if segment.text.strip())
 
     def unload_if_idle(self) -> None:
         """Give the memory back when nobody has used the model for as long as the settings say."""
