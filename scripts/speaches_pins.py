@@ -22,10 +22,11 @@ sys.path.insert(0, str(ROOT / ".cache/collections"))
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.source_tree import tree_id, unpacked  # noqa: E402
 
-# Speaches' own lock, but: wheels of av 14 are gone; faster-whisper 1.2 ships another VAD file, and every transcription
-# fails; ctranslate2 needs no cuDNN since 4.6.3; ONNX on the processor is fast enough, and saves a second CUDA.
+# Speaches' own lock, but: wheels of av 14 are gone, and 15 crashes on sound that it has no decoder for; faster-whisper
+# 1.2 ships another VAD file, and every transcription fails; ctranslate2 needs no cuDNN since 4.6.3; ONNX on the
+# processor is fast enough, and saves a second CUDA.
 REPLACED = {
-    "av": "15.1.0",
+    "av": "18.1.0",
     "ctranslate2": "4.8.5",
     "faster-whisper": "1.1.1",
     "onnxruntime": "1.22.1",

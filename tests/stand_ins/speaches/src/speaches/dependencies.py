@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
+import av.error
+from fastapi import Depends, Form, HTTPException, UploadFile
+from faster_whisper.audio import decode_audio
+
+from speaches.audio import Audio
 from speaches.config import Config
 from speaches.executors.whisper import WhisperModelManager
 
@@ -28,3 +33,14 @@ class Registry:
 def get_executor_registry() -> Registry:
     """The one registry."""
     return Registry(Config())
+
+
+def audio_file_dependency(file: Annotated[UploadFile, Form()]) -> Audio:
+    """What was uploaded, decoded without bounds and in the service's own process, as Speaches does it."""
+    try:
+        return Audio(decode_audio(file.file, sampling_rate=16000), sample_rate=16000)
+    except av.error.InvalidDataError as error:
+        raise HTTPException(415, "no sound that can be decoded") from error
+
+
+AudioFileDependency = Annotated[Audio, Depends(audio_file_dependency)]

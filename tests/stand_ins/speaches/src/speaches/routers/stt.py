@@ -8,31 +8,21 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
-import av.error
-from fastapi import APIRouter, Depends, Form, HTTPException, Response, UploadFile
+from fastapi import APIRouter, Form, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from faster_whisper.audio import decode_audio
 from faster_whisper.vad import get_speech_timestamps
 
-from speaches.dependencies import get_executor_registry
+from speaches.audio import Audio
+from speaches.dependencies import AudioFileDependency, get_executor_registry
 from speaches.model_aliases import resolve_model_id_alias
 
 router = APIRouter()
-RATE = 16000
 Format = Literal["text", "json", "verbose_json", "srt", "vtt"]
 
 
-def sound(file: Annotated[UploadFile, Form()]) -> Any:
-    """What was uploaded, decoded, and where somebody speaks in it."""
-    try:
-        data = decode_audio(file.file, sampling_rate=RATE)
-    except av.error.InvalidDataError as error:
-        raise HTTPException(415, "no sound that can be decoded") from error
-    audio = SimpleNamespace(data=data, duration=len(data) / RATE)
-    return SimpleNamespace(audio=audio, speech_segments=get_speech_timestamps(data))
-
-
-Sound = Annotated[Any, Depends(sound)]
+def _heard(audio: Audio, request: dict[str, Any]) -> SimpleNamespace:
+    """A request, with where somebody speaks in the sound."""
+    return SimpleNamespace(audio=audio, speech_segments=get_speech_timestamps(audio.data), **request)
 
 
 def respond(answer: Any) -> Response:
@@ -49,7 +39,7 @@ def respond(answer: Any) -> Response:
 
 @router.post("/v1/audio/transcriptions")
 def transcribe_file(
-    sound: Sound,
+    audio: AudioFileDependency,
     model: Annotated[str, Form()],
     language: Annotated[str | None, Form()] = None,
     response_format: Annotated[Format, Form()] = "json",
@@ -59,14 +49,14 @@ def transcribe_file(
     name = resolve_model_id_alias(model)
     request = {"model": name, "language": language, "response_format": response_format, "stream": stream}
     manager = get_executor_registry().transcription[0].model_manager
-    return respond(manager.handle_transcription_request(SimpleNamespace(**vars(sound), **request)))
+    return respond(manager.handle_transcription_request(_heard(audio, request)))
 
 
 @router.post("/v1/audio/translations")
 def translate_file(
-    sound: Sound, model: Annotated[str, Form()], response_format: Annotated[Format, Form()] = "json"
+    audio: AudioFileDependency, model: Annotated[str, Form()], response_format: Annotated[Format, Form()] = "json"
 ) -> Response:
     """What was said, in English."""
     request = {"model": resolve_model_id_alias(model), "response_format": response_format}
     manager = get_executor_registry().transcription[0].model_manager
-    return respond(manager.handle_translation_request(SimpleNamespace(**vars(sound), **request)))
+    return respond(manager.handle_translation_request(_heard(audio, request)))
