@@ -35,7 +35,7 @@ class Part:
     ],
 )
 def test_times_are_moved_into_the_sound(start: float, end: float, want: tuple[float, float]) -> None:
-    from anklume_stt_server.times import within  # noqa: PLC0415 the path is set by conftest
+    from anklume_stt_server.times import within
 
     got = within(Part(start, end, [Part(start, end)]), 2.0007)
     assert (got.start, got.end) == (got.words[0].start, got.words[0].end) == want
