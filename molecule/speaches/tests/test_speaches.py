@@ -114,9 +114,6 @@ class TestEndpoints:
             ("empty.wav", {}, 415),
             ("text.wav", {}, 415),
             ("truncated.wav", {}, 415),
-            ("zero.wav", {}, 500),
-            ("picture.png", {}, 500),
-            ("video.mp4", {}, 500),
             ("en-fox.wav", {"language": "xx"}, 500),
             ("en-fox.wav", {"model": "nobody/nothing"}, 404),
             ("en-fox.wav", {"response_format": "xml"}, 422),
@@ -176,6 +173,21 @@ class TestPatches:
         assert (answer.json["text"] if "json" in form else answer.text.replace("WEBVTT", "").strip()) == ""
         assert transcribe(ask, "silence45.wav", task="translations").json["text"] == ""
         assert '"text":""' in transcribe(ask, "silence45.wav", stream="true").text
+
+    @pytest.mark.usefixtures("stock")
+    @pytest.mark.parametrize(
+        ("clip", "status"), [("zero.wav", 400), ("picture.png", 415), ("video.mp4", 415), ("unknown.wav", 415)]
+    )
+    def test_decoder(self, ask: Ask, clip: str, status: int) -> None:
+        self.only_ours(ask, lambda answer: answer.status == status and "error" in answer.json, clip)
+
+    @pytest.mark.usefixtures("stock")
+    def test_times(self, ask: Ask) -> None:
+        def good(answer: Answer) -> bool:
+            times = re.findall(r"00:00:(\d\d),(\d\d\d)", answer.text)
+            return bool(times) and max(int(seconds + thousandths) for seconds, thousandths in times) <= 1700
+
+        self.only_ours(ask, good, "cut.wav", response_format="srt", without_timestamps="false")
 
     @pytest.mark.usefixtures("stock")
     def test_upload_limit(self, ask: Ask, ai: Any) -> None:

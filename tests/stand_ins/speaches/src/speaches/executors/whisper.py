@@ -65,7 +65,8 @@ class WhisperModelManager:
 
     def handle_transcription_request(self, request: Any) -> Any:
         """The words in their own language."""
-        segments, info = self._decode(request, task="transcribe", language=request.language)
+        options = {"language": request.language, "without_timestamps": request.without_timestamps}
+        segments, info = self._decode(request, task="transcribe", **options)
         if request.stream:
             return _events(segments)
         return segments_to_transcription_response(segments, info, response_format=request.response_format)

@@ -44,10 +44,13 @@ def transcribe_file(
     language: Annotated[str | None, Form()] = None,
     response_format: Annotated[Format, Form()] = "json",
     stream: Annotated[bool, Form()] = False,
+    *,
+    without_timestamps: Annotated[bool, Form()] = True,
 ) -> Response:
     """What was said."""
     name = resolve_model_id_alias(model)
     request = {"model": name, "language": language, "response_format": response_format, "stream": stream}
+    request["without_timestamps"] = without_timestamps
     manager = get_executor_registry().transcription[0].model_manager
     return respond(manager.handle_transcription_request(_heard(audio, request)))
 
