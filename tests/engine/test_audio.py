@@ -255,15 +255,31 @@ def test_a_trap_is_refused_cheaply(name: str) -> None:
     assert grown() < 60 * MIB
 
 
-def test_memory_is_bounded_by_the_length_allowed() -> None:
-    """Half an hour of silence is some kB; ten minutes of it are 38 MB of samples."""
-    content = claimed_flac(0, 1800)
-    assert len(content) < MIB
+@pytest.mark.parametrize(
+    ("seconds", "sound", "most"), [(1800, quiet, 0), (700, tone, 600 * RATE * 4 + MIB)], ids=["silence", "sound"]
+)
+def test_memory_is_bounded_by_the_length_allowed(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, sound: Callable[[float], np.ndarray], most: int
+) -> None:
+    """Nothing tells that these are too long. Silence takes no memory at all before that is found."""
+    taken = []
+
+    def counted(source: int, target: int, max_seconds: float) -> int:
+        try:
+            return count(source, target, max_seconds)
+        finally:
+            taken.append(os.fstat(target).st_blocks * 512)
+
+    count = audio._count
+    monkeypatch.setattr(audio, "_count", counted)
+    content = bytearray(packed("flac", "flac", sound(seconds), rate=RATE))
+    content[21:26] = bytes([content[21] & 0xF0, 0, 0, 0, 0])
     grown = growth()
     with pytest.raises(ApiError) as caught:
-        heard(content, 600)
+        heard(bytes(content), 600)
     assert caught.value.status == 413
-    assert grown() < 60 * MIB
+    assert grown() < 20 * MIB
+    assert taken[0] <= most
 
 
 PATIENT = """

@@ -33,7 +33,7 @@ SHORTEST = 0.1
 # Each takes 15 MB; a slow file does not keep others waiting while there are more of them than slow files.
 PROCESSES = min(8, 1 + (os.cpu_count() or 1))
 # One arena, and what is freed goes back to the system.
-MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
+MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "1048576"}
 # Signals that come from outside: they say nothing about the file.
 FOREIGN = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 

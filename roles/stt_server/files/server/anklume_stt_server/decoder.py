@@ -68,8 +68,11 @@ def _write(frames: Iterator[Any], target: BinaryIO, max_seconds: float) -> tuple
     count, minutes, silent = 0, 0, True
     for frame in frames:
         samples = bytes(frame.planes[0])[: frame.samples * 4]
-        target.write(samples)
-        silent = silent and not samples.strip(b"\0")
+        if samples.strip(b"\0"):
+            target.write(samples)
+            silent = False
+        else:  # a hole in the file, which takes no memory
+            target.seek(len(samples), os.SEEK_CUR)
         count += frame.samples
         if count > max_seconds * RATE:
             raise _too_long(max_seconds)
