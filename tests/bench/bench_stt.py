@@ -187,9 +187,10 @@ def start(systems: dict[str, Direct | Served], work: Work, scratch: Path, option
         speaches = {"HF_HOME": scratch, "HF_HUB_OFFLINE": 1, "ENABLE_UI": "false", "LOG_LEVEL": "info"}
         speaches |= {"WHISPER__INFERENCE_DEVICE": device, "WHISPER__COMPUTE_TYPE": kind, "STT_MODEL_TTL": -1}
         speaches |= {"WHISPER__NUM_WORKERS": options.workers, "WHISPER__CPU_THREADS": options.threads}
-        for name, factory in (("stock Speaches", "speaches.main"), ("speaches", "anklume_speaches")):
-            command = [python, "-m", "uvicorn", "--log-level", "warning", "--factory", f"{factory}:create_app"]
-            systems[name] = Served(command, dict(speaches), model, work, f"{options.speaches}/run")
+        speaches |= {"UVICORN_LOG_LEVEL": "warning"}
+        stock = ("uvicorn", "--factory", "speaches.main:create_app")
+        for name, command in (("stock Speaches", stock), ("speaches", ("anklume_speaches",))):
+            systems[name] = Served([python, "-m", *command], dict(speaches), model, work, f"{options.speaches}/run")
         systems["direct use, 1.1.1"] = Direct(python, snapshot, work, options)
     systems["faster_whisper"] = Served(engine, settings, "whisper-1", work, str(scratch))
     systems["direct use, 1.2.1"] = Direct(sys.executable, snapshot, work, options)

@@ -9,20 +9,27 @@ shows that Speaches needs it. Settings come from the environment, as Speaches' o
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import inspect
 import logging
 import os
 import threading
-from contextlib import asynccontextmanager
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes first
 import speaches.main
+import starlette.formparsers
+import uvicorn
 from anklume_stt_server.audio import RATE, check_decoding, decode, from_raw
+from anklume_stt_server.connections import BACKLOG, live_with_few_files
 from anklume_stt_server.errors import ApiError
+from anklume_stt_server.guards import Queue, Uploads, no_storage
 from anklume_stt_server.times import within
 from fastapi import Form, UploadFile
 from faster_whisper import BatchedInferencePipeline
@@ -34,11 +41,13 @@ from speaches.executors.whisper import WhisperModelManager
 from speaches.model_aliases import resolve_model_id_alias
 from speaches.routers import stt
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from fastapi import FastAPI
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
@@ -60,7 +69,6 @@ def decoder(app: FastAPI) -> None:
 
     check_decoding()
     app.dependency_overrides[audio_file_dependency] = audio
-    app.add_exception_handler(ApiError, lambda _request, error: error.response())
 
 
 def default_model_and_language() -> None:
@@ -145,6 +153,7 @@ def start_and_stop(app: FastAPI) -> None:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        live_with_few_files(asyncio.get_running_loop())
         async with inner(app) as state:
             threading.Thread(target=load_resident, args=(resident,), name="resident models", daemon=True).start()
             yield state
@@ -153,26 +162,102 @@ def start_and_stop(app: FastAPI) -> None:
     app.router.lifespan_context = lifespan
 
 
-class UploadLimit:
-    """Refuses uploads that are too large as soon as that is known: Speaches has no limit."""
+class UploadedFile(SpooledTemporaryFile):
+    """An upload that finds no room on the disk is told so; Speaches calls it damaged."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self.app = app
-        self.max_bytes = max_bytes
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.close()
+            raise no_storage(error) from None
+
+    def write(self, data: bytes) -> int:
+        """Keep what came."""
+        with self._told():
+            return super().write(data)
+
+    def seek(self, *place: int) -> int:
+        """Write out what is left, and go there."""
+        with self._told():
+            return super().seek(*place)
+
+    def close(self) -> None:
+        """Close it, even where what is left finds no room."""
+        with suppress(OSError):
+            super().close()
+
+
+def bounded_forms() -> None:
+    """Bound what a form can ask for: Speaches takes a thousand fields and files of a megabyte each into memory."""
+    starlette.formparsers.SpooledTemporaryFile = UploadedFile
+    Request.form.__kwdefaults__ = {"max_files": 4, "max_fields": 50}
+
+
+class Turns:
+    """A place in the queue for each request with sound, once it is complete, and its turn: Speaches starts all at once.
+
+    One transcription more than there are workers is begun: it is decoded meanwhile.
+    """
+
+    def __init__(self, app: ASGIApp, workers: int, length: int) -> None:
+        self.app, self.queue = app, Queue(workers, length)
+        self.free = asyncio.Semaphore(workers + 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and count."""
-        received = 0
+        """Hold the last piece of the request back until its turn comes."""
+        if scope["type"] != "http" or scope["method"] != "POST" or "/audio/" not in scope["path"]:
+            await self.app(scope, receive, send)
+            return
+        begun = complete = False
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_bytes:
-                raise HTTPException(413, f"the upload is larger than {self.max_bytes // 2**20} MiB, the server's limit")
-            return message
+        async def in_turn() -> Message:
+            nonlocal begun, complete
+            if not begun:
+                self.queue.check()  # why send a file to a full queue?
+            message, begun = (await receive()), True
+            if complete or message["type"] != "http.request" or message.get("more_body"):
+                return message
+            complete = True
+            held.enter_context(self.queue.place())
+            if "/trans" not in scope["path"]:  # speech and the rest have models of their own
+                return message
+            return message if await self._turn(held, receive) else {"type": "http.disconnect"}
 
-        await self.app(scope, counted if scope["type"] == "http" else receive, send)
+        async with AsyncExitStack() as held:
+            await self.app(scope, in_turn, send)
+
+    async def _turn(self, held: AsyncExitStack, receive: Receive) -> bool:
+        """Wait for it; no when the client leaves before."""
+        turn, gone = asyncio.create_task(self.free.acquire()), asyncio.create_task(receive())
+        try:
+            await asyncio.wait((turn, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not turn.done():
+                turn.cancel()
+        if not turn.done():
+            return False
+        began = time.monotonic()
+        held.callback(lambda: self.queue.took(time.monotonic() - began))
+        held.callback(self.free.release)
+        return True
+
+
+async def refuse(request: Request, error: ApiError) -> Response:
+    """What our guards answer."""
+    logger.warning("%s %s: %s", request.method, request.url.path, error.status)
+    return error.response()
+
+
+def guards(app: FastAPI) -> None:
+    """Bound what clients send and how many are served: Speaches bounds neither, and uvicorn counts idle connections."""
+    app.add_exception_handler(ApiError, refuse)
+    app.add_middleware(
+        Turns, workers=int(os.environ.get("WHISPER__NUM_WORKERS", "1")), length=int(setting("QUEUE", "16"))
+    )
+    app.add_middleware(Uploads, max_bytes=int(setting("MAX_UPLOAD_BYTES", str(2**63))))
 
 
 def create_app() -> FastAPI:
@@ -180,11 +265,23 @@ def create_app() -> FastAPI:
     default_model_and_language()
     batch_beam_and_times()
     silence()
+    bounded_forms()
     app = speaches.main.create_app()
     decoder(app)
-    app.add_middleware(UploadLimit, max_bytes=int(setting("MAX_UPLOAD_BYTES", str(2**63))))
+    guards(app)
     start_and_stop(app)
     # faster-whisper collects garbage at every request, and would walk the heap of all imported libraries each time
     gc.collect()
     gc.freeze()
     return app
+
+
+def main() -> None:
+    """Start uvicorn, which reads its UVICORN_ variables, with our kind of connection."""
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = "anklume_stt_server.connections:Connection"
+    os.environ.setdefault("UVICORN_BACKLOG", str(BACKLOG))
+    uvicorn.main(["--factory", "anklume_speaches:create_app"])
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # the server never downloads
 import uvicorn
 
 from .app import create_app
+from .connections import BACKLOG, Connection
 from .engine import Engine
 from .errors import ApiError, SettingsError
 from .settings import Settings
@@ -56,7 +57,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises them again when it has stopped
     options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
-    config = uvicorn.Config(create_app(settings, engine), timeout_graceful_shutdown=settings.stop_timeout, **options)
+    options |= {"http": Connection, "backlog": BACKLOG, "timeout_graceful_shutdown": settings.stop_timeout}
+    config = uvicorn.Config(create_app(settings, engine), **options)
     logging.info("listening on %s port %s", settings.host, sock.getsockname()[1])
     uvicorn.Server(config).run(sockets=[sock])
     if any(thread.name.startswith("inference") for thread in threading.enumerate()):

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -26,9 +26,10 @@ from starlette.types import Receive, Scope, Send
 
 from . import formats
 from .audio import RATE, decode
+from .connections import live_with_few_files
 from .engine import LANGUAGES, Engine, Query
 from .errors import ApiError
-from .guards import ApiKey, BodyLimit
+from .guards import ApiKey, Queue, Uploads, no_storage
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,28 +37,14 @@ STREAM = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Service:
-    """What all requests share: the engine, its worker threads and the bounded queue in front of them."""
+    """What all requests share: the engine, its worker threads and the queue in front of them."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings, self.engine = settings, engine
         self.names = {engine.name, "whisper-1", *settings.model_aliases}
         self.pool = ThreadPoolExecutor(settings.workers, "inference")
         self.free = asyncio.Semaphore(settings.workers)
-        self.taken = 0
-        self.usual = 1.0  # seconds that a request takes, a moving mean
-
-    @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """A place in the queue, or a 503."""
-        if self.taken >= self.settings.workers + self.settings.queue_length:
-            error = ApiError(503, "the server is busy and its queue is full", code="queue_full")
-            error.headers["Retry-After"] = str(math.ceil(min(60, self.usual * self.taken / self.settings.workers)))
-            raise error
-        self.taken += 1
-        try:
-            yield
-        finally:
-            self.taken -= 1
+        self.queue = Queue(settings.workers, settings.queue_length)
 
     def check_model(self, name: str) -> None:
         """A client can name the configured model only."""
@@ -77,7 +64,7 @@ class Service:
                 with contextlib.suppress(RuntimeError):  # when the server stops there are no threads left for it
                     await self._step(work.close)
                 spent, seconds = time.monotonic() - started, len(samples) / RATE
-                self.usual += (spent - self.usual) / 5
+                self.queue.took(spent)
                 log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, spent / seconds)
 
     async def _step(self, call: Any, *args: Any) -> Any:
@@ -90,18 +77,20 @@ class Service:
 
 
 class Audio:
-    """The endpoint of one task, as a raw ASGI application: a place in the queue is held until all is over."""
+    """The endpoint of one task, as a raw ASGI application: who has sent all holds a place in the queue to the end."""
 
     def __init__(self, service: Service, task: str) -> None:
         self.service, self.task = service, task
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take a place, read and check the form, answer; stop when the client leaves."""
+        """Read and check the form, take a place, answer; stop when the client leaves."""
         request = Request(scope, receive)
         try:
-            with self.service.place(), contextlib.suppress(ClientDisconnect):
+            with contextlib.suppress(ClientDisconnect):
+                self.service.queue.check()  # why send a file to a full queue?
                 query = self.check(await _form(request))
-                await _until_gone(self.answer(query, scope, receive, send), receive)
+                with self.service.queue.place():
+                    await _until_gone(self.answer(query, scope, receive, send), receive)
         except asyncio.CancelledError:
             raise ApiError(503, "the server is stopping", code="stopping") from None
         finally:
@@ -176,6 +165,8 @@ async def _form(request: Request) -> FormData:
         return await request.form(max_files=1, max_fields=50, max_part_size=65536)
     except (KeyError, ValueError):
         raise ApiError(400, "the multipart body cannot be read") from None
+    except OSError as error:
+        raise no_storage(error) from None
 
 
 def _text(form: FormData, name: str, default: str = "") -> str:
@@ -222,7 +213,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         return JSONResponse(model)
 
     async def refuse(request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException):
+        if isinstance(error, HTTPException) and not isinstance(error, ApiError):
             wrong_url = f"Invalid URL ({request.method} {request.url.path})"
             error = ApiError(error.status_code, wrong_url if error.status_code == 404 else error.detail)
         elif not isinstance(error, ApiError):
@@ -238,13 +229,14 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
                 await asyncio.sleep(min(10, settings.model_ttl / 4))
                 await asyncio.to_thread(engine.unload_if_idle)
 
+        live_with_few_files(asyncio.get_running_loop())
         task = asyncio.create_task(unload()) if settings.model_ttl > 0 else None
         yield
         if task:
             task.cancel()
         service.pool.shutdown(wait=False, cancel_futures=True)
 
-    middleware = [Middleware(BodyLimit, max_bytes=settings.max_upload_bytes)]
+    middleware = [Middleware(Uploads, max_bytes=settings.max_upload_bytes)]
     if settings.cors_origins:
         cors: Any = {"allow_origins": settings.cors_origins, "allow_methods": ["*"], "allow_headers": ["*"]}
         middleware.insert(0, Middleware(CORSMiddleware, **cors))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 
@@ -12,15 +13,18 @@ class SettingsError(Exception):
     """A setting that the server cannot start with."""
 
 
-class ApiError(Exception):
-    """An answer in the form that OpenAI's clients expect."""
+class ApiError(HTTPException):
+    """An answer in the form that OpenAI's clients expect; FastAPI lets only an HTTPException pass unchanged."""
 
     def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
         kind = "server_error" if status >= 500 else "invalid_request_error"
         self.status = status
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-        self.headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        self.headers: dict[str, str] = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        super().__init__(status, message, self.headers)
+
+    def __str__(self) -> str:
+        return self.detail
 
     def response(self) -> JSONResponse:
         """The answer itself."""
