@@ -246,8 +246,9 @@ class Turns:
 
 
 async def refuse(request: Request, error: ApiError) -> Response:
-    """What our guards answer."""
-    logger.warning("%s %s: %s", request.method, request.url.path, error.status)
+    """What our guards answer; the line of uvicorn does not say why."""
+    if error.status >= 500:
+        logger.warning("%s %s: %s %s", request.method, request.url.path, error.status, error)
     return error.response()
 
 
