@@ -18,13 +18,25 @@ import pytest
 from conftest import FOX, PORT, REAL, Answer, Ask, apply, speaches_itself, thorough, transcribe, wait
 from suite import ROOT
 
-STOCK = 8101
+STOCK, FULL = 8101, 8102
 CURRENT = "/opt/speaches/current"
 IMPORTED = (
     "aiortc, aiostream, av, cachetools, fastapi, faster_whisper, gradio, httpx, httpx_sse, httpx_ws, huggingface_hub,"
     " kokoro_onnx, numpy, onnx_asr, onnx_diarization, onnxruntime, openai, opentelemetry, piper, pydantic,"
     " pydantic_settings, soundfile, starlette"
 )
+
+SLOW = """
+import json, socket, sys
+head = (b"POST /v1/audio/transcriptions HTTP/1.1\\r\\nHost: x\\r\\nContent-Type: multipart/form-data; boundary=b\\r\\n"
+        b"Authorization: Bearer " + sys.argv[2].encode() + b"\\r\\nContent-Length: 9000\\r\\n\\r\\n--b")
+def opened(said):
+    connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    connection.sendall(said)
+    return connection
+begun = {"slow": [opened(head) for _ in range(12)], "idle": [opened(b"GET /hea") for _ in range(20)]}
+print(json.dumps({kind: [each.recv(12).decode() for each in every] for kind, every in begun.items()}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +206,36 @@ class TestPatches:
         ai.check_output("truncate -s 129M /srv/clips/large.wav")
         self.only_ours(ask, lambda answer: answer.status == 413, "large.wav")
 
+    def test_slow_and_idle_clients_hold_up_nobody(self, ask: Ask, ai: Any, key: str) -> None:
+        """More than there are places in the queue: others are served, and all of these are shown out."""
+        ai.check_output(f"python3 -c {shlex.quote(SLOW)} {PORT} {key} >/run/slow 2>&1 & sleep 1")
+        for _ in range(3):
+            assert transcribe(ask).json["text"] == FOX
+        for _ in range(30):
+            if said := ai.run("tail -n 1 /run/slow").stdout:
+                break
+            time.sleep(1)
+        assert json.loads(said) == {"slow": ["HTTP/1.1 408"] * 12, "idle": [""] * 20}
+
+    def test_a_full_disk_is_said(self, ask: Ask, ai: Any) -> None:
+        ai.check_output("mkdir -p /srv/full && mount -t tmpfs -o size=4M,mode=1777 tmpfs /srv/full")
+        ai.check_output(
+            "systemd-run --collect --unit full --property User=speaches --setenv TMPDIR=/srv/full"
+            " --property EnvironmentFile=/etc/speaches/speaches.env"
+            f" --property WorkingDirectory={CURRENT}/run /bin/sh -c"
+            f" 'UVICORN_PORT={FULL} exec {CURRENT}/bin/python -m anklume_speaches'"
+        )
+        for _ in range(120):
+            if ask("/health", port=FULL).status == 200:
+                break
+            time.sleep(0.5)
+        ai.check_output("truncate -s 20M /srv/clips/much.wav")
+        answer = transcribe(ask, "much.wav", port=FULL)
+        assert (answer.status, answer.json["error"]["code"]) == (507, "no_storage")
+        assert transcribe(ask, port=FULL).json["text"] == FOX
+        assert ai.check_output("df --output=used /srv/full | tail -n 1").strip() == "0"
+        ai.check_output("systemctl stop full && umount /srv/full")
+
     @speaches_itself
     @pytest.mark.usefixtures("stock")
     def test_heap_is_frozen(self, ai: Any, ask: Ask) -> None:
@@ -276,14 +318,15 @@ class TestVariables:
         assert "allow-origin" not in ask("/v1/models", *preflight, "Origin: https://other.example.org").text
 
     def test_what_waits_is_served_and_what_is_more_is_refused(self, ai: Any, key: str) -> None:
-        """Two workers and a queue of six: eight at once are taken, of 24 some are not."""
+        """Two workers and a queue of six: eight at once are taken, some of 24 are told when to come back."""
         one = (
-            f"curl -s -o /dev/null -w '%{{http_code}}\\n' -H 'Authorization: Bearer {key}'"
+            f"curl -s -o /dev/null -w '%{{http_code}} %header{{retry-after}}\\n' -H 'Authorization: Bearer {key}'"
             f" http://127.0.0.1:{PORT}/v1/audio/transcriptions -F file=@/srv/clips/noise45.wav -F model=whisper-1"
         )
         for requests, statuses in ((8, {"200"}), (24, {"200", "503"})):
-            answers = ai.check_output(f"for i in $(seq {requests}); do {one} & done; wait").split()
-            assert set(answers) == statuses
+            answers = ai.check_output(f"for i in $(seq {requests}); do {one} & done; wait").splitlines()
+            assert {answer.split(" ")[0] for answer in answers} == statuses
+            assert all(int(answer.split(" ")[1]) >= 1 for answer in answers if answer.startswith("503"))
 
     def test_batch_and_beam(self, ai: Any) -> None:
         program = (

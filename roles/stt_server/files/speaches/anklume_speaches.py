@@ -40,7 +40,6 @@ from speaches.executors import whisper
 from speaches.executors.whisper import WhisperModelManager
 from speaches.model_aliases import resolve_model_id_alias
 from speaches.routers import stt
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 if TYPE_CHECKING:
