@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import shutil
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ import pytest
 import uvicorn
 from anklume_stt_server.__main__ import main
 from anklume_stt_server.app import create_app
-from anklume_stt_server.engine import Query
+from anklume_stt_server.forms import Query
 from anklume_stt_server.settings import Settings
 
 from .conftest import CLIPS, MODEL, PACKAGE, SENTENCES, Server, Start, free_port, until, wav
@@ -186,9 +187,15 @@ def test_work_stops_between_segments_when_the_client_leaves(streamed: bool) -> N
         thread.join()
 
 
-def test_a_key_is_asked_for_everywhere_but_health(start: Start) -> None:
+def test_a_key_is_asked_for_everywhere_but_where_the_server_tells_of_itself(start: Start) -> None:
     server = start(STT_API_KEY="sesame-4711", STT_LOG_LEVEL="debug")
-    assert httpx.get(server.url + "/health").status_code == 200
+    for path in ("/health", "/docs", "/openapi.json", "/health/"):
+        assert httpx.get(server.url + path).status_code == 200
+    for path in ("/api/ps", "/models", "/v1/models/", "/audio/transcriptions"):
+        assert httpx.get(server.url + path).status_code == 401
+    for headers in ({"Authorization": "bearer sesame-4711"}, {"X-API-Key": "sesame-4711"}, {"api-key": "sesame-4711"}):
+        assert httpx.get(server.url + "/v1/models", headers=headers).status_code == 200
+        assert httpx.get(server.url + "/v1/models", headers={**headers, next(iter(headers)): "x"}).status_code == 401
     for key in ("wrong", "sesame-471", "sesame-47111", "é"):
         with pytest.raises((openai.AuthenticationError, UnicodeEncodeError)):
             server.client(key).models.list()
@@ -201,6 +208,13 @@ def test_a_key_is_asked_for_everywhere_but_health(start: Start) -> None:
     assert client.models.list().data[0].id == MODEL
     assert client.audio.transcriptions.create(model=MODEL, file=FOX).text == TEXT
     assert "sesame" not in server.text()
+
+
+def test_a_key_may_hold_any_letters(start: Start) -> None:
+    server = start(STT_API_KEY="clé-ключ")
+    for headers in ({"Authorization": "Bearer clé-ключ".encode()}, {"X-API-Key": "clé-ключ".encode()}):
+        assert httpx.get(server.url + "/v1/models", headers=headers).status_code == 200
+    assert httpx.get(server.url + "/v1/models", headers={"X-API-Key": b"cl\xe9-????"}).status_code == 401
 
 
 def test_neither_texts_nor_prompts_are_logged(server: Server) -> None:
@@ -245,35 +259,68 @@ def test_an_idle_model_is_unloaded_and_comes_back(start: Start, ttl: int) -> Non
     assert server.text().count(" loaded in ") == 2
 
 
-def test_a_model_that_cannot_come_back_is_a_503(hub_home: Path, start: Start, tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for path in (hub_home / "hub").rglob("snapshots/0/*"):
-        (folder / path.name).write_bytes(path.read_bytes())
+@pytest.fixture
+def folder(hub_home: Path, tmp_path: Path) -> Path:
+    """A copy of the model for tests that damage it."""
+    return Path(shutil.copytree(next((hub_home / "hub").rglob("snapshots/0")), tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("tokenizer.json", lambda content: content[:1000]),
+        ("model.bin", lambda content: content[:-1]),
+        ("model.bin", lambda _: b"<html>Not Found</html>"),
+        ("model.bin", lambda _: b""),
+    ],
+)
+def test_a_damaged_model_is_one_line_and_exit_code_1(
+    start: Start, folder: Path, name: str, damage: Callable[[bytes], bytes]
+) -> None:
+    (folder / name).write_bytes(damage((folder / name).read_bytes()))
+    server = start(wait=False, STT_MODEL=folder)
+    assert server.process.wait(60) == 1
+    assert len(server.text().splitlines()) == 1
+    assert f"{folder / name} is damaged" in server.text()
+    assert f"remove {folder} and install the model again" in server.text()
+
+
+def test_a_model_that_cannot_come_back_is_a_503(folder: Path, start: Start) -> None:
     server = start(STT_MODEL=folder, STT_MODEL_TTL=0, STT_MODEL_ALIASES="mine, tiny")
     assert [model.id for model in server.client().models.list()] == ["model"]
     ask = server.client().audio.transcriptions.create
     assert ask(model="tiny", file=FOX).text == ask(model="mine", file=FOX).text == TEXT
-    content = (folder / "model.bin").read_bytes()
-    (folder / "model.bin").write_bytes(content[:1000])
-    answer = server.post(FOX.read_bytes(), model="model")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_loaded")
-    assert httpx.get(server.url + "/health").status_code == 503
-    (folder / "model.bin").write_bytes(content)
-    assert server.post(FOX.read_bytes(), model="model").json()["text"] == TEXT
-    assert httpx.get(server.url + "/health").status_code == 200
+    for name, bad in (("model.bin", 1000), ("tokenizer.json", 1000)):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:bad])
+        answer = server.post(FOX.read_bytes(), model="model")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_loaded")
+        assert f"{folder / name} is damaged" in answer.json()["error"]["message"]
+        answer = httpx.get(server.url + "/health")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_loaded")
+        assert httpx.get(server.url + "/api/ps").json() == {"models": []}
+        (folder / name).write_bytes(content)
+        assert server.post(FOX.read_bytes(), model="model").json()["text"] == TEXT
+        assert httpx.get(server.url + "/health").status_code == 200
+    assert "Traceback" not in server.text()
 
 
 def test_a_language_set_for_all_is_used(start: Start) -> None:
     server = start(STT_LANGUAGE="fr")
-    answer = server.post(FOX.read_bytes(), response_format="verbose_json")
-    assert answer.json()["language"] == "fr"
+    for language, told in (("", "fr"), ("auto", "en"), ("English", "en")):
+        answer = server.post(FOX.read_bytes(), response_format="verbose_json", language=language)
+        assert answer.json()["language"] == told
 
 
 def test_origins_of_browsers(start: Start) -> None:
     server = start(STT_CORS_ORIGINS="http://chat.example", STT_API_KEY="k")
     headers = {"Origin": "http://chat.example", "Access-Control-Request-Method": "POST"}
     answer = httpx.options(server.url + URL, headers=headers)
+    assert answer.headers["access-control-allow-origin"] == "http://chat.example"
+    answer = httpx.options(server.url + URL, headers={**headers, "Origin": "http://other.example"})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+    answer = httpx.get(server.url + "/v1/models", headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
     assert answer.headers["access-control-allow-origin"] == "http://chat.example"
 
 

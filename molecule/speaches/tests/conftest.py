@@ -66,6 +66,7 @@ def ai(machine: Any) -> Any:
     host.check_output(
         "cd /srv/clips && : > empty.wav && echo 'no sound' > text.wav && head -c 30 en-fox.wav > truncated.wav"
         " && head -c 44 en-fox.wav > zero.wav && head -c 54444 en-fox.wav > cut.wav"
+        r" && head -c 70000 /dev/zero | tr '\0' m > large.txt"
         r" && { head -c 20 en-fox.wav; printf '\x34\x12'; tail -c +23 en-fox.wav; } > unknown.wav"
         " && ffmpeg -y -loglevel error -f lavfi -i color=red:s=8x8 -frames:v 1 picture.png"
         " && ffmpeg -y -loglevel error -f lavfi -i color=red:s=16x16:d=1 -an video.mp4"

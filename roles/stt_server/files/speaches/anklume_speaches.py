@@ -17,6 +17,7 @@ import os
 import threading
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from types import SimpleNamespace
@@ -26,30 +27,39 @@ import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes fi
 import speaches.main
 import starlette.formparsers
 import uvicorn
+from anklume_stt_server import docs, forms, keys, languages, models, multipart
+from anklume_stt_server.addresses import Addresses
 from anklume_stt_server.audio import RATE, check_decoding, decode, from_raw
 from anklume_stt_server.connections import BACKLOG, live_with_few_files
-from anklume_stt_server.errors import ApiError
+from anklume_stt_server.errors import ApiError, OpenAiErrors
 from anklume_stt_server.guards import Queue, Uploads, no_storage
 from anklume_stt_server.times import within
 from fastapi import Form, UploadFile
 from faster_whisper import BatchedInferencePipeline
+from huggingface_hub import snapshot_download
 from openai.types.audio import TranscriptionTextDoneEvent
 from speaches.audio import Audio
-from speaches.dependencies import audio_file_dependency, get_executor_registry
+from speaches.dependencies import audio_file_dependency, get_config, get_executor_registry, verify_api_key
 from speaches.executors import whisper
 from speaches.executors.whisper import WhisperModelManager
 from speaches.model_aliases import resolve_model_id_alias
 from speaches.routers import stt
-from starlette.requests import Request
+from starlette.datastructures import FormData, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from fastapi import FastAPI
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
+DETECT = forms.DETECT[0]
+OWN = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
+TASKS = {"/v1/audio/transcriptions": "transcribe", "/v1/audio/translations": "translate"}
 
 
 def setting(name: str, default: str = "") -> str:
@@ -82,14 +92,24 @@ def default_model_and_language() -> None:
             for name, parameter in signature.parameters.items()
         ]
         endpoint.__signature__ = signature.replace(parameters=parameters)
+    handle = WhisperModelManager.handle_transcription_request
+
+    def answer(self: WhisperModelManager, request: Any, **options: Any) -> Any:
+        if request.language == DETECT:
+            request.language = None
+        return handle(self, request, **options)
+
+    WhisperModelManager.handle_transcription_request = answer
 
 
 def batch_beam_and_times() -> None:
-    """Give the model our batch and beam size, which Speaches leaves to faster-whisper, and keep times in the sound."""
+    """Give the model our batch and beam size and no language that it never learnt, and keep times in the sound."""
     sizes = {"batch_size": int(setting("BATCH_SIZE", "8")), "beam_size": int(setting("BEAM_SIZE", "5"))}
 
     class Pipeline(BatchedInferencePipeline):
         def transcribe(self, *arguments: Any, **options: Any) -> Any:
+            if language := options.get("language"):
+                languages.check_known(self.model, language)
             segments, info = super().transcribe(*arguments, **(sizes | options))
             return (within(segment, info.duration) for segment in segments), info
 
@@ -123,6 +143,39 @@ def silence() -> None:
         setattr(WhisperModelManager, name, quiet(getattr(WhisperModelManager, name)))
 
 
+def whole_stream() -> None:
+    """Say the whole text in the last event of a stream, which Speaches leaves empty, and fail before the first one."""
+    handle = WhisperModelManager.handle_transcription_request
+
+    def answer(self: WhisperModelManager, request: Any, **options: Any) -> Any:
+        events = handle(self, request, **options)
+        return _whole(chain([next(events)], events)) if request.stream else events
+
+    WhisperModelManager.handle_transcription_request = answer
+
+
+def _whole(events: Iterator[Any]) -> Iterator[Any]:
+    said = ""
+    for event in events:
+        said += getattr(event, "delta", "")
+        last = event.type == "transcript.text.done"
+        yield TranscriptionTextDoneEvent(text=said.strip(), type="transcript.text.done") if last else event
+
+
+def damaged_models() -> None:
+    """Say which file of a model is at fault, and count a model that failed to load as not loaded."""
+    load = WhisperModelManager._load_fn
+
+    def loaded(self: WhisperModelManager, name: str) -> Any:
+        try:
+            return load(self, name)
+        except Exception as error:
+            self.loaded_models.pop(name, None)
+            raise models.not_loaded(Path(snapshot_download(name, local_files_only=True)), error) from error
+
+    WhisperModelManager._load_fn = loaded
+
+
 def stop_timers() -> None:
     """Forget when models expire: a timer that still runs keeps a stopping service alive for the model's TTL."""
     for executor in get_executor_registry().all_executors():
@@ -141,7 +194,9 @@ def load_resident(names: list[str]) -> None:
             with model:
                 model.ttl = -1
             logger.info("model %s is loaded and stays", name)
-        except Exception:  # what is wrong with the model is shown to the first who asks for it, too
+        except ApiError as error:  # shown to whoever asks for it, too
+            logger.error("model %s: %s", name, error)
+        except Exception:
             logger.exception("model %s cannot be loaded", name)
 
 
@@ -244,20 +299,111 @@ class Turns:
         return True
 
 
-async def refuse(request: Request, error: ApiError) -> Response:
-    """What our guards answer; the line of uvicorn does not say why."""
-    if error.status >= 500:
-        logger.warning("%s %s: %s %s", request.method, request.url.path, error.status, error)
-    return error.response()
-
-
 def guards(app: FastAPI) -> None:
     """Bound what clients send and how many are served: Speaches bounds neither, and uvicorn counts idle connections."""
-    app.add_exception_handler(ApiError, refuse)
     app.add_middleware(
         Turns, workers=int(os.environ.get("WHISPER__NUM_WORKERS", "1")), length=int(setting("QUEUE", "16"))
     )
     app.add_middleware(Uploads, max_bytes=int(setting("MAX_UPLOAD_BYTES", str(2**63))))
+
+
+class Forms:
+    """Reads and checks the form of an audio request as our own engine does, and hands it on as Speaches wants it."""
+
+    def __init__(self, app: ASGIApp, key: str) -> None:
+        self.app, self.key = app, key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The key comes first: FastAPI would read the whole upload before it looks at it."""
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in TASKS:
+            await self.app(scope, receive, send)
+            return
+        if self.key:
+            keys.check(scope, self.key, 403)
+        request = Request(scope, receive)
+        try:
+            with suppress(ClientDisconnect):
+                form = await multipart.read(request)
+                query = forms.check(form, TASKS[scope["path"]], "", strict=False)
+                scope["anklume.form"] = _as_speaches_wants(form, query)
+                await self.app(scope, receive, send)
+        finally:
+            await request.close()
+
+
+def _as_speaches_wants(form: FormData, query: forms.Query) -> FormData:
+    """The checked fields under the names of Speaches, and the others as they came."""
+    known = {
+        "model": query.model or "whisper-1",
+        "language": DETECT if query.language is None else query.language,
+        "prompt": query.prompt,
+        "hotwords": query.hotwords,
+        "temperature": str(query.temperature),
+        "response_format": query.format,
+        "stream": str(query.stream).lower(),
+    }
+    fields = [(name, value) for name, value in known.items() if value]
+    fields += [("timestamp_granularities[]", each) for each in query.granularities]
+    taken = {*known, "timestamp_granularities"}
+    others = [(name, value) for name, value in form.multi_items() if name.partition("[")[0] not in taken]
+    return FormData([*fields, *others])
+
+
+def forms_of_clients(app: FastAPI) -> None:
+    """Understand what clients send, at whatever address and with whatever header, and answer errors as OpenAI does."""
+    key = get_config().api_key
+    secret = key.get_secret_value() if key else ""
+    read = Request._get_form
+
+    async def form(self: Request, **limits: Any) -> FormData:
+        return self.scope.get("anklume.form") or await read(self, **limits)
+
+    async def check(request: Request) -> None:
+        keys.check(request.scope, secret, 403)
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        told = error if isinstance(error, ApiError) else ApiError(500, "the server failed")
+        if told.status >= 500:  # the line of uvicorn does not say why
+            logger.warning("%s %s: %s %s", request.method, request.url.path, told.status, told)
+        return told.response()
+
+    Request._get_form = form
+    app.dependency_overrides[verify_api_key] = check
+    app.add_exception_handler(ApiError, refuse)
+    app.add_exception_handler(Exception, refuse)
+    # inside of CORS, so that a web page can read the errors
+    app.user_middleware += [Middleware(OpenAiErrors), Middleware(Addresses), Middleware(Forms, key=secret)]
+
+
+class OwnPages:
+    """Forbids browsers to load anything from elsewhere for our pages: the web page has fonts and a script there."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the header that says so to every page."""
+
+        async def bounded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get("content-type", "").startswith("text/html"):
+                    headers["Content-Security-Policy"] = OWN
+            await send(message)
+
+        await self.app(scope, receive, bounded)
+
+
+def own_pages(app: FastAPI) -> None:
+    """Have no page load anything from elsewhere: FastAPI's of the API consist of that, so ours is in their place."""
+
+    async def page(_: Request) -> Response:
+        return HTMLResponse(docs.page(app.openapi()))
+
+    theirs = ("/docs", "/docs/oauth2-redirect", "/redoc")
+    routes = [route for route in app.router.routes if getattr(route, "path", "") not in theirs]
+    app.router.routes[:] = [Route("/docs", page), *routes]
+    app.add_middleware(OwnPages)
 
 
 def create_app() -> FastAPI:
@@ -265,10 +411,14 @@ def create_app() -> FastAPI:
     default_model_and_language()
     batch_beam_and_times()
     silence()
+    whole_stream()
+    damaged_models()
     bounded_forms()
     app = speaches.main.create_app()
     decoder(app)
     guards(app)
+    forms_of_clients(app)
+    own_pages(app)
     start_and_stop(app)
     # faster-whisper collects garbage at every request, and would walk the heap of all imported libraries each time
     gc.collect()

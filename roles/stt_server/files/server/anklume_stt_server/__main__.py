@@ -51,7 +51,7 @@ def main() -> int:
         logging.getLogger(noisy).setLevel("WARNING")
     try:
         engine.start()
-    except (RuntimeError, ValueError, ApiError) as error:
+    except ApiError as error:
         print(f"anklume_stt_server: STT_MODEL={settings.model}: {error}", file=sys.stderr)
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,39 +1,39 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The HTTP API: health, models, transcriptions and translations."""
+"""The HTTP API: health, models, transcriptions and translations, and its own description."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from . import formats
+from . import docs, formats, forms, multipart
+from .addresses import Addresses
 from .audio import RATE, decode
 from .connections import live_with_few_files
-from .engine import LANGUAGES, Engine, Query
-from .errors import ApiError
-from .guards import ApiKey, Queue, Uploads, no_storage
+from .engine import Engine
+from .errors import ApiError, OpenAiErrors
+from .forms import Query
+from .guards import Queue, Uploads
+from .keys import ApiKey
 from .settings import Settings
 
 log = logging.getLogger(__name__)
-STREAM = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Service:
@@ -41,7 +41,7 @@ class Service:
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings, self.engine = settings, engine
-        self.names = {engine.name, "whisper-1", *settings.model_aliases}
+        self.names = {"", engine.name, *forms.NAMES, *settings.model_aliases}
         self.pool = ThreadPoolExecutor(settings.workers, "inference")
         self.free = asyncio.Semaphore(settings.workers)
         self.queue = Queue(settings.workers, settings.queue_length)
@@ -88,13 +88,19 @@ class Audio:
         try:
             with contextlib.suppress(ClientDisconnect):
                 self.service.queue.check()  # why send a file to a full queue?
-                query = self.check(await _form(request))
+                query = await self.query(request)
                 with self.service.queue.place():
                     await _until_gone(self.answer(query, scope, receive, send), receive)
         except asyncio.CancelledError:
             raise ApiError(503, "the server is stopping", code="stopping") from None
         finally:
             await request.close()
+
+    async def query(self, request: Request) -> Query:
+        """The form, read and checked."""
+        query = forms.check(await multipart.read(request), self.task, self.service.settings.language or None)
+        self.service.check_model(query.model)
+        return query
 
     async def answer(self, query: Query, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the whole answer, or one event for each segment as soon as it is recognised."""
@@ -117,63 +123,6 @@ class Audio:
             log.exception("a stream failed")
             last = formats.event(ApiError(500, "the transcription failed").body)
         await send({"type": "http.response.body", "body": last})
-
-    def check(self, form: FormData) -> Query:
-        """The form as a query; any fault is a 4xx that names the field."""
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise ApiError(400, "the part 'file' is missing: send the audio as a file", "file")
-        if not (model := _text(form, "model")):
-            raise ApiError(400, "you must provide a model parameter", "model")
-        self.service.check_model(model)
-        shape, stream = _text(form, "response_format", "json"), STREAM.get(_text(form, "stream", "false").lower())
-        if shape not in formats.FORMATS:
-            raise ApiError(400, f"'{shape}' is not one of {', '.join(formats.FORMATS)}", "response_format")
-        if stream is None:
-            raise ApiError(400, "stream must be true or false", "stream")
-        if stream and shape not in ("json", "text"):
-            raise ApiError(400, f"a stream cannot be {shape}: use json", "response_format")
-        language = _text(form, "language").lower() if "language" in form else None
-        if language is not None and language not in LANGUAGES:
-            raise ApiError(400, f"'{language}' is not a language code such as 'en' or 'fr'", "language")
-        try:
-            temperature = float(_text(form, "temperature", "0"))
-        except ValueError:
-            temperature = math.nan
-        if not 0 <= temperature <= 1:
-            raise ApiError(400, "temperature must be a number from 0 to 1", "temperature")
-        name = "timestamp_granularities"
-        granularities = tuple(str(value) for key in (name, f"{name}[]") for value in form.getlist(key))
-        if not set(granularities) <= {"word", "segment"} or (granularities and shape != "verbose_json"):
-            raise ApiError(400, f"{name} can be word and segment, and needs response_format=verbose_json", name)
-        return Query(
-            file=file.file,
-            task=self.task,
-            language=language,
-            prompt=_text(form, "prompt") or None,
-            temperature=temperature,
-            format=shape,
-            stream=stream,
-            granularities=granularities or ("segment",),
-        )
-
-
-async def _form(request: Request) -> FormData:
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise ApiError(415, "the request must be multipart/form-data")
-    try:
-        return await request.form(max_files=1, max_fields=50, max_part_size=65536)
-    except (KeyError, ValueError):
-        raise ApiError(400, "the multipart body cannot be read") from None
-    except OSError as error:
-        raise no_storage(error) from None
-
-
-def _text(form: FormData, name: str, default: str = "") -> str:
-    value = form.get(name, "")
-    if not isinstance(value, str):
-        raise ApiError(400, f"{name} must be text", name)
-    return value.strip() or default
 
 
 async def _until_gone(answer: Coroutine[Any, Any, None], receive: Receive) -> None:
@@ -202,8 +151,9 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
     model = {"id": engine.name, "object": "model", "created": int(time.time()), "owned_by": "anklume"}
 
     async def health(_: Request) -> Response:
-        status = "ok" if engine.healthy else "the model cannot be loaded"
-        return JSONResponse({"status": status}, 200 if engine.healthy else 503)
+        if not engine.healthy:
+            raise ApiError(503, "the model cannot be loaded: the log says why", code="model_not_loaded")
+        return JSONResponse({"message": "OK"})
 
     async def models(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": [model]})
@@ -212,10 +162,20 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         service.check_model(request.path_params["id"])
         return JSONResponse(model)
 
+    async def loaded(_: Request) -> Response:
+        return JSONResponse({"models": [engine.name] if engine.loaded else []})
+
+    async def describe(_: Request) -> Response:
+        return JSONResponse(docs.DOCUMENT)
+
+    async def explain(_: Request) -> Response:
+        return HTMLResponse(docs.page(docs.DOCUMENT))
+
     async def refuse(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and not isinstance(error, ApiError):
-            wrong_url = f"Invalid URL ({request.method} {request.url.path})"
-            error = ApiError(error.status_code, wrong_url if error.status_code == 404 else error.detail)
+            wrong_url, headers = f"Invalid URL ({request.method} {request.url.path})", error.headers
+            error = ApiError(error.status_code, wrong_url if error.status_code in (404, 405) else error.detail)
+            error.headers.update(headers or {})
         elif not isinstance(error, ApiError):
             error = ApiError(500, "the server failed")
         why = error if error.status >= 500 else error.body["error"]["param"] or ""  # texts stay out of the log
@@ -236,14 +196,17 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
             task.cancel()
         service.pool.shutdown(wait=False, cancel_futures=True)
 
-    middleware = [Middleware(Uploads, max_bytes=settings.max_upload_bytes)]
+    middleware = [Middleware(Addresses), Middleware(Uploads, max_bytes=settings.max_upload_bytes)]
     if settings.cors_origins:
         cors: Any = {"allow_origins": settings.cors_origins, "allow_methods": ["*"], "allow_headers": ["*"]}
-        middleware.insert(0, Middleware(CORSMiddleware, **cors))
+        middleware[:0] = [Middleware(OpenAiErrors), Middleware(CORSMiddleware, **cors)]
     if settings.api_key:
         middleware.append(Middleware(ApiKey, key=settings.api_key))
     routes = [
         Route("/health", health),
+        Route("/docs", explain),
+        Route("/openapi.json", describe),
+        Route("/api/ps", loaded),
         Route("/v1/models", models),
         Route("/v1/models/{id:path}", one_model),
         Route("/v1/audio/transcriptions", Audio(service, "transcribe"), methods=["POST"]),

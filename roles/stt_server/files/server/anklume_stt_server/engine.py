@@ -11,38 +11,23 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import ctranslate2
 import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
-from faster_whisper.tokenizer import _LANGUAGE_CODES
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
 
+from . import languages, models
 from .audio import RATE, check_decoding
-from .errors import ApiError, SettingsError
+from .errors import SettingsError
+from .forms import Query
 from .settings import Settings
 from .times import within
 
 log = logging.getLogger(__name__)
-LANGUAGES = frozenset(_LANGUAGE_CODES)
-
-
-@dataclass(frozen=True)
-class Query:
-    """A checked request."""
-
-    file: BinaryIO
-    task: str
-    language: str | None
-    prompt: str | None
-    temperature: float
-    format: str
-    stream: bool
-    granularities: tuple[str, ...]
 
 
 class Engine:
@@ -53,7 +38,7 @@ class Engine:
         self.path = _find_model(settings.model)
         self.name = Path(settings.model).name if Path(settings.model).is_dir() else settings.model
         self.healthy = False
-        if settings.language and settings.language not in LANGUAGES:
+        if settings.language and settings.language not in languages.LANGUAGES:
             raise SettingsError(f"STT_LANGUAGE={settings.language}: not a language code that Whisper knows")
         _check_device(settings)
         self._model: Any = None
@@ -66,18 +51,20 @@ class Engine:
         check_decoding()
         noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
         with self._borrowed() as model:
-            list(model.transcribe(noise, language="en", beam_size=1, temperature=0, max_new_tokens=1)[0])
+            try:
+                list(model.transcribe(noise, language="en", beam_size=1, temperature=0, max_new_tokens=1)[0])
+            except Exception as error:
+                raise models.not_loaded(self.path, error) from error
 
     def transcribe(self, samples: Any, query: Query) -> Generator[Any, None, None]:
         """First what is known of the whole (language, duration), then the segments as they are recognised."""
         with self._borrowed() as model:
-            language = query.language or self.settings.language or None
-            if language and model.model.is_multilingual and model.hf_tokenizer.token_to_id(f"<|{language}|>") is None:
-                raise ApiError(400, f"the model does not know the language '{language}'", "language")
+            languages.check_known(model, query.language)
             options: dict[str, Any] = {
                 "task": query.task,
-                "language": language,
+                "language": query.language,
                 "initial_prompt": query.prompt,
+                "hotwords": query.hotwords,
                 "beam_size": self.settings.beam_size,
                 "word_timestamps": "word" in query.granularities,
                 "vad_filter": True,
@@ -93,6 +80,11 @@ class Engine:
                 segments, info = model.transcribe(samples, **options)
             yield info
             yield from (within(segment, info.duration) for segment in segments if segment.text.strip())
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return self._model is not None
 
     def unload_if_idle(self) -> None:
         """Give the memory back when nobody has used the model for as long as the settings say."""
@@ -122,9 +114,9 @@ class Engine:
         place = {"device": s.device, "compute_type": s.compute_type}
         try:
             model = WhisperModel(str(self.path), cpu_threads=s.cpu_threads, num_workers=s.workers, **place)
-        except (RuntimeError, ValueError, MemoryError) as error:
+        except Exception as error:  # a damaged tokenizer.json is a bare one
             self.healthy = False
-            raise ApiError(503, f"the model cannot be loaded: {error}", code="model_not_loaded") from error
+            raise models.not_loaded(self.path, error) from error
         # What lives now lives on: without this the garbage collections of each request walk all of it.
         gc.collect()
         gc.freeze()
@@ -141,7 +133,7 @@ def _find_model(name: str) -> Path:
             folder = Path(snapshot_download(name, local_files_only=True))
         except (OSError, ValueError):
             raise SettingsError(f"STT_MODEL={name}: neither a folder nor in the hub cache {HF_HUB_CACHE}") from None
-    for wanted in ("model.bin", "config.json", "tokenizer.json"):
+    for wanted in models.NEEDED:
         if not (folder / wanted).is_file():
             raise SettingsError(f"STT_MODEL={name}: {folder} has no {wanted}")
     return folder

@@ -14,9 +14,7 @@ from typing import Any
 from faster_whisper.utils import format_timestamp
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from .engine import Query
-
-FORMATS = ("json", "text", "verbose_json", "srt", "vtt")
+from .forms import Query
 
 
 def full_text(segments: Sequence[Any]) -> str:

@@ -1,14 +1,13 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What keeps one client from starving the others: the key, bounds on uploads, the queue. Both engines use them."""
+"""What keeps one client from starving the others: bounds on uploads, the queue. Both engines use them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
-import hmac
 import math
 import time
 from collections.abc import Iterator
@@ -26,23 +25,6 @@ PAUSE_SECONDS = 30  # longest pause of an upload that was faster before
 IN_MEMORY = 2**20  # bytes of a file that starlette keeps in memory; a larger one goes to a temporary file
 STORED_UPLOADS = 8  # temporary files may hold as much as so many uploads of the greatest size
 DISCARD_SECONDS = 5  # an answer sent before the upload is over waits this long for the rest
-
-
-class ApiKey:
-    """Refuse requests without the configured key; /health is open."""
-
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        self.app, self.expected = app, f"Bearer {key}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Compare in constant time."""
-        if scope["type"] == "http" and scope["path"] != "/health":
-            given = Headers(scope=scope).get("authorization", "").encode()
-            if not hmac.compare_digest(given, self.expected):
-                message = "Incorrect API key provided" if given else "You didn't provide an API key"
-                await ApiError(401, message, code="invalid_api_key").response()(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
 
 
 class Queue:

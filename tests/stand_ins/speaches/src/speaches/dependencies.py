@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Annotated, Any
 
 import av.error
-from fastapi import Depends, Form, HTTPException, UploadFile
+from fastapi import Depends, Form, Header, HTTPException, UploadFile
 from faster_whisper.audio import decode_audio
 
 from speaches.audio import Audio
@@ -32,7 +33,7 @@ class Registry:
 @lru_cache
 def get_executor_registry() -> Registry:
     """The one registry."""
-    return Registry(Config())
+    return Registry(get_config())
 
 
 def audio_file_dependency(file: Annotated[UploadFile, Form()]) -> Audio:
@@ -44,3 +45,16 @@ def audio_file_dependency(file: Annotated[UploadFile, Form()]) -> Audio:
 
 
 AudioFileDependency = Annotated[Audio, Depends(audio_file_dependency)]
+
+
+@lru_cache
+def get_config() -> Config:
+    """The one set of settings."""
+    return Config()
+
+
+def verify_api_key(authorization: Annotated[str, Header()] = "") -> None:
+    """Refuse requests without the key where there is one."""
+    key = get_config().api_key
+    if key and not secrets.compare_digest(authorization, f"Bearer {key.get_secret_value()}"):
+        raise HTTPException(403, "the key is missing or wrong")

@@ -5,35 +5,28 @@
 
 from __future__ import annotations
 
-import secrets
-from typing import Annotated, Any
+from typing import Any
 
 import huggingface_hub
-from fastapi import Depends, FastAPI, Header, HTTPException
+from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from speaches.config import Config
+from speaches.dependencies import get_config, verify_api_key
 from speaches.routers import stt
 
 
 def create_app() -> FastAPI:
     """Health, models, transcriptions, translations; the key where there is one."""
-    config = Config()
-
-    def check_key(authorization: Annotated[str, Header()] = "") -> None:
-        key = config.api_key.get_secret_value() if config.api_key else ""
-        if key and not secrets.compare_digest(authorization, f"Bearer {key}"):
-            raise HTTPException(403, "the key is missing or wrong")
-
+    config = get_config()
     app = FastAPI(title="A stand-in, not Speaches")
-    app.include_router(stt.router, dependencies=[Depends(check_key)])
+    app.include_router(stt.router, dependencies=[Depends(verify_api_key)])
     app.add_middleware(CORSMiddleware, allow_origins=config.allow_origins, allow_methods=["*"], allow_headers=["*"])
 
     @app.get("/health")
     def health() -> dict[str, str]:
         return {"message": "a stand-in, not Speaches"}
 
-    @app.get("/v1/models", dependencies=[Depends(check_key)])
+    @app.get("/v1/models", dependencies=[Depends(verify_api_key)])
     def models() -> dict[str, Any]:
         names = [repo.repo_id for repo in huggingface_hub.scan_cache_dir().repos]
         return {"object": "list", "data": [{"id": name, "object": "model"} for name in names]}

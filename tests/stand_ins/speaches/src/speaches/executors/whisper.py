@@ -41,23 +41,22 @@ class WhisperModelManager:
 
     def load_model(self, name: str) -> Loaded:
         """A model by its name."""
+        return self.loaded_models.setdefault(name, Loaded(lambda: self._load_fn(name), self.config.stt_model_ttl))
+
+    def _load_fn(self, name: str) -> WhisperModel:
         whisper = self.config.whisper
-        return self.loaded_models.setdefault(
+        return WhisperModel(
             name,
-            Loaded(
-                lambda: WhisperModel(
-                    name,
-                    device=whisper.inference_device,
-                    compute_type=whisper.compute_type,
-                    cpu_threads=whisper.cpu_threads,
-                    num_workers=whisper.num_workers,
-                    local_files_only=True,
-                ),
-                self.config.stt_model_ttl,
-            ),
+            device=whisper.inference_device,
+            compute_type=whisper.compute_type,
+            cpu_threads=whisper.cpu_threads,
+            num_workers=whisper.num_workers,
+            local_files_only=True,
         )
 
     def _decode(self, request: Any, **options: Any) -> tuple[list[Any], Any]:
+        if not request.speech_segments:
+            raise IndexError("as Speaches does with sound in which nobody speaks")
         with self.load_model(request.model) as model:
             pipeline = BatchedInferencePipeline(model=model)
             segments, info = pipeline.transcribe(request.audio.data, **options)

@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fields of a request as clients send them, each in its own way, made a checked query: for both engines."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from starlette.datastructures import FormData, UploadFile
+
+from . import languages
+from .errors import ApiError
+
+FORMATS = ("json", "text", "verbose_json", "srt", "vtt")
+GRANULARITIES = ("word", "segment")
+# What clients of OpenAI call their model when nobody has told them of ours.
+NAMES = ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
+TRUTH = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
+DETECT = ("auto", "detect")
+
+
+@dataclass(frozen=True)
+class Query:
+    """A checked request."""
+
+    file: BinaryIO
+    task: str
+    model: str  # as the client calls it; empty for the default
+    language: str | None  # none where it is to be detected
+    prompt: str | None
+    hotwords: str | None
+    temperature: float
+    format: str
+    stream: bool
+    granularities: tuple[str, ...]
+
+
+def check(form: FormData, task: str, language: str | None = None, strict: bool = True) -> Query:
+    """The form as a query; any fault is a 4xx that names the field. language is that of requests that name none.
+
+    strict refuses what has no effect with the format asked for, as OpenAI does; Speaches takes and ignores it.
+    """
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise ApiError(400, "the part 'file' is missing: send the audio as a file", "file")
+    shape, stream = _text(form, "response_format", "json").lower(), TRUTH.get(_text(form, "stream", "false").lower())
+    if shape not in FORMATS:
+        raise ApiError(400, f"'{shape}' is not one of {', '.join(FORMATS)}", "response_format")
+    if stream is None:
+        raise ApiError(400, "stream must be true or false", "stream")
+    if strict and stream and shape not in ("json", "text"):
+        raise ApiError(400, f"a stream cannot be {shape}: use json", "response_format")
+    if include := sorted(_list(form, "include")):
+        raise ApiError(400, f"include: this server cannot give {', '.join(include)}: leave the field out", "include")
+    granularities = _list(form, "timestamp_granularities")
+    without_words = strict and shape != "verbose_json"
+    if not granularities <= set(GRANULARITIES) or ("word" in granularities and without_words):
+        name = "timestamp_granularities"
+        raise ApiError(400, f"{name} can be word and segment, and word needs response_format=verbose_json", name)
+    return Query(
+        file=file.file,
+        task=task,
+        model=_text(form, "model"),
+        language=_language(_text(form, "language"), language),
+        prompt=_text(form, "prompt") or None,
+        hotwords=_text(form, "hotwords") or None,
+        temperature=_temperature(_text(form, "temperature", "0")),
+        format=shape,
+        stream=stream,
+        granularities=tuple(name for name in GRANULARITIES if name in granularities) or ("segment",),
+    )
+
+
+def _language(name: str, default: str | None) -> str | None:
+    if not name or name.lower() in DETECT:
+        return None if name else default
+    if code := languages.code(name):
+        return code
+    raise ApiError(400, f"'{name}' is not a language such as 'en', 'fr-FR', 'german', or 'auto'", "language")
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise ApiError(400, "temperature must be a number from 0 to 1", "temperature")
+    return value
+
+
+def _text(form: FormData, name: str, default: str = "") -> str:
+    value = form.get(name, "")
+    if not isinstance(value, str):
+        raise ApiError(400, f"{name} must be text, not a file", name)
+    return value.strip() or default
+
+
+def _list(form: FormData, name: str) -> set[str]:
+    """All values of a field that comes once or often, as name, name[] or name[0], with commas or as a JSON array."""
+    values: set[str] = set()
+    for key, text in form.multi_items():
+        if re.fullmatch(rf"{name}(\[\d*\])?", key):
+            if not isinstance(text, str):
+                raise ApiError(400, f"{name} must be text, not a file", name)
+            values.update(_split(text))
+    return {value.strip().lower() for value in values} - {""}
+
+
+def _split(text: str) -> Iterable[str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text.split(",")
+    return map(str, found) if isinstance(found, list) else [str(found)]
