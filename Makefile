@@ -167,6 +167,25 @@ test-host: venv-test ## the role incus_host on this machine, twice
 	@pytest -q tests/integration/host
 test-incus: venv-test ## plan and apply on real Incus: every field, packets, kills
 	@pytest -q $(ARGS) tests/integration/incus
+# clients from PyPI and npm against the engine, in a network that holds nothing but loopback: none can report home
+CLIENTS_VENV := .cache/venv-clients
+CLIENTS_LONG_VENV := .cache/venv-clients-long
+CLIENTS_STAMP := tests/clients/node_modules/.stamp
+.PHONY: clients-venv test-clients
+clients-venv: $(CLIENTS_VENV)/.stamp $(CLIENTS_STAMP) $(if $(ANKLUME_TEST_LONG),$(CLIENTS_LONG_VENV)/.stamp)
+$(CLIENTS_VENV)/.stamp: requirements-clients-test.txt
+	@scripts/venv $(@D) $(PYTHON) $<
+	@touch $@
+$(CLIENTS_LONG_VENV)/.stamp: requirements-clients-long-test.txt
+	@type ffmpeg >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends ffmpeg
+	@scripts/venv $(@D) $(PYTHON) $<
+	@touch $@
+$(CLIENTS_STAMP): tests/clients/package-lock.json
+	@type npm curl >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends npm curl
+	@cd $(dir $<) && npm ci --silent --ignore-scripts
+	@touch $@
+test-clients: engine-venv clients-venv ## the clients of docs/how-to/clients.md against the engine faster_whisper
+	@unshare --map-root-user --net sh -c 'ip link set lo up && exec "$$@"' - $(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/clients
 bench-stt: venv-test engine-venv ## both engines, Speaches as it is and direct use of faster-whisper, at 1, 4 and 8 clients (15 minutes)
 	@$(ENGINE_VENV)/bin/python tests/bench/bench_stt.py $(ARGS)
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS="--machines 2" for two alone

@@ -36,11 +36,12 @@ class Part:
 
 
 PARTS = (
-    Part("bootstrap", "venv-test engine-venv", 60, fast="venv-test"),
+    Part("bootstrap", "venv-test engine-venv clients-venv", 90, fast="venv-test"),
     Part("lint", "lint", 40, fast="lint-code"),
     Part("units", "units", 60, fast="units COVERAGE="),
     Part("sanity", "sanity", 140),
-    Part("engine", "engine-test", 60),
+    Part("engine", "engine-test", 120),
+    Part("clients", "test-clients", 60),
     Part("host", "test-host", 120),
     Part("infra", "test-infra", 60),
     Part("incus", "test-incus", 240),
@@ -64,7 +65,9 @@ def not_run(suite: str, chosen: list[str]) -> list[str]:
         if suite == "fast":
             reasons.append("ansible-lint: part of `make test`")
     if suite != "long":
-        reasons.append("the long series (kills, 10,000 mutated files, soaks, upgrades): part of `make test-long`")
+        reasons.append(
+            "the long series (kills, 10,000 mutated files, soaks, upgrades, libraries): part of `make test-long`"
+        )
     if not Path("/dev/nvidiactl").exists():
         reasons.append("anything on an NVIDIA GPU: this machine has none")
     if not os.environ.get("SPEACHES_ARCHIVE"):

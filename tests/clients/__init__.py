@@ -1,0 +1,1 @@
+"""Tests of clients, run in the environment of the engine and in their own."""
