@@ -23,6 +23,8 @@ import wire
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
+SHOWN = 20  # bad inputs that are printed; all are saved
+
 
 def read(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -39,6 +41,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="index of the first input")
     parser.add_argument("--count", type=int, default=300, help="how many")
     parser.add_argument("--output", type=Path, default=DATA.parent / "output", help="where bad inputs are saved")
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder that holds clips/")
     parser.add_argument("--address", help="of the server, for wire: http://127.0.0.1:8000; its key comes in STT_KEY")
     parser.add_argument("--openai-errors", action="store_true", help="every error must have OpenAI's body")
     asked = parser.parse_args()
@@ -46,7 +49,7 @@ def main() -> int:
     begin, seen, bad = time.monotonic(), collections.Counter[str](), 0
     with tempfile.TemporaryDirectory() as name:
         if asked.part == "decoder":
-            seeds.make_all(DATA, Path(name))
+            seeds.make_all(asked.data, Path(name))
             inputs = decoding.hunt(Path(name), read(Path(name)), asked.seed, indices)
         else:
             inputs = wire.hunt(asked.address, os.environ.get("STT_KEY", ""), asked.openai_errors, asked.seed, indices)
@@ -58,7 +61,8 @@ def main() -> int:
                 saved = asked.output / f"fuzz-{asked.part}-{asked.seed}-{fault.index}"
                 saved.write_bytes(fault.content)
                 again = f"{asked.part} --seed {asked.seed} --first {fault.index} --count 1"
-                print(f"{again}: {fault.recipe[:500]}: {fault.what} ({saved})", flush=True)
+                if bad <= SHOWN:
+                    print(f"{again}: {fault.recipe[:500]}: {fault.what} ({saved})", flush=True)
     ends = ", ".join(f"{times} {end}" for end, times in seen.most_common())
     print(f"{asked.part} --seed {asked.seed}: {asked.count} in {time.monotonic() - begin:.0f} s, {bad} bad: {ends}")
     return min(bad, 1)

@@ -226,7 +226,7 @@ def headers(rng: random.Random, draft: Draft) -> str:
 
 
 def line(rng: random.Random, draft: Draft) -> str:
-    """The first line."""
+    """The first line; none that a server may obey: Speaches removes a model for a DELETE."""
     path = b"/v1/audio/transcriptions"
     draft.line = rng.choice(
         (
@@ -245,7 +245,7 @@ def line(rng: random.Random, draft: Draft) -> str:
             b"POST /v1/../v1/audio/transcriptions/ HTTP/1.1",
             b"POST /v1/audio/\xc3\xa9\xff HTTP/1.1",
             b"GET /v1/models/" + b"%2e%2e%2f" * 50 + b" HTTP/1.1",
-            b"DELETE /v1/models/whisper-1 HTTP/1.1",
+            b"PATCH /v1/models/whisper-1 HTTP/1.1",
             b"HEAD /health HTTP/1.1",
             b"OPTIONS * HTTP/1.1",
             b"CONNECT other:443 HTTP/1.1",
