@@ -9,6 +9,8 @@ import io
 import os
 import subprocess
 import sys
+import zlib
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,6 +24,7 @@ FOX = CLIPS / "en-fox.wav"
 TEXT = SENTENCES["en-fox.wav"]["text"]
 sys.path.insert(0, str(FUZZ))
 
+import decoding  # noqa: E402
 import seeds  # noqa: E402
 from mutations import mutate  # noqa: E402
 
@@ -34,6 +37,42 @@ def run(*arguments: object) -> str:
     print(said)
     assert done.returncode == 0, said
     return said
+
+
+BAD_DECODER = """
+import os, time, zlib
+def decode(file, longest):
+    turn = zlib.crc32(file.read()) % 12
+    if turn == 0: os.abort()
+    if turn == 1: time.sleep(1.5)
+    if turn == 2: bytearray(400 * 2**20)
+    if turn == 3: raise IndexError("list index out of range")
+    if turn == 4: time.sleep(5)
+    if turn == 5: return b""
+    raise ApiError(415 if turn else 500)
+from anklume_stt_server.errors import ApiError
+"""
+BAD_ERRORS = "class ApiError(Exception):\n    def __init__(self, status):\n        self.status = status\n"
+
+
+def test_the_hunt_finds_what_it_is_for(
+    files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash, a slow one, growth, an exception, a hang, a wrong answer: each with the input that made it."""
+    package, folder = tmp_path / "anklume_stt_server", tmp_path / "seeds"
+    package.mkdir(), folder.mkdir()
+    for name, text in (("__init__", ""), ("audio", BAD_DECODER), ("errors", BAD_ERRORS)):
+        (package / f"{name}.py").write_text(text)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(decoding, "SECONDS", 1.2)
+    monkeypatch.setattr(decoding, "HANG", 3.0)
+    turns = {zlib.crc32(mutate(files, 1, index)[1]) % 12: index for index in range(100)}
+    for turn, what in enumerate(("ended with -6", "1.5 s", "MB", "IndexError", "no end after 3 s", "wrong kind", "")):
+        ((_, fault),) = decoding.hunt(folder, files, 1, range(turns[turn], turns[turn] + 1))
+        assert (fault.what if fault else "").count(what) == 1 if what else fault is None
+        assert not fault or (fault.recipe, fault.content) == mutate(files, 1, turns[turn])
 
 
 @pytest.mark.timeout(1500)

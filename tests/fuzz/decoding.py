@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mutations import Fault, mutate
 
 SECONDS, GROWTH, HANG = 2.0, 300 * 2**20, 30.0
@@ -94,8 +95,10 @@ def child(files: Mapping[str, bytes], seed: int) -> None:
         end, what = "sound", ""
         try:
             samples = decode(io.BytesIO(content), LONGEST)
-            if samples.ndim != 1 or samples.dtype != "float32" or not len(samples):
-                what = f"samples of a wrong kind: {samples.dtype}, {samples.shape}"
+            if not (
+                isinstance(samples, np.ndarray) and samples.dtype == "float32" and samples.size == len(samples) > 0
+            ):
+                what = f"samples of a wrong kind: {samples!r}"
         except ApiError as error:
             end, what = str(error.status), "" if error.status < 500 else str(error)
         except Exception as error:  # each is a 500 for the client

@@ -68,7 +68,7 @@ SEEDS = {
     "film.mpg": Seed("mpeg", "mp2", 44100, film=True),
     "mp3.flv": Seed("flv", "libmp3lame", 44100),
     "sound.ac3": Seed("ac3", "ac3", 48000),
-    "sound.eac3": Seed("eac3", "eac3", 48000),
+    "eac3.mkv": Seed("matroska", "eac3", 48000),
 }
 
 
