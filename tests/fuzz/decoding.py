@@ -18,7 +18,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,9 @@ class Child:
         self.process.wait(20)
 
 
-def hunt(folder: Path, files: Mapping[str, bytes], seed: int, indices: range) -> Iterator[tuple[str, Fault | None]]:
+def hunt(
+    folder: Path, files: Mapping[str, bytes], seed: int, indices: Iterable[int]
+) -> Iterator[tuple[str, Fault | None]]:
     """Decode each; a broken bound counts when it is broken twice, since the machine may be busy with something else."""
     child = Child(folder, seed)
     for index in indices:

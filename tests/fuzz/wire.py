@@ -15,7 +15,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -312,7 +312,9 @@ DAMAGES: tuple[Callable[[random.Random, Draft], str], ...] = (
 )  # fmt: skip
 
 
-def hunt(address: str, key: str, openai_errors: bool, seed: int, indices: range) -> Iterator[tuple[str, Fault | None]]:
+def hunt(
+    address: str, key: str, openai_errors: bool, seed: int, indices: Iterable[int]
+) -> Iterator[tuple[str, Fault | None]]:
     """Send each; what became of it, and the fault if there is one."""
     for index in indices:
         recipe, request = make(seed, index, key)
