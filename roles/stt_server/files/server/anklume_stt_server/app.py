@@ -153,7 +153,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
     async def health(_: Request) -> Response:
         if not engine.healthy:
             raise ApiError(503, "the model cannot be loaded: the log says why", code="model_not_loaded")
-        return JSONResponse({"message": "OK"})
+        return JSONResponse({"status": "ok", "message": "OK"})  # Speaches has the message
 
     async def models(_: Request) -> Response:
         return JSONResponse({"object": "list", "data": [model]})
