@@ -190,7 +190,7 @@ def test_the_api_is_described(server: Server) -> None:
     page = httpx.get(server.url + "/docs")
     assert page.headers["content-type"].startswith("text/html") and "/v1/audio/translations" in page.text
     assert httpx.get(server.url + "/api/ps").json() == {"models": [MODEL]}
-    assert httpx.get(server.url + "/health").json() == {"message": "OK"}
+    assert httpx.get(server.url + "/health").json() == {"status": "ok", "message": "OK"}
 
 
 def film_without_sound() -> bytes:
