@@ -96,7 +96,10 @@ def check_decoding() -> None:
         with wave.open(file, "wb") as out:
             out.setparams((1, 2, RATE, 0, "NONE", ""))
             out.writeframes(bytes(2 * RATE))
-        decode(file, 1)
+        try:
+            decode(file, 1)
+        except ApiError as error:
+            raise RuntimeError(f"no sound can be decoded here: {error}") from error
 
 
 def _count(source: int, target: int, max_seconds: float) -> int:
