@@ -143,6 +143,7 @@ def test_a_request_needs_no_more_than_the_file_and_that_needs_no_name(server: Se
     ):
         assert raw(server, body).json()["text"] == text
     refused(raw(server, b"preamble " * 5000 + part('name="file"', sound) + b"--b--"), 400)
+    refused(raw(server, part('name="file"\r\nX-Long: ' + "x" * 70000, sound) + b"--b--"), 400)
     for name in NAMES:
         assert server.post(sound, model=name).json()["text"] == text
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,18 @@ def test_a_wrong_field_is_named(field: str, sent: str) -> None:
     with pytest.raises(ApiError) as caught:
         checked((field, sent))
     assert (caught.value.status, caught.value.body["error"]["param"]) == (400, field.removesuffix("[]"))
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 65000, " (" * 30000 + "x", "a-" * 30000, "[" * 65000, '{"a":' * 10000, "9" * 65000]
+)
+def test_a_trap_in_a_field_is_refused_at_once(text: str) -> None:
+    began = time.process_time()
+    for name in ("language", "timestamp_granularities[]", "include", "response_format", "temperature", "stream"):
+        with pytest.raises(ApiError) as caught:
+            checked((name, text))
+        assert len(str(caught.value)) < 200
+    assert time.process_time() - began < 0.5
 
 
 def test_what_has_no_effect_is_refused_or_with_speaches_taken() -> None:

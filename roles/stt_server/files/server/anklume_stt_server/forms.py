@@ -51,13 +51,15 @@ def check(form: FormData, task: str, language: str | None = None, strict: bool =
         raise ApiError(400, "the part 'file' is missing: send the audio as a file", "file")
     shape, stream = _text(form, "response_format", "json").lower(), TRUTH.get(_text(form, "stream", "false").lower())
     if shape not in FORMATS:
-        raise ApiError(400, f"'{shape}' is not one of {', '.join(FORMATS)}", "response_format")
+        raise ApiError(400, f"'{shape[:50]}' is not one of {', '.join(FORMATS)}", "response_format")
     if stream is None:
         raise ApiError(400, "stream must be true or false", "stream")
     if strict and stream and shape not in ("json", "text"):
         raise ApiError(400, f"a stream cannot be {shape}: use json", "response_format")
     if include := sorted(_list(form, "include")):
-        raise ApiError(400, f"include: this server cannot give {', '.join(include)}: leave the field out", "include")
+        raise ApiError(
+            400, f"include: this server cannot give {', '.join(include)[:50]}: leave the field out", "include"
+        )
     granularities = _list(form, "timestamp_granularities")
     without_words = strict and shape != "verbose_json"
     if not granularities <= set(GRANULARITIES) or ("word" in granularities and without_words):
@@ -82,7 +84,7 @@ def _language(name: str, default: str | None) -> str | None:
         return None if name else default
     if code := languages.code(name):
         return code
-    raise ApiError(400, f"'{name}' is not a language such as 'en', 'fr-FR', 'german', or 'auto'", "language")
+    raise ApiError(400, f"'{name[:50]}' is not a language such as 'en', 'fr-FR', 'german', or 'auto'", "language")
 
 
 def _temperature(text: str) -> float:
@@ -116,6 +118,6 @@ def _list(form: FormData, name: str) -> set[str]:
 def _split(text: str) -> Iterable[str]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.split(",")
     return map(str, found) if isinstance(found, list) else [str(found)]

@@ -35,12 +35,15 @@ yue cantonese; zh zho chi cmn chinese mandarin 中文
 """
 CODES = {name: names.split()[0] for names in TABLE.split(";") for name in names.split()}
 LANGUAGES = frozenset(CODES.values())
+LONGEST = 100  # letters of a name; the patterns below take long over a very long text
 LOCALE = re.compile(r"([a-z]{2,3})([-_][a-z0-9]{1,8})*([.@].*)?")  # en-US, zh_Hans_CN, fr_FR.UTF-8
 
 
 def code(name: str) -> str | None:
     """Whisper's code for a language by any of its names, with or without a country; None where there is none."""
-    name = name.strip().casefold()
+    name = name[: LONGEST + 1].strip().casefold()
+    if len(name) > LONGEST:
+        return None
     locale = LOCALE.fullmatch(name)
     in_brackets = re.sub(r"\s*\(.*\)$", "", name)  # English (United States)
     return CODES.get(locale[1] if locale else re.sub(r"\s+", "-", in_brackets))

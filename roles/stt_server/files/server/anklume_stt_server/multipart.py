@@ -17,6 +17,7 @@ from .guards import no_storage
 
 MAX_FIELD = 65536  # bytes of one field
 MAX_FIELDS = 50
+MAX_HEADERS = 65536  # bytes of the headers of all parts
 MAX_PREAMBLE = 8192  # bytes before the first boundary, which RFC 2046 tells readers to skip
 
 
@@ -41,6 +42,23 @@ async def read(request: Request) -> FormData:
 
 class _Parser(MultiPartParser):
     """Takes the part 'file' for a file whether it has a file name or not, and names the field that is too large."""
+
+    header_bytes = 0
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
+        super().on_header_field(data, start, end)
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
+        super().on_header_value(data, start, end)
+
+    def _count(self, size: int) -> None:
+        self.header_bytes += size
+        if self.header_bytes > MAX_HEADERS:
+            raise ApiError(
+                400, f"the headers of the parts are larger than {MAX_HEADERS} bytes", code="headers_too_large"
+            )
 
     def on_headers_finished(self) -> None:
         part = self._current_part
