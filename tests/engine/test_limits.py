@@ -172,6 +172,16 @@ def test_half_a_second_request_is_closed_too(limited: Server) -> None:
         assert time.monotonic() - began < seconds("connections.HEADER_SECONDS") + 2
 
 
+@pytest.mark.parametrize("method", [b"HEAD", b"GET"])
+def test_a_broken_chunk_is_no_traceback(limited: Server, method: bytes) -> None:
+    head = b" /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    with clients(limited, 1, method + head) as (connection,):
+        time.sleep(0.1)
+        connection.sendall(b"no number\r\n")
+        assert answer(connection).startswith(b"HTTP/1.1 400 ")
+    assert "Traceback" not in limited.text()
+
+
 def test_what_is_not_http_has_openais_body(limited: Server) -> None:
     with clients(limited, 1, b"\x16\x03\x01 no TLS here\r\n\r\n") as (connection,):
         got = answer(connection)

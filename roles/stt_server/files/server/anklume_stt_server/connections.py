@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import resource
@@ -103,8 +104,9 @@ class Connection(H11Protocol):
         response = error.response()
         headers = [*response.raw_headers, (b"connection", b"close")]
         start = h11.Response(status_code=error.status, headers=headers)
-        for part in (start, h11.Data(bytes(response.body)), h11.EndOfMessage()):
-            self.transport.write(self.conn.send(part) or b"")
+        with contextlib.suppress(h11.LocalProtocolError):  # to HEAD, or in an answer, nothing more can be said
+            for part in (start, h11.Data(bytes(response.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(part) or b"")
         self.transport.close()
 
 
