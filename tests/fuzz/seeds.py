@@ -30,8 +30,8 @@ FRAGMENTS = "movflags=frag_keyframe+empty_moov+default_base_moof frag_duration=2
 SEEDS = {
     "s16.wav": Seed("wav", "pcm_s16le"),
     "u8.wav": Seed("wav", "pcm_u8", 11025),
-    "s24-extensible.wav": Seed("wav", "pcm_s24le", 48000, "5.1"),
-    "f32.wav": Seed("wav", "pcm_f32le", 44100, "stereo"),
+    "s24-extensible.wav": Seed("wav", "pcm_s24le", 16000, "5.1"),
+    "f32.wav": Seed("wav", "pcm_f32le", 16000, "stereo"),
     "f64.wav": Seed("wav", "pcm_f64le"),
     "alaw.wav": Seed("wav", "pcm_alaw", 8000),
     "mulaw.wav": Seed("wav", "pcm_mulaw", 8000),
