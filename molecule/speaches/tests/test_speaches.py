@@ -504,6 +504,10 @@ class TestUnit:
     def test_memory_limit(self, ai: Any) -> None:
         assert ai.check_output("systemctl show -P MemoryMax speaches") == str(3 * 2**30)
 
+    def test_files(self, ai: Any) -> None:
+        seen = ai.check_output("systemctl show -P LimitNOFILE -P Environment speaches").split()
+        assert {"4096", "TMPDIR=/var/tmp"} <= set(seen)
+
     def test_no_secret_leaks(self, ai: Any, key: str) -> None:
         assert ai.check_output("stat -c '%a %U %G' /etc/speaches/speaches.env") == "640 root speaches"
         assert key not in ai.check_output("journalctl -u speaches --no-pager; ps axww")
