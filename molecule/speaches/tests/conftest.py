@@ -101,8 +101,9 @@ def wait(ask: Ask, seconds: int = 120) -> None:
     assert answer.json["text"] == FOX
 
 
-def apply(project: Path, **variables: Any) -> tuple[int, str]:
+def apply(project: Path, *options: str, **variables: Any) -> tuple[int, str]:
     """Apply the STT role again, with other variables; status and output."""
-    command = ["ansible-playbook", "-i", f"{project}/inventory", "anklume.stt.stt", "-e", json.dumps(variables)]
+    command = ["ansible-playbook", "-i", f"{project}/inventory", "anklume.stt.stt", *options]
+    command += ["-e", json.dumps(variables)]
     run = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
     return run.returncode, " ".join((run.stdout + run.stderr).split())

@@ -63,6 +63,12 @@ def test_it_comes_back_after_a_reboot(ask: Ask) -> None:
     wait(ask, 180)
 
 
+def test_a_new_version_can_be_planned(project: Path) -> None:
+    status, output = apply(project, "--check", stt_server_speaches_tree="0" * 40)
+    assert status == 0, output
+    assert "Switch to the installed release" in output
+
+
 @thorough
 def test_another_source_is_refused(project: Path) -> None:
     status, output = apply(project, stt_server_speaches_tree="0" * 40)
