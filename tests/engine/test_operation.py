@@ -227,6 +227,12 @@ def test_neither_texts_nor_prompts_are_logged(server: Server) -> None:
         assert secret not in log
 
 
+def test_an_address_cannot_paint_over_the_log(server: Server) -> None:
+    assert httpx.get(server.url + "/v1/%1b%5b2J%0d%00%0aERROR").status_code == 404
+    server.wait_for("GET /v1/%1b%5b2J%0d%00%0aERROR: 404")
+    assert "\x1b" not in server.text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_finishes_what_runs(start: Start, tmp_path: Path, number: int) -> None:
     server = start(PYTHONPATH=slowed(tmp_path, 2))

@@ -364,7 +364,8 @@ def forms_of_clients(app: FastAPI) -> None:
     async def refuse(request: Request, error: Exception) -> Response:
         told = error if isinstance(error, ApiError) else ApiError(500, "the server failed")
         if told.status >= 500:  # the line of uvicorn does not say why
-            logger.warning("%s %s: %s %s", request.method, request.url.path, told.status, told)
+            path = request.scope["raw_path"].decode("latin-1")  # as it was sent: no letter of it moves the cursor
+            logger.warning("%s %s: %s %s", request.method, path, told.status, told)
         return told.response()
 
     Request._get_form = form

@@ -179,7 +179,8 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         elif not isinstance(error, ApiError):
             error = ApiError(500, "the server failed")
         why = error if error.status >= 500 else error.body["error"]["param"] or ""  # texts stay out of the log
-        log.info("%s %s: %s %s", request.method, request.url.path, error.status, why)
+        path = request.scope["raw_path"].decode("latin-1")  # as it was sent: what moves the cursor stays a number
+        log.info("%s %s: %s %s", request.method, path, error.status, why)
         return error.response()
 
     @contextlib.asynccontextmanager
