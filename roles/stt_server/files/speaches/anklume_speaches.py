@@ -252,12 +252,12 @@ def bounded_forms() -> None:
 class Turns:
     """A place in the queue for each request with sound, once it is complete, and its turn: Speaches starts all at once.
 
-    One transcription more than there are workers is begun: it is decoded meanwhile.
+    More transcriptions than there are workers are begun: those are decoded meanwhile, and no worker waits for one.
     """
 
     def __init__(self, app: ASGIApp, workers: int, length: int) -> None:
         self.app, self.queue = app, Queue(workers, length)
-        self.free = asyncio.Semaphore(workers + 1)
+        self.free = asyncio.Semaphore(2 * workers + 2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold the last piece of the request back until its turn comes."""

@@ -42,14 +42,14 @@ class Connection(H11Protocol):
         self._watch()
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         scarce = transport.get_extra_info("socket").fileno() >= max(files // 2, files - SPARE_FILES)
-        if scarce or len(self.connections) > MAX_CONNECTIONS:
-            longest = next(iter(idle))
+        many = len(self.connections) > MAX_CONNECTIONS
+        longest = next(iter(idle))
+        if longest is not self and (scarce or many):
+            idle.pop(longest)
             self.connections.discard(longest)
-            if longest is self:
-                self._refuse(ApiError(503, "the server has too many connections", code="too_many_connections"))
-            else:
-                longest.transport.abort()
-                idle.pop(longest)
+            longest.transport.abort()
+        elif many:
+            self._refuse(ApiError(503, "the server has too many connections", code="too_many_connections"))
 
     def data_received(self, data: bytes) -> None:
         """Count the time until the headers of a request are complete."""
