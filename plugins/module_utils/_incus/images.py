@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError, ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.http import HttpError, Server
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     Client,
     IncusNotFoundError,
@@ -78,10 +75,12 @@ def _local(client: Client, name: str, kind: str) -> str:
 def _published(server: str, image: str) -> list[str]:
     """The aliases that an image server offers."""
     try:
-        with urllib.request.build_opener().open(f"{server}/streams/v1/images.json", timeout=TIMEOUT) as answer:
-            products: Mapping[str, Any] = json.load(answer)["products"]
-    except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        answer = Server(server, timeout=TIMEOUT).request("GET", "/streams/v1/images.json")
+        if answer.status != 200:
+            raise HttpError(answer.url, f"HTTP {answer.status} {answer.reason}")
+        products: Mapping[str, Any] = answer.json()["products"]
+    except (ServiceError, KeyError) as error:
+        reason = error.reason if isinstance(error, HttpError) else error
         raise IncusError(
             f"image {image}: not in this Incus, and {server} cannot be reached ({reason}): "
             "import it under that alias (make host does so for Debian), or open the network"

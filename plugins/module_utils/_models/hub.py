@@ -1,28 +1,23 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one client of a model hub or its mirror: what a model consists of, and its files, resumed and verified."""
+"""A model hub or its mirror: what a model consists of, and its files, resumed and verified."""
 
 from __future__ import annotations
 
 import fnmatch
 import hashlib
-import http.client
-import json
 import os
 import re
-import socket
-import ssl
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.http import Answer, HttpError, Server
 
 REQUIRED = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 """What every model needs to be loaded without a network; one file of each."""
@@ -150,55 +145,43 @@ class Hub:
         self.resumed = 0
         self.received = 0
         self._token = token
-        self._timeout = timeout
-        try:
-            context = ssl.create_default_context(cafile=ca_path or None)
-        except OSError as exc:
-            raise ServiceError(f"{ca_path}: no certificate authority can be read from it: {exc}") from exc
-        self._opener = urllib.request.build_opener(_Redirects(), urllib.request.HTTPSHandler(context=context))
+        self._server = Server(self.endpoint, timeout=timeout, ca_path=ca_path)
 
     def listing(self, model: str, revision: str) -> Listing:
         """What the model consists of at a commit, branch or tag."""
-        url = f"{self.endpoint}/api/models/{model}/revision/{urllib.parse.quote(revision, safe='')}?blobs=true"
-        for attempt in range(_GIVE_UP_AFTER):
+        path = f"/api/models/{model}/revision/{urllib.parse.quote(revision, safe='')}?blobs=true"
+        attempt = 0
+        while True:
             try:
-                body = b""
-                with self._open(url) as answer:
-                    while chunk := _read(answer, _CHUNK):
-                        body += chunk
-                break
-            except _PassingError as exc:
-                if attempt == _GIVE_UP_AFTER - 1:
-                    raise ServiceError(f"{url}: {exc}") from exc
-                time.sleep(PAUSE * 2**attempt)
-        try:
-            document = json.loads(body)
-            if not isinstance(document, dict):
-                raise ValueError("no object")
-        except ValueError as exc:
-            raise ServiceError(f"{url}: the answer is not JSON: is {self.endpoint} a model hub") from exc
-        return parse_listing(model, document, url)
+                with self._open(path) as answer:
+                    return parse_listing(model, answer.json(), answer.url)
+            except HttpError as exc:
+                attempt += 1
+                if not exc.passing or attempt == _GIVE_UP_AFTER:
+                    raise
+            time.sleep(PAUSE * 2 ** (attempt - 1))
 
     def download(self, listing: Listing, file: RemoteFile, target: Path, progress: Progress) -> None:
         """Bring one file to ``target``, which appears only when it is whole and its digest is right.
 
         What arrived before an interruption lies in ``target.part`` and is gone on from, in this run or a later one.
         """
-        url = f"{self.endpoint}/{listing.model}/resolve/{listing.revision}/{file.name}"
+        path = f"/{listing.model}/resolve/{listing.revision}/{file.name}"
         part = target.with_name(f"{target.name}.part")
-        resumed = self._receive(url, file, part, progress)
+        resumed = self._receive(path, file, part, progress)
         if resumed and not file.matches(part):
             part.unlink()  # what an earlier run left may be another content: once from the start
-            self._receive(url, file, part, progress)
+            self._receive(path, file, part, progress)
         if not file.matches(part):
             part.unlink()
             raise ServiceError(
-                f"{url}: wrong digest: what arrived is not what the hub lists ({file.digest}): nothing was kept"
+                f"{self.endpoint}{path}: wrong digest: what arrived is not what the hub lists ({file.digest}):"
+                " nothing was kept"
             )
         fsync_path(part)
         part.replace(target)
 
-    def _receive(self, url: str, file: RemoteFile, part: Path, progress: Progress) -> bool:
+    def _receive(self, path: str, file: RemoteFile, part: Path, progress: Progress) -> bool:
         """Fill ``part`` over as many connections as it takes; tell whether an earlier run had begun it."""
         part.touch()
         if part.stat().st_size > file.size:
@@ -210,9 +193,11 @@ class Hub:
         while (have := part.stat().st_size) < file.size:
             reason = "the connection was cut off"
             try:
-                self._append(url, file, part, progress)
-            except _PassingError as exc:
-                reason = str(exc)
+                self._append(path, file, part, progress)
+            except HttpError as exc:
+                if not exc.passing:
+                    raise
+                reason = exc.reason
             now = part.stat().st_size
             self.received += max(now - have, 0)
             if now >= file.size:
@@ -220,103 +205,48 @@ class Hub:
             fruitless = 0 if now - have >= _CHUNK else fruitless + 1
             if fruitless == _GIVE_UP_AFTER:
                 raise ServiceError(
-                    f"{url}: {reason} at {human_bytes(now)} of {human_bytes(file.size)}: run again to go on from there"
+                    f"{self.endpoint}{path}: {reason} at {human_bytes(now)} of {human_bytes(file.size)}:"
+                    " run again to go on from there"
                 )
             time.sleep(PAUSE * 2 ** max(fruitless - 1, 0))
         return begun > 0
 
-    def _append(self, url: str, file: RemoteFile, part: Path, progress: Progress) -> None:
+    def _append(self, path: str, file: RemoteFile, part: Path, progress: Progress) -> None:
         have = part.stat().st_size
-        with self._open(url, {"Range": f"bytes={have}-"} if have else {}) as answer:
+        with self._open(path, {"Range": f"bytes={have}-"} if have else {}) as answer:
             goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             if have and not goes_on:
                 have = 0
             with part.open("ab" if have else "wb") as out:
-                while have < file.size and (chunk := _read(answer, min(_CHUNK, file.size - have))):
+                while have < file.size and (chunk := answer.piece(min(_CHUNK, file.size - have))):
                     out.write(chunk)
                     have += len(chunk)
                     progress(file.name, have, file.size)
 
-    def _open(self, url: str, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
-        request = urllib.request.Request(url, headers={"User-Agent": "anklume.stt", **(headers or {})})
-        if self._token:
-            request.add_header("Authorization", f"Bearer {self._token}")
-        try:
-            answer = self._opener.open(request, timeout=self._timeout)
-        except urllib.error.HTTPError as exc:
-            with exc:
-                if exc.code in (408, 429, 500, 502, 503, 504):
-                    raise _PassingError(f"HTTP {exc.code} {exc.reason}") from exc
-                raise ServiceError(f"{url}: {self._why_refused(exc)}") from exc
-        except urllib.error.URLError as exc:
-            reason = exc.reason
-            if isinstance(reason, ssl.SSLCertVerificationError):
-                raise ServiceError(
-                    f"{url}: the certificate is not trusted: {reason.verify_message}: give ca_path"
-                ) from exc
-            if isinstance(reason, socket.gaierror):
-                host = urllib.parse.urlsplit(url).hostname
-                raise ServiceError(
-                    f"{url}: the name {host}, or a proxy's, cannot be resolved: no way to the hub"
-                ) from exc
-            raise _PassingError(f"cannot be reached: {reason}") from exc
-        except (OSError, http.client.HTTPException) as exc:
-            raise _PassingError(str(exc) or type(exc).__name__) from exc
-        except ValueError as exc:
-            raise ServiceError(f"{url}: not an address of a hub, or a token that HTTP cannot carry") from exc
-        return cast(http.client.HTTPResponse, answer)
+    def _open(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        authorization = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        answer = self._server.open("GET", path, headers={**authorization, **(headers or {})})
+        if answer.status < 300:
+            return answer
+        with answer:
+            if answer.status in (408, 429, 500, 502, 503, 504):
+                raise HttpError(answer.url, f"HTTP {answer.status} {answer.reason}")
+            raise ServiceError(f"{answer.url}: {self._why_refused(answer)}")
 
-    def _why_refused(self, exc: urllib.error.HTTPError) -> str:
-        code = exc.headers.get("X-Error-Code", "")
-        said = f"HTTP {exc.code}"
+    def _why_refused(self, answer: Answer) -> str:
+        code = answer.headers.get("X-Error-Code", "")
+        said = f"HTTP {answer.status}"
         if code == "GatedRepo":
             return (
                 f"{said}: the publisher asks for consent: accept the terms on the hub's page, give that account's token"
             )
         if code == "RevisionNotFound":
             return f"{said}: the model has no such revision"
-        if code == "RepoNotFound" or (exc.code == 401 and not self._token):
+        if code == "RepoNotFound" or (answer.status == 401 and not self._token):
             token = "another token" if self._token else "a token"
             return f"{said}: the hub has no such model, or it is private and wants {token}"
-        if exc.code in (401, 403):
+        if answer.status in (401, 403):
             return f"{said}: the hub refuses the token"
-        if exc.code == 404:
+        if answer.status == 404:
             return f"{said}: not there: is the model's name right, and is {self.endpoint} a model hub"
-        return f"{said} {exc.reason}"
-
-
-class _PassingError(Exception):
-    """A failure that may be over in a moment."""
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects, but show the token to no other host and never leave TLS."""
-
-    def redirect_request(  # noqa: PLR0917 - urllib's own signature
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
-        if new.scheme not in ("https", old.scheme):
-            raise ServiceError(
-                f"{req.full_url}: it redirects from {old.scheme} to {new.scheme}://{new.netloc}: refused"
-            )
-        request = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if request is not None and old.netloc != new.netloc:
-            request.remove_header("Authorization")
-        return request
-
-
-def _read(answer: http.client.HTTPResponse, count: int) -> bytes:
-    """Read from the network; only here is an OSError the network's and not the disk's."""
-    try:
-        return answer.read1(count)
-    except TimeoutError as exc:
-        raise _PassingError("nothing more arrived in time") from exc
-    except (OSError, http.client.HTTPException) as exc:
-        raise _PassingError(f"the connection was cut off ({exc})") from exc
+        return f"{said} {answer.reason}"

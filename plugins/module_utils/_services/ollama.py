@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.http import Answer, HttpError, Server, json_object
 
 Progress = Callable[[str, int, int], None]
 """Takes a layer's name, the bytes that have come and the bytes that it has."""
@@ -76,8 +74,8 @@ class Ollama:
 
     def __init__(self, url: str, timeout: float = 30) -> None:
         """`timeout` is for each answer, in seconds; a pull has a longer one."""
-        self.url = url.rstrip("/")
-        self.timeout = timeout
+        # never by way of a proxy: it is this machine, or one beside it
+        self._server = Server(url, timeout=timeout, proxies=False)
 
     def version(self) -> str:
         """Its version."""
@@ -107,46 +105,32 @@ class Ollama:
         status = ""
         try:
             with self._open("POST", "/api/pull", {"model": one.name, "stream": True}, _SILENCE_SECONDS) as answer:
-                for line in answer:
-                    step = json.loads(line)
+                for line in answer.lines():
+                    step = json_object(line.decode(errors="replace"), one.name)
                     if "error" in step:
                         raise ServiceError(f"{one.name} cannot be pulled: {step['error']}")
                     status = step.get("status", "")
                     if step.get("total"):
                         progress(f"{one.name} {status}", step.get("completed", 0), step["total"])
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise ServiceError(f"{one.name}: the pull broke off: {error}; the next run continues it") from error
+        except HttpError as error:
+            raise ServiceError(f"{one.name}: the pull broke off: {error.reason}; the next run continues it") from error
         if status != "success":
             raise ServiceError(f"{one.name}: the pull broke off after {status!r}; the next run continues it")
 
     def _json(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        try:
-            with self._open(method, path, body, self.timeout) as answer:
-                text = answer.read()
-            found: dict[str, Any] = json.loads(text) if text.strip() else {}
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise ServiceError(f"{self.url}{path} does not answer as Ollama does: {error}") from error
-        return found
+        with self._open(method, path, body) as answer:
+            return answer.json() if answer.body.strip() else {}
 
-    def _open(self, method: str, path: str, body: object, timeout: float) -> Any:
+    def _open(self, method: str, path: str, body: object, timeout: float | None = None) -> Answer:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        # never by way of a proxy: it is this machine, or one beside it
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            return opener.open(request, timeout=timeout)
-        except urllib.error.HTTPError as error:
-            raise ServiceError(f"{self.url}{path}: {_reason(error)}") from error
-        except (OSError, http.client.HTTPException) as error:
+            answer = self._server.open(method, path, body=data, headers=headers, timeout=timeout)
+        except HttpError as error:
             raise ServiceError(
-                f"Ollama does not answer at {self.url}: {getattr(error, 'reason', error)}; "
-                "journalctl -u ollama says why"
+                f"Ollama does not answer at {self._server.address}: {error.reason}; journalctl -u ollama says why"
             ) from error
-
-
-def _reason(error: urllib.error.HTTPError) -> str:
-    try:
-        return str(json.loads(error.read())["error"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"answers {error.code} {error.reason}"
+        if answer.status < 300:
+            return answer
+        with answer:
+            raise ServiceError(f"{answer.url}: HTTP {answer.status}: {answer.detail}")

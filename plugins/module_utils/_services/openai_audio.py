@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one HTTP client of the services: the OpenAI audio API, its models and health, and Open WebUI's own API.
+"""The OpenAI audio API with its models and health, and Open WebUI's own API.
 
 The upper half computes (addresses, word error rate, duration, texts of an answer), the lower
 half talks. Whatever goes wrong is a :class:`ServiceError` that says which thing is wrong.
@@ -9,13 +9,9 @@ half talks. Whatever goes wrong is a :class:`ServiceError` that says which thing
 
 from __future__ import annotations
 
-import errno
-import http.client
 import json
 import re
 import secrets
-import socket
-import ssl
 import struct
 import time
 import unicodedata
@@ -23,13 +19,12 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.http import Answer, Server, address_parts, json_object
 
 RESPONSE_FORMATS = ("json", "text", "verbose_json", "srt", "vtt")
 
-_ANSWER_LIMIT = 64 * 1024 * 1024
 _CONNECT_SECONDS = 10.0
 _CONTENT_TYPES = {
     ".wav": "audio/wav",
@@ -53,17 +48,7 @@ def normalise_origin(url: str) -> tuple[str, list[str]]:
     if "://" not in text:
         text = f"http://{text}"
         notes.append("http:// was added")
-    parts = urllib.parse.urlsplit(text)
-    try:
-        port_is_a_number = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_a_number = False
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_a_number:
-        raise ServiceError(f"{url!r} is not an address of a service: write it as http://host:port")
-    if parts.username is not None or parts.password is not None:
-        raise ServiceError(
-            f"the address of {parts.hostname} holds a user name or password: give them as options of their own"
-        )
+    parts = address_parts(text)
     if parts.query or parts.fragment:
         raise ServiceError(f"{url!r} has a part after ? or #: an address of a service ends with its path")
     path = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
@@ -116,7 +101,7 @@ def word_error_rate(expected: str, recognised: str) -> float:
 def spoken_text(response_format: str, answer: str) -> str:
     """The bare sentence in an answer of the given format: no JSON, no cues, no times."""
     if response_format in ("json", "verbose_json"):
-        return str(_json_object(answer, "the transcription").get("text") or "").strip()
+        return str(json_object(answer, "the transcription").get("text") or "").strip()
     if response_format == "text":
         return answer.strip()
     lines: list[str] = []
@@ -129,7 +114,7 @@ def spoken_text(response_format: str, answer: str) -> str:
 
 def told_seconds(answer: str) -> float | None:
     """The duration of the recording as an answer in the format verbose_json tells it; none when it does not."""
-    duration = _json_object(answer, "the transcription").get("duration")
+    duration = json_object(answer, "the transcription").get("duration")
     return float(duration) if isinstance(duration, (int, float)) and duration > 0 else None
 
 
@@ -157,41 +142,7 @@ def wav_seconds(path: Path) -> float | None:
     return None
 
 
-# --- the connection ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Response:
-    """An answer, whatever its status."""
-
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode("utf-8", errors="replace")
-
-    def json(self) -> dict[str, Any]:
-        return _json_object(self.text, self.url)
-
-    @property
-    def detail(self) -> str:
-        """What the server says about an error, in the shapes that OpenAI, FastAPI and proxies use."""
-        try:
-            document = json.loads(self.text)
-        except ValueError:
-            return _preview(self.text)
-        if isinstance(document, dict):
-            found = document.get("error", document.get("detail", document.get("message")))
-            if isinstance(found, dict):
-                found = found.get("message")
-            if isinstance(found, list):
-                found = ", ".join(str(item.get("msg", item)) if isinstance(item, dict) else str(item) for item in found)
-            if found:
-                return _preview(str(found))
-        return _preview(self.text)
+# --- the upload --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -235,90 +186,6 @@ class Form:
         yield self.tail
 
 
-class Service:
-    """One HTTP service; a connection per request, no proxy: these services stand in the same network."""
-
-    def __init__(self, origin: str, *, timeout: float = 120.0, ca_path: str = "", validate_certs: bool = True) -> None:
-        self.origin = origin
-        self.timeout = timeout
-        parts = urllib.parse.urlsplit(origin)
-        self._prefix = parts.path
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = _tls_context(ca_path, validate_certs) if parts.scheme == "https" else None
-        self._ca_path = ca_path
-
-    def request(
-        self, method: str, path: str, *, body: Form | bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> Response:
-        url = f"{self.origin}{path}"
-        sent = {"Accept": "*/*", "User-Agent": "anklume.stt", **(headers or {})}
-        if body is not None:
-            sent["Content-Length"] = str(len(body))
-        if isinstance(body, Form):
-            sent["Content-Type"] = body.content_type
-        connection = self._connect(url)
-        try:
-            try:
-                connection.request(method, f"{self._prefix}{path}", body=body, headers=sent)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # a server that refuses an upload answers before it has read all of it
-            except (UnicodeEncodeError, ValueError) as exc:
-                raise ServiceError(f"{url}: the key or the address holds a character that HTTP cannot carry") from exc
-            answer = connection.getresponse()
-            content = answer.read(_ANSWER_LIMIT)
-            return Response(url, answer.status, {k.lower(): v for k, v in answer.getheaders()}, content)
-        except TimeoutError as exc:
-            raise ServiceError(
-                f"{url}: no answer within {self.timeout:g} s: it is overloaded, or the timeout too short"
-            ) from exc
-        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected) as exc:
-            raise ServiceError(
-                f"{url}: the connection was closed without an answer: the service stopped, refuses a file of this size,"
-                " or wants https"
-            ) from exc
-        except http.client.HTTPException as exc:
-            raise ServiceError(
-                f"{url}: what answers on port {self._port} does not speak HTTP: is the port right"
-            ) from exc
-        except OSError as exc:
-            raise ServiceError(f"{url}: {exc.strerror or exc}") from exc
-        finally:
-            connection.close()
-
-    def _connect(self, url: str) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection
-        wait = min(self.timeout, _CONNECT_SECONDS)
-        if self._tls is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=wait)
-        else:
-            connection = http.client.HTTPSConnection(self._host, self._port, timeout=wait, context=self._tls)
-        try:
-            connection.connect()
-        except (OSError, UnicodeError) as exc:
-            connection.close()
-            raise ServiceError(f"{url}: {self._why_no_connection(exc, wait)}") from exc
-        connection.sock.settimeout(self.timeout)
-        return connection
-
-    def _why_no_connection(self, exc: Exception, wait: float) -> str:
-        where = f"{self._host} port {self._port}"
-        if isinstance(exc, (socket.gaierror, UnicodeError)):
-            return f"the name {self._host} cannot be resolved: check the address and the name server"
-        if isinstance(exc, ssl.SSLCertVerificationError):
-            known = f"the authority in {self._ca_path}" if self._ca_path else "this machine's authorities"
-            return f"the certificate of {where} is not trusted by {known}: {exc.verify_message}"
-        if isinstance(exc, ssl.SSLError):
-            return f"{where} does not speak TLS: does its address begin with http://"
-        if isinstance(exc, ConnectionRefusedError):
-            return f"connection refused: nothing listens on {where}: is the service running, is the port right"
-        if isinstance(exc, TimeoutError):
-            return f"no connection to {where} within {wait:g} s: the host is down, or a firewall drops the packets"
-        if isinstance(exc, OSError) and exc.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-            return f"{where} cannot be reached from here: no route to the host"
-        return f"no connection to {where}: {exc}"
-
-
 # --- the OpenAI audio API ----------------------------------------------------------------------
 
 
@@ -334,18 +201,16 @@ class AudioClient:
         ca_path: str = "",
         validate_certs: bool = True,
     ) -> None:
-        self._service = Service(
-            base_url.removesuffix("/v1"), timeout=timeout, ca_path=ca_path, validate_certs=validate_certs
-        )
+        self._server = _server(base_url.removesuffix("/v1"), timeout, ca_path, validate_certs)
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     def wait_healthy(self, seconds: float) -> None:
         """Return when ``/health`` answers 200; the last reason not to is the error."""
-        _wait_healthy(self._service, seconds)
+        _wait_healthy(self._server, seconds)
 
     def models(self) -> list[str]:
         """The ids of the models that the server lists."""
-        response = self._service.request("GET", "/v1/models", headers=self._headers)
+        response = self._server.request("GET", "/v1/models", headers=self._headers)
         if response.status == 404:
             raise ServiceError(
                 f"{response.url}: HTTP 404: no OpenAI-compatible API at this address: the base URL of one ends in /v1,"
@@ -373,7 +238,7 @@ class AudioClient:
             fields["language"] = language
         path = "/v1/audio/translations" if translate else "/v1/audio/transcriptions"
         form = Form(fields, readable_file(audio))
-        response = _patiently(lambda: self._service.request("POST", path, body=form, headers=self._headers), retries)
+        response = _patiently(lambda: _upload(self._server, path, form, self._headers), retries)
         if response.status == 404:
             raise ServiceError(self._why_not_found(model, response))
         self._refuse(response)
@@ -381,14 +246,14 @@ class AudioClient:
             response.json()
         return response.text
 
-    def _why_not_found(self, model: str, response: Response) -> str:
+    def _why_not_found(self, model: str, response: Answer) -> str:
         known = self.models()
         if model in known:
             return f"{response.url}: HTTP 404 although the server lists the model {model!r}: {response.detail}"
         there = f"it has {', '.join(known)}" if known else "it has none"
         return f"{response.url}: the server has no model {model!r}: {there}"
 
-    def _refuse(self, response: Response) -> None:
+    def _refuse(self, response: Answer) -> None:
         if response.status in (401, 403):
             raise ServiceError(
                 f"{response.url}: HTTP {response.status}: the server refuses this API key"
@@ -405,17 +270,17 @@ class OpenWebUIClient:
     """Open WebUI as a browser uses it, by its origin (``http://host:8080``)."""
 
     def __init__(self, origin: str, *, timeout: float = 120.0, ca_path: str = "", validate_certs: bool = True) -> None:
-        self._service = Service(origin, timeout=timeout, ca_path=ca_path, validate_certs=validate_certs)
+        self._server = _server(origin, timeout, ca_path, validate_certs)
         self._headers: dict[str, str] = {}
 
     def wait_healthy(self, seconds: float) -> None:
         """Return when ``/health`` answers 200; the last reason not to is the error."""
-        _wait_healthy(self._service, seconds)
+        _wait_healthy(self._server, seconds)
 
     def sign_in(self, email: str, password: str) -> None:
         """Sign in with a password; the other calls then carry the token."""
         body = json.dumps({"email": email, "password": password}).encode()
-        response = self._service.request(
+        response = self._server.request(
             "POST", "/api/v1/auths/signin", body=body, headers={"Content-Type": "application/json"}
         )
         if response.status in (400, 401):
@@ -443,10 +308,8 @@ class OpenWebUIClient:
     def transcribe(self, audio: Path, *, language: str = "", retries: int = 0) -> str:
         """Upload a recording as the microphone button does and return the recognised text."""
         form = Form({"language": language} if language else {}, readable_file(audio))
-        response = _patiently(
-            lambda: self._service.request("POST", "/api/v1/audio/transcriptions", body=form, headers=self._headers),
-            retries,
-        )
+        path = "/api/v1/audio/transcriptions"
+        response = _patiently(lambda: _upload(self._server, path, form, self._headers), retries)
         if response.status in (401, 403):
             raise ServiceError(f"{response.url}: this account may not transcribe in Open WebUI: {response.detail}")
         if response.status >= 400 and "Server Connection Error" in response.detail:
@@ -467,7 +330,7 @@ class OpenWebUIClient:
 
     def ollama_version(self) -> str:
         """The version of the Ollama that Open WebUI reaches; empty when its Ollama API is switched off."""
-        response = self._service.request("GET", "/ollama/api/version", headers=self._headers)
+        response = self._server.request("GET", "/ollama/api/version", headers=self._headers)
         if response.status == 500:
             raise ServiceError(f"{response.url}: Open WebUI reaches no Ollama: {response.detail}")
         _refuse(response)
@@ -475,6 +338,23 @@ class OpenWebUIClient:
 
 
 # --- shared by both ----------------------------------------------------------------------------
+
+
+def _server(origin: str, timeout: float, ca_path: str, validate_certs: bool) -> Server:
+    """No proxy, for these services stand in the same network; a redirect is an address that is better given."""
+    return Server(
+        origin,
+        timeout=timeout,
+        connect_timeout=_CONNECT_SECONDS,
+        ca_path=ca_path,
+        validate_certs=validate_certs,
+        proxies=False,
+        redirects=False,
+    )
+
+
+def _upload(server: Server, path: str, form: Form, headers: Mapping[str, str]) -> Answer:
+    return server.request("POST", path, body=form, headers={**headers, "Content-Type": form.content_type})
 
 
 def readable_file(path: Path) -> Path:
@@ -489,11 +369,11 @@ def readable_file(path: Path) -> Path:
     return path
 
 
-def _wait_healthy(service: Service, seconds: float) -> None:
+def _wait_healthy(server: Server, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            response = service.request("GET", "/health")
+            response = server.request("GET", "/health")
             if response.status == 200:
                 return
             reason = f"{response.url}: HTTP {response.status}: not ready: {response.detail}"
@@ -505,7 +385,7 @@ def _wait_healthy(service: Service, seconds: float) -> None:
         time.sleep(min(1.0, left))
 
 
-def _patiently(ask: Callable[[], Response], retries: int) -> Response:
+def _patiently(ask: Callable[[], Answer], retries: int) -> Answer:
     """Ask, and again when the server is busy, after as long as it says (at most 30 s)."""
     response = ask()
     for _attempt in range(retries):
@@ -517,7 +397,7 @@ def _patiently(ask: Callable[[], Response], retries: int) -> Response:
     return response
 
 
-def _refuse(response: Response) -> None:
+def _refuse(response: Answer) -> None:
     """Raise what the status means, unless it is a success."""
     status, where = response.status, f"{response.url}: HTTP {response.status}"
     if status < 300:
@@ -539,29 +419,3 @@ def _refuse(response: Response) -> None:
         status, "the server refuses the request" if status < 500 else "the server failed, its log says why"
     )
     raise ServiceError(f"{where}: {reason}: {response.detail}")
-
-
-def _tls_context(ca_path: str, validate_certs: bool) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_path or None)
-    except (OSError, ssl.SSLError) as exc:
-        raise ServiceError(f"{ca_path}: no certificate authority can be read from it: {exc}") from exc
-    if not validate_certs:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _json_object(text: str, where: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except ValueError as exc:
-        raise ServiceError(f"{where}: the answer is not JSON: {_preview(text)}: is this the right service") from exc
-    if not isinstance(document, dict):
-        raise ServiceError(f"{where}: the answer is not a JSON object: {_preview(text)}: is this the right service")
-    return document
-
-
-def _preview(text: str, limit: int = 160) -> str:
-    line = " ".join(text.split())
-    return f"{line[:limit]}…" if len(line) > limit else line or "no further words"
