@@ -29,7 +29,6 @@ options:
     description:
       - A short name (V(large-v3-turbo)), a hub id (V(owner/name)), a folder that holds C(model.bin), or V(auto).
       - A model that is not in the table is read from its folder, or from O(models_dir), or judged by
-      - A model that is not in the table is read from its folder, or from O(models_dir), or judged by
         O(model_file_mib). Without any of these it is taken for large-v3, and then it is V(tight) at worst.
     type: str
     default: auto
@@ -312,36 +311,11 @@ table:
   returned: when O(table) is true
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._vram import probe
-from ansible_collections.anklume.stt.plugins.module_utils._vram.answer import Question, answer
-from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import (
-    parse_capability,
-    parse_version,
-)
-from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MIB, Serving
-from ansible_collections.anklume.stt.plugins.module_utils._vram.explain import table
-from ansible_collections.anklume.stt.plugins.module_utils._vram.gpus import Gpu, gpu_from, other_from, planned_gpu
-from ansible_collections.anklume.stt.plugins.module_utils._vram.headers import (
-    find_folder,
-    read_folder,
-    subject_of_size,
-)
-from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS, resolve_model
-from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import ollama_version
-from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
-    Host,
-    Place,
-    Subject,
-    assumed_subject,
-    subject_of,
-)
+from ansible_collections.anklume.stt.plugins.module_utils._vram.gather import ask
 
 ARGUMENTS: dict[str, Any] = {
     "model": {"type": "str", "default": "auto"},
@@ -370,90 +344,6 @@ ARGUMENTS: dict[str, Any] = {
     "nvidia_smi": {"type": "path"},
     "timeout": {"type": "int", "default": 20},
 }
-
-
-def own_gpu(facts: probe.GpuFacts, notes: list[str]) -> Gpu | None:
-    """The first GPU of this machine, or its first MIG slice; what else there is goes to the notes."""
-    if not facts.gpus:
-        return None
-    first = facts.gpus[0]
-    if first.mig and facts.mig_slices:
-        cut = facts.mig_slices[0]
-        name = f"{first.name} MIG {cut.profile}"
-        return planned_gpu(name, cut.memory_mib, parse_capability(first.compute_capability))
-    if len(facts.gpus) > 1:
-        notes.append(f"of {len(facts.gpus)} GPUs the first is judged, {first.name}; name another one with gpu")
-    return gpu_from(asdict(first))
-
-
-def find_models(params: dict[str, Any]) -> dict[str, Path]:
-    """The folders of the models that lie here, of those known and the one asked for, by hub id."""
-    models = Path(params["models_dir"]) if params["models_dir"] else None
-    asked = [] if params["model"] == "auto" else [resolve_model(params["model"])]
-    places = {hub_id: find_folder(hub_id, models) for hub_id in (*asked, *(each.hub_id for each in MODELS.values()))}
-    return {hub_id: place for hub_id, place in places.items() if place is not None}
-
-
-def find_place(params: dict[str, Any], here: Collection[str], notes: list[str]) -> Place:
-    """Where the model is to run; the models that lie here need no disk."""
-    machine = probe.machine()
-    gpu, refusal, why_cpu = None, "", ""
-    if params["device"] != "cpu":
-        if params["gpu"]:
-            gpu = gpu_from(params["gpu"])
-        else:
-            facts = probe.gpu_facts(params["nvidia_smi"] or "", params["timeout"])
-            gpu = own_gpu(facts, notes)
-            why_cpu = "; ".join(["no NVIDIA GPU may be used here", *facts.unusable])
-        if gpu is None and params["device"] == "cuda":
-            refusal = "the device is to be cuda and there is none: use the device cpu with int8"
-    host = Host()
-    if params["check_host"]:
-        disk = probe.disk_free(params["models_dir"]) if params["models_dir"] else None
-        host = Host(machine.ram_total, disk, frozenset(here))
-    others = tuple(other_from(other) for other in params["others"])
-    return Place(gpu, others if gpu else (), host, machine.architecture, machine.intel, refusal, why_cpu)
-
-
-def find_subject(params: dict[str, Any], here: Mapping[str, Path]) -> Subject | None:
-    """The model's shapes; None for auto."""
-    name = params["model"]
-    if name == "auto":
-        return None
-    known = subject_of(name)
-    if known is not None:
-        return known
-    if name in here:
-        return read_folder(here[name], name, name)
-    if params["model_file_mib"]:
-        return subject_of_size(int(params["model_file_mib"] * MIB), name, name)
-    return assumed_subject(name)
-
-
-def ask(params: dict[str, Any]) -> dict[str, Any]:
-    """The answer to what the module's options ask."""
-    notes: list[str] = []
-    here = find_models(params)
-    place = find_place(params, here, notes)
-    serving = Serving(
-        params["batch_size"], params["beam_size"], params["workers"], parse_version(params["ctranslate2"])
-    )
-    if params["ollama_version"]:
-        ollama_version(params["ollama_version"])
-    question = Question(
-        find_subject(params, here),
-        params["compute_type"],
-        serving,
-        params["policy"],
-        params["language"],
-        params["ollama_version"],
-        params["keeps_model"],
-    )
-    result = answer(question, place)
-    result["notes"] = [*notes, *result["notes"]]
-    if params["table"]:
-        result["table"] = table(place, serving)
-    return result
 
 
 def main() -> None:

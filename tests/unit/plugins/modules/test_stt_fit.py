@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.anklume.stt.plugins.module_utils._vram import probe
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import CTRANSLATE2, parse_version
 from ansible_collections.anklume.stt.plugins.modules import gpu_info, stt_fit
 from module_runner import run_module
@@ -200,7 +201,7 @@ def test_a_model_that_is_not_in_the_table(tmp_path: Path) -> None:
 
 
 def test_the_disk_is_judged_unless_the_model_lies_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stt_fit.probe, "disk_free", lambda path: 100)
+    monkeypatch.setattr(probe, "disk_free", lambda path: 100)
     asked = {"model": "small", "compute_type": "float16", "gpu": "RTX 3060", "check_host": True}
     assert fit(**asked)["verdict"] == "fits"
     full = fit(**asked, models_dir=str(tmp_path))
@@ -216,13 +217,13 @@ def test_auto_keeps_to_what_it_chose_when_that_has_filled_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = {"gpu": "RTX 3060", "check_host": True, "models_dir": str(tmp_path)}
-    monkeypatch.setattr(stt_fit.probe, "disk_free", lambda path: 2000)
+    monkeypatch.setattr(probe, "disk_free", lambda path: 2000)
     chosen = fit(**asked)["model"]
     assert chosen["name"] == "large-v3-turbo"
     cached = tmp_path / "hub" / f"models--{chosen['hub_id'].replace('/', '--')}" / "snapshots/0123"
     cached.mkdir(parents=True)
     (cached / "model.bin").touch()
-    monkeypatch.setattr(stt_fit.probe, "disk_free", lambda path: 300)
+    monkeypatch.setattr(probe, "disk_free", lambda path: 300)
     assert fit(**asked)["model"] == chosen
 
 
