@@ -4,8 +4,8 @@
 """The one tree of errors of the collection.
 
 Every function of module_utils that refuses something raises an :class:`Error`; only a
-module's ``main()`` turns it into ``fail_json``. A message says what is wrong, where, and
-what to do, in lower case and without a final full stop.
+module's ``main()`` turns it into ``fail_json``, and a filter into Ansible's own error. A message
+says what is wrong, where, and what to do, in lower case and without a final full stop.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class FitError(Error):
 
 
 class ServiceError(Error):
-    """A service (STT server, Open WebUI, model hub) does not answer as it should."""
+    """A service (STT server, Ollama, Open WebUI, a hub or image server) does not answer as it should."""
 
 
 class WriteError(Error):

@@ -31,7 +31,7 @@ def write_files(files: Mapping[Path, bytes], *, mode: int = 0o644) -> None:
         for path, content in files.items():
             folders.add(_replace(Path(os.path.realpath(path)), content, mode))
         for folder in folders:
-            sync_folder(folder)
+            sync_path(folder)
     except OSError as error:
         raise _write_error(error) from error
 
@@ -67,9 +67,9 @@ def _take_permissions(descriptor: int, target: Path, mode: int) -> None:
     os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames and removals in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync_path(path: Path) -> None:
+    """Make a file, or the renames and removals in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP over TCP for every client of the collection: connections, timeouts, proxies, redirects, authorities, errors.
+"""HTTP over TCP, under every client in module_utils: connections, timeouts, proxies, redirects, authorities, errors.
 
     ServiceError
     └── HttpError    no whole answer came: `reason` says why, `passing` whether asking again may help

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One writer per project: a lock on PROJECT/.lock for sync, apply and destroy."""
+"""One writer per project: a lock on PROJECT/.lock for sync, apply, destroy and snapshots."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Incus holds now, read with one list request per kind of object."""
+"""What Incus holds now, read with one list request per kind of object (of volumes, one per pool)."""
 
 from __future__ import annotations
 

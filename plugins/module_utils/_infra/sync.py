@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import WriteError
-from ansible_collections.anklume.stt.plugins.module_utils._base.files import remove_leftovers, sync_folder, write_files
+from ansible_collections.anklume.stt.plugins.module_utils._base.files import remove_leftovers, sync_path, write_files
 from ansible_collections.anklume.stt.plugins.module_utils._infra import blocks
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import parse, uncollected
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
@@ -118,7 +118,7 @@ def apply(made: SyncPlan) -> None:
             (made.project / name).symlink_to(Path("..") / Path(name).name)
             touched.add((made.project / name).parent)
         for folder_path in touched:
-            sync_folder(folder_path)
+            sync_path(folder_path)
 
 
 def _plan_file(made: SyncPlan, name: str, content: str, exists: bool, faults: list[str]) -> None:

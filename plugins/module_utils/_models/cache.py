@@ -32,10 +32,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol, cast
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, WriteError
+from ansible_collections.anklume.stt.plugins.module_utils._base.files import sync_path
 from ansible_collections.anklume.stt.plugins.module_utils._models.hub import (
     Hub,
     Progress,
-    fsync_path,
     human_bytes,
     is_commit,
     is_wanted,
@@ -568,10 +568,10 @@ class ModelCache:
         for path in [new, *new.rglob("*")]:
             self.ownership.apply(path)
             if path.is_dir():
-                fsync_path(path)
+                sync_path(path)
         if not target.exists():
             new.rename(target)
-            fsync_path(self.hub)
+            sync_path(self.hub)
             return
         for folder in ("snapshots", "refs"):
             (target / folder).mkdir(exist_ok=True)
@@ -580,13 +580,13 @@ class ModelCache:
         if snapshot.exists():
             for path in (new / "snapshots" / filled.revision).iterdir():
                 path.replace(snapshot / path.name)
-            fsync_path(snapshot)
+            sync_path(snapshot)
         else:
             (new / "snapshots" / filled.revision).rename(snapshot)
-        fsync_path(target / "snapshots")
+        sync_path(target / "snapshots")
         (new / _RECORD).replace(target / _RECORD)
         (new / "refs" / "main").replace(target / "refs" / "main")
-        fsync_path(target / "refs")
+        sync_path(target / "refs")
         shutil.rmtree(new)
         self._drop_other_snapshots(target, filled.revision)
 
@@ -599,7 +599,7 @@ class ModelCache:
         """Take a folder away in one step for whoever reads the cache."""
         trash = self.staging / f"trash-{uuid.uuid4().hex}"
         path.rename(trash)
-        fsync_path(path.parent)
+        sync_path(path.parent)
         shutil.rmtree(trash)
 
     def remove(self, model: str) -> None:

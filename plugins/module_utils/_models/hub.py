@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import os
 import re
 import time
 import urllib.parse
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.files import sync_path
 from ansible_collections.anklume.stt.plugins.module_utils._base.http import Answer, HttpError, Server
 
 REQUIRED = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
@@ -57,15 +57,6 @@ def human_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
-
-
-def fsync_path(path: Path) -> None:
-    """Make sure that a file or a folder's list of names is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @dataclass(frozen=True)
@@ -178,7 +169,7 @@ class Hub:
                 f"{self.endpoint}{path}: wrong digest: what arrived is not what the hub lists ({file.digest}):"
                 " nothing was kept"
             )
-        fsync_path(part)
+        sync_path(part)
         part.replace(target)
 
     def _receive(self, path: str, file: RemoteFile, part: Path, progress: Progress) -> bool:

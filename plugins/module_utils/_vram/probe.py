@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What this machine has: NVIDIA GPUs through nvidia-smi, others by their PCI ids, memory, disk and processor.
 
-Of `_vram`, only this and `headers`, which reads a model's folder, look at the world. An instance of Incus sees the
+Of `_vram`, only this and `headers`, which reads a model's folder, look at the machine. An instance of Incus sees the
 whole memory of a GPU handed to it, but not the programs of its neighbours; it sees every card of the host on the PCI
 bus, handed to it or not.
 """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests of the HTTP client of the services, over real sockets, and of its pure half."""
+"""Tests of the clients of the STT server and of Open WebUI, over real sockets, and of their pure half."""
 
 from __future__ import annotations
 
