@@ -98,6 +98,10 @@ current:
   description: The release that C(current) points to; empty when there is none.
   type: str
   returned: always
+under_way:
+  description: Whether a change of release was begun, and neither proved nor taken back.
+  type: bool
+  returned: always
 user_exists:
   description: Whether the user is known.
   type: bool
@@ -134,6 +138,7 @@ import shutil
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._services.release import KEPT, LOCK, RECORD
 
 
 def find_python(module: AnsibleModule, given: str | None, versions: list[str]) -> tuple[str, str]:
@@ -196,7 +201,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     service, release = module.params["service"], Path(module.params["release"])
-    lock, current = release / "lock.sha256", release.parent / "current"
+    lock, current = release / LOCK, release.parent / "current"
     release_lock = lock.read_text(encoding="utf-8").strip() if lock.is_file() else ""
     python, version = find_python(module, module.params["python"], module.params["python_versions"])
     port, owner = taken(module, [module.params["port"], *module.params["more_ports"]], service)
@@ -209,6 +214,7 @@ def main() -> None:
         release_lock=release_lock,
         installed=bool(release_lock) and release_lock == module.params["lock"],
         current=current.readlink().name if current.is_symlink() else "",
+        under_way=(release.parent / KEPT / RECORD).is_file(),
         user_exists=user_exists(module.params["user"]),
         unit_exists=Path(f"/etc/systemd/system/{service}.service").exists(),
         active=module.run_command(["systemctl", "is-active", "--quiet", service])[0] == 0,

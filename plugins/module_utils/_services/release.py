@@ -1,0 +1,144 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a service goes from one release to another, and back: what is there → steps → what is there then.
+
+A release is a folder; ``current`` points to the one that serves. The files that the old one ran with (unit, settings)
+are kept from the switch until the new one is proved, so a run that is killed leaves either nothing begun, or something
+kept: the next run takes it up from there, and never keeps the files of a release that nobody has proved.
+
+    current = old ──keep──▶ kept ──link──▶ current = new ──(settings, restart, proof)──┬─▶ remove older ones, drop
+                                                                                      └─▶ put back, link, start, drop
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
+
+KEPT = "kept"
+"""The folder beside the releases that holds the files which the old one ran with."""
+RECORD = "release.json"
+"""What is in it says from where to where; a kept folder without it counts for nothing."""
+LOCK = "lock.sha256"
+"""What is in a release when it is whole."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A change of release that was begun, and neither proved nor taken back."""
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class State:
+    """What lies in a service's home."""
+
+    current: str = ""
+    """The release that `current` points to; empty when there is none."""
+    folders: tuple[str, ...] = ()
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do; each can be done twice, and being killed in it is as being killed before it."""
+
+    do: str
+    what: str = ""
+
+    def __str__(self) -> str:
+        return _SAID[self.do].format(self.what)
+
+
+_SAID = {
+    "run": "run {}",
+    "keep": "keep the files that the old release runs with, until {} is proved",
+    "take_up": "take up the change that was interrupted, to {}",
+    "link": "point current to {}",
+    "put_back": "put back the files that {} ran with",
+    "forget": "have {} installed anew before it is tried again",
+    "start": "restart {}",
+    "remove": "remove {}",
+    "drop": "drop the files that {} ran with",
+}
+
+
+def switch(state: State, release: str, drain: Iterable[str] = ()) -> list[Step]:
+    """The steps to another release; something to restart for wherever a change is under way."""
+    if state.kept is None and state.current == release:
+        return []
+    steps = [Step("run", command) for command in drain]
+    if state.kept:
+        steps.append(Step("take_up", release))
+    elif state.current in state.folders:
+        steps.append(Step("keep", release))
+    if state.current != release:
+        steps.append(Step("link", release))
+    return steps
+
+
+def prove(state: State, release: str, releases: Sequence[str] = ("*",), ready: Iterable[str] = ()) -> list[Step]:
+    """The steps once the new release serves: it and the one before it stay; `releases` are patterns of names."""
+    if state.kept is None:
+        return []
+    if {state.current, state.kept.after} != {release}:
+        raise ServiceError(
+            f"{release} cannot be proved while {state.current or 'nothing'} is current: switch to it first"
+        )
+    older = [
+        name
+        for name in state.folders
+        # of a release that was gone back to halfway, nobody knows what came before it
+        if state.kept.before not in (name, release) and name != release and any(fnmatch(name, one) for one in releases)
+    ]
+    return [
+        *(Step("run", command) for command in ready),
+        *(Step("remove", name) for name in older),
+        Step("drop", state.kept.before),
+    ]
+
+
+def take_back(state: State, service: str, ready: Iterable[str] = ()) -> list[Step]:
+    """The steps back to the release that served, with the files it ran with; none when nothing was switched."""
+    if state.kept is None:
+        return []
+    before, after = state.kept.before, state.kept.after
+    if before not in state.folders:
+        raise ServiceError(f"{before}, which served before {after}, is gone: nothing can be taken back")
+    return [
+        Step("put_back", before),
+        *([Step("link", before)] if state.current != before else []),
+        *([Step("forget", after)] if after != before else []),
+        Step("start", service),
+        *(Step("run", command) for command in ready),
+        Step("drop", before),
+    ]
+
+
+def after(state: State, steps: Iterable[Step]) -> State:
+    """What is there once the steps are done."""
+    for step in steps:
+        match step.do:
+            case "keep":
+                state = replace(state, kept=Kept(state.current, step.what))
+            case "take_up" if state.kept:
+                state = replace(state, kept=replace(state.kept, after=step.what))
+            case "link":
+                state = replace(state, current=step.what)
+            case "remove":
+                state = replace(state, folders=tuple(name for name in state.folders if name != step.what))
+            case "drop":
+                state = replace(state, kept=None)
+    return state
+
+
+def show(state: State) -> str:
+    """What is there, for a diff."""
+    kept = f"kept: the files of {state.kept.before}, until {state.kept.after} is proved\n" if state.kept else ""
+    return f"current: {state.current or 'none'}\nreleases: {', '.join(state.folders) or 'none'}\n{kept}"

@@ -1,0 +1,216 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Switches a service to another release, and proves it or takes it back."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_release
+short_description: Switch a service to another release, with a way back
+version_added: 0.1.0
+description:
+  - A release is a folder in O(home), filled beside the others; the link C(current) points to the one that serves.
+  - Called before the new settings are written, with O(state=switched); after the proof, with O(state=proved); and with
+    O(state=taken_back) where the proof fails.
+  - A run that is killed in between is taken up by the next one, to the same release or another. What was kept of the
+    release that served is never overwritten by what nobody has proved.
+author:
+  - the anklume.stt authors (@anklume)
+extends_documentation_fragment:
+  - anklume.stt.attributes
+  - anklume.stt.attributes.writes
+options:
+  service:
+    description: The systemd unit, without its suffix, as V(ollama).
+    type: str
+    required: true
+  home:
+    description: The folder of the releases, as V(/opt/ollama).
+    type: path
+    required: true
+  state:
+    description:
+      - V(switched) keeps O(files) and points C(current) to O(release). Nothing is restarted; until the caller does,
+        the old release goes on running. It is changed, too, wherever an earlier change was not ended, since nobody
+        knows what runs.
+      - V(proved) says that O(release) serves. What was kept is dropped, and of the other releases only the one before
+        it stays. A folder that cannot be removed is a warning.
+      - V(taken_back) puts files and link back and restarts the service. The release that failed is marked as not
+        whole, so that it is installed anew before it is tried again. Nothing happens when nothing was switched.
+    type: str
+    choices: [switched, proved, taken_back]
+    required: true
+  release:
+    description: The release, a folder in O(home). It is whole when it holds a file C(lock.sha256).
+    type: str
+  files:
+    description: The files that a release runs with, unit and settings, for O(state=switched).
+    type: list
+    elements: path
+    default: []
+  releases:
+    description: Names of folders in O(home) that are releases, as patterns of a shell. Others are never removed.
+    type: list
+    elements: str
+    default: ["*"]
+  drain:
+    description:
+      - Commands to run before a switch, as V(/usr/local/sbin/drain stt). Where one fails, nothing is switched.
+      - They can be run again after a run that was killed.
+    type: list
+    elements: str
+    default: []
+  ready:
+    description: Commands to run once O(release) is proved, and once the one before it was taken back and restarted.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Switch to the installed release
+  anklume.stt.service_release:
+    service: ollama
+    home: /opt/ollama
+    release: 0.32.7
+    files: [/etc/ollama/ollama.env, /etc/systemd/system/ollama.service]
+    state: switched
+
+- name: Prove it
+  block:
+    - name: Restart it
+      ansible.builtin.systemd_service:
+        name: ollama
+        state: restarted
+        daemon_reload: true
+
+    - name: Wait until it answers
+      anklume.stt.ollama_model:
+        version: 0.32.7
+  rescue:
+    - name: Take it back
+      anklume.stt.service_release:
+        service: ollama
+        home: /opt/ollama
+        state: taken_back
+      register: back
+
+    - name: Say what serves
+      ansible.builtin.fail:
+        msg: "0.32.7 does not answer{{ ', so ' ~ back.current ~ ' serves again' if back is changed }}"
+
+- name: Remove the releases before the last
+  anklume.stt.service_release:
+    service: ollama
+    home: /opt/ollama
+    release: 0.32.7
+    state: proved
+"""
+
+RETURN = r"""
+current:
+  description: The release that C(current) points to, or would in check mode; empty when there is none.
+  type: str
+  returned: success
+  sample: 0.32.7
+before:
+  description: The release that C(current) pointed to when the module came.
+  type: str
+  returned: success
+  sample: 0.32.6
+steps:
+  description: What was done, or would be in check mode, in order.
+  type: list
+  elements: str
+  returned: success
+  sample: ["keep the files that the old release runs with, until 0.32.7 is proved", "point current to 0.32.7"]
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._services.release import (
+    LOCK,
+    State,
+    Step,
+    after,
+    prove,
+    show,
+    switch,
+    take_back,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._services.release_files import Releases
+
+
+def runner(module: AnsibleModule) -> Any:
+    """What runs a command, and says why where it fails."""
+
+    def run(command: str) -> None:
+        status, output, error = module.run_command(command)
+        if status:
+            raise ServiceError(f"`{command}` failed: {(error or output).strip() or f'status {status}'}")
+
+    return run
+
+
+def plan(params: dict[str, Any], state: State) -> list[Step]:
+    """The steps to the wanted state."""
+    if params["state"] == "switched":
+        return switch(state, params["release"], params["drain"])
+    if params["state"] == "proved":
+        return prove(state, params["release"], params["releases"], params["ready"])
+    return take_back(state, params["service"], params["ready"])
+
+
+def reconcile(module: AnsibleModule) -> dict[str, Any]:
+    """Observe, plan, do, and tell."""
+    params = module.params
+    releases = Releases(Path(params["home"]), params["files"], runner(module))
+    before = releases.observe()
+    steps = plan(params, before)
+    if not module.check_mode:
+        if params["state"] == "switched" and steps and not releases.whole(params["release"]):
+            raise ServiceError(f"{releases.home}/{params['release']} is not whole (it has no {LOCK}): install it first")
+        for step in steps:
+            releases.apply(step)
+    end = after(before, steps)
+    for reason in releases.stayed:
+        module.warn(reason)
+    return {
+        "changed": bool(steps),
+        "current": end.current,
+        "before": before.current,
+        "steps": [str(step) for step in steps],
+        "diff": {"before": show(before), "after": show(end)},
+    }
+
+
+def main() -> None:
+    """Spec, desired, reconcile, exit."""
+    module = AnsibleModule(
+        argument_spec={
+            "service": {"type": "str", "required": True},
+            "home": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": ["switched", "proved", "taken_back"], "required": True},
+            "release": {"type": "str"},
+            "files": {"type": "list", "elements": "path", "default": []},
+            "releases": {"type": "list", "elements": "str", "default": ["*"]},
+            "drain": {"type": "list", "elements": "str", "default": []},
+            "ready": {"type": "list", "elements": "str", "default": []},
+        },
+        required_if=[("state", "switched", ["release"]), ("state", "proved", ["release"])],
+        supports_check_mode=True,
+    )
+    try:
+        result = reconcile(module)
+    except (Error, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
