@@ -121,7 +121,7 @@ $(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_co
 	@touch $@
 
 ##@ Tests
-.PHONY: test test-fast test-long test-older lint sanity units test-infra bench-sync test-host test-incus bench-incus bench-apply bench molecule
+.PHONY: test test-fast test-long test-older lint sanity units test-infra test-release bench-sync test-host test-incus bench-incus bench-apply bench molecule
 test: ## everything that can be tested here, real Incus included (30 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
 test-fast: ## the linters of Python and YAML, and the units, for the inner loop (under a minute)
@@ -161,6 +161,8 @@ test-older: ## units and the smallest service with the older pair, Python 3.11 a
 	  rm -f $(COLLECTIONS_STAMP); $(MAKE) venv; exit $$status
 test-infra: venv-test ## infra.yml from a clone and from an installed collection, seen by Ansible from /
 	@pytest -q $(ARGS) tests/integration/infra
+test-release: venv-test ## a service changes its release on a real systemd, there and back
+	@pytest -q $(ARGS) tests/integration/release
 bench-sync: venv-test ## load, check, render and write times of infra.yml for 10 to 10,000 machines
 	@python tests/bench/bench_sync.py $(ARGS)
 test-host: venv-test ## the role incus_host on this machine, twice
