@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import WriteError
-from ansible_collections.anklume.stt.plugins.module_utils._base.files import sync_folder
+from ansible_collections.anklume.stt.plugins.module_utils._base.files import sync_path
 from ansible_collections.anklume.stt.plugins.module_utils._services.release import KEPT, LOCK, RECORD, Kept, State, Step
 
 Run = Callable[[str], None]
@@ -77,7 +77,7 @@ class Releases:
             file.flush()
             os.fsync(file.fileno())
         staged.replace(folder / RECORD)
-        sync_folder(folder)
+        sync_path(folder)
 
     def _run(self, command: str) -> None:
         self.run(command)
@@ -93,7 +93,7 @@ class Releases:
         self._write_record(new, {"before": (self.home / "current").readlink().name, "after": release, "files": copies})
         shutil.rmtree(self.kept, ignore_errors=True)
         new.replace(self.kept)
-        sync_folder(self.home)
+        sync_path(self.home)
 
     def _take_up(self, release: str) -> None:
         self._write_record(self.kept, self._record() | {"after": release})
@@ -103,7 +103,7 @@ class Releases:
         staged.unlink(missing_ok=True)
         staged.symlink_to(release)
         staged.replace(self.home / "current")
-        sync_folder(self.home)
+        sync_path(self.home)
 
     def _put_back(self, _release: str) -> None:
         for path, copy in self._record()["files"].items():
@@ -145,4 +145,4 @@ def copy_file(source: Path, target: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     staged.replace(target)
-    sync_folder(target.parent)
+    sync_path(target.parent)
