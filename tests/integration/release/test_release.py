@@ -49,7 +49,7 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def play(inventory: Path, *options: str, **variables: Any) -> Run:
-    playbook = Path(__file__).with_name("play.yml")
+    playbook = Path(__file__).with_name("playbooks") / "tiny.yml"
     environment = os.environ | {
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache/collections"),
