@@ -186,6 +186,7 @@ def ebml(identity: str, size: int, content: bytes = b"") -> bytes:
 
 HUGE = 2**31 - 16
 WEBM = ebml("1A45DFA3", 8, bytes.fromhex("42828477 65626D".replace(" ", "")) + b"\xec") + ebml("18538067", 2**40)
+WEBM_TAG = ebml("67C8", HUGE - 30, ebml("4487", HUGE - 50))
 TRAPS = {
     "RIFF list": (b"RIFF\x34\0\0\0WAVELIST" + struct.pack("<I", HUGE) + b"INFOINAM" + struct.pack("<I", HUGE), 415),
     "RIFF format": (b"RIFF\x34\0\0\0WAVEfmt " + struct.pack("<I", HUGE) + bytes(40), 415),
@@ -197,8 +198,7 @@ TRAPS = {
     "MP4 tag": (mp4_with(struct.pack(">I4sI4s", HUGE, b"moov", HUGE - 8, b"udta")
                          + struct.pack(">I4s", HUGE - 16, b"\xa9nam") + struct.pack(">HH", 65535, 0)), 415),
     "MP4 header": (mp4_with(struct.pack(">IIQ", 1, 0x6D6F6F76, 2**62)), 415),
-    "WebM tag": (WEBM + ebml("1254C367", HUGE, ebml("7373", HUGE - 12, ebml("67C8", HUGE - 30,
-                         ebml("4487", HUGE - 50)))), 415),
+    "WebM tag": (WEBM + ebml("1254C367", HUGE, ebml("7373", HUGE - 12, WEBM_TAG)), 415),
     "WebM codec": (WEBM + ebml("1654AE6B", HUGE, ebml("AE", HUGE - 12, ebml("63A2", HUGE - 30))), 415),
     "WebM attachment": (WEBM + ebml("1941A469", HUGE, ebml("61A7", HUGE - 12, ebml("465C", HUGE - 30))), 415),
     "FLAC picture": (b"fLaC\x86\xff\xff\xff" + struct.pack(">II", 3, HUGE), 415),
