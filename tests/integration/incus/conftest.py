@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -86,6 +90,20 @@ class CountingTransport:
         self.inner.close()
 
 
+def end_orphans() -> None:
+    """End the dnsmasq of a bridge of these tests that is gone: rarely, Incus leaves one when a client is killed.
+
+    It goes on listening at the bridge's address, so that no bridge can have that address again.
+    """
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            bridge = re.search(rb"dnsmasq\0.*--interface=(net-it-[a-z]+)\0", file.read_bytes())
+            if bridge and not Path("/sys/class/net", bridge[1].decode()).exists():
+                os.kill(int(file.parent.name), signal.SIGTERM)
+                while file.read_bytes():
+                    time.sleep(0.05)
+
+
 class Lab:
     """A project folder and what was applied from it."""
 
@@ -102,6 +120,7 @@ class Lab:
 
     def apply(self, *, check: bool = False, absent: bool = False, **options: Any) -> dict[str, Any]:
         self.write()
+        end_orphans()
         model, _notes = read_project(str(self.folder))
         self.transport.writes.clear()
         return reconcile(
