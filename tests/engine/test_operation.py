@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import shutil
 import signal
 import socket
@@ -161,16 +162,26 @@ class SlowEngine:
             self.closed += 1
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-def test_work_stops_between_segments_when_the_client_leaves(streamed: bool) -> None:
-    engine, port = SlowEngine(), free_port()
-    app = create_app(Settings(model=MODEL, queue_length=0), engine)
+@contextlib.contextmanager
+def served(engine: SlowEngine, **settings: Any) -> Iterator[str]:
+    """The application in a thread, with an engine of ours; its address."""
+    port = free_port()
+    app = create_app(Settings(model=MODEL, **settings), engine)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()
-    url = f"http://127.0.0.1:{port}"
     try:
         until(lambda: server.started)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_work_stops_between_segments_when_the_client_leaves(streamed: bool) -> None:
+    engine = SlowEngine()
+    with served(engine, queue_length=0) as url:
         if streamed:
             data = {"model": MODEL, "stream": "true"}
             with httpx.stream("POST", url + URL, files={"file": FOX.read_bytes()}, data=data) as answer:
@@ -182,9 +193,20 @@ def test_work_stops_between_segments_when_the_client_leaves(streamed: bool) -> N
         time.sleep(0.3)
         assert engine.words == words
         leave_early(url + URL, FOX.read_bytes(), 0.3)  # a 503 if the first one still held its place
-    finally:
-        server.should_exit = True
-        thread.join()
+
+
+def test_one_request_is_decoded_ahead_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[object] = []
+    monkeypatch.setattr("anklume_stt_server.app.decode", lambda *_: decoded.append(0) or np.zeros(16000, np.float32))
+    engine = SlowEngine()
+    with served(engine, workers=1) as url, concurrent.futures.ThreadPoolExecutor(3) as pool:
+        clients = [pool.submit(leave_early, url + URL, FOX.read_bytes(), 1) for _ in range(3)]
+        until(lambda: len(decoded) == 2)
+        time.sleep(0.3)
+        assert len(decoded) == 2
+        assert engine.closed == 0
+        for client in clients:
+            client.result()
 
 
 def test_a_key_is_asked_for_everywhere_but_where_the_server_tells_of_itself(start: Start) -> None:

@@ -42,7 +42,9 @@ class Service:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings, self.engine = settings, engine
         self.names = {"", engine.name, *forms.NAMES, *settings.model_aliases}
-        self.pool = ThreadPoolExecutor(settings.workers, "inference")
+        # one more than work is decoded already, so that no worker waits for it
+        self.pool = ThreadPoolExecutor(settings.workers + 1, "inference")
+        self.begun = asyncio.Semaphore(settings.workers + 1)
         self.free = asyncio.Semaphore(settings.workers)
         self.queue = Queue(settings.workers, settings.queue_length)
 
@@ -53,19 +55,20 @@ class Service:
 
     async def results(self, query: Query) -> AsyncIterator[Any]:
         """What the engine yields, each step in a worker thread; leaving the loop stops the work after its step."""
-        async with self.free:
-            started = time.monotonic()
+        async with self.begun:
             samples = await self._step(decode, query.file, self.settings.max_audio_seconds)
-            work = self.engine.transcribe(samples, query)
-            try:
-                while (item := await self._step(next, work, None)) is not None:
-                    yield item
-            finally:
-                with contextlib.suppress(RuntimeError):  # when the server stops there are no threads left for it
-                    await self._step(work.close)
-                spent, seconds = time.monotonic() - started, len(samples) / RATE
-                self.queue.took(spent)
-                log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, spent / seconds)
+            async with self.free:
+                started = time.monotonic()
+                work = self.engine.transcribe(samples, query)
+                try:
+                    while (item := await self._step(next, work, None)) is not None:
+                        yield item
+                finally:
+                    with contextlib.suppress(RuntimeError):  # when the server stops there are no threads left for it
+                        await self._step(work.close)
+                    spent, seconds = time.monotonic() - started, len(samples) / RATE
+                    self.queue.took(spent)
+                    log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, spent / seconds)
 
     async def _step(self, call: Any, *args: Any) -> Any:
         future = asyncio.get_running_loop().run_in_executor(self.pool, call, *args)
