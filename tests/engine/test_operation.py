@@ -25,6 +25,7 @@ import uvicorn
 from anklume_stt_server.__main__ import main
 from anklume_stt_server.app import create_app
 from anklume_stt_server.forms import Query
+from anklume_stt_server.keys import WRONG_AT_ONCE, WRONG_SECONDS
 from anklume_stt_server.settings import Settings
 
 from .conftest import CLIPS, MODEL, PACKAGE, SENTENCES, Server, Start, free_port, until, wav
@@ -232,6 +233,32 @@ def test_a_key_is_asked_for_everywhere_but_where_the_server_tells_of_itself(star
     assert "sesame" not in server.text()
 
 
+def test_each_of_several_keys_opens_and_can_be_withdrawn_alone(start: Start) -> None:
+    server = start(STT_API_KEY="sesame-4711", STT_API_KEYS="phone-1, tablet-2")
+    for key in ("sesame-4711", "phone-1", "tablet-2"):
+        assert server.client(key).models.list().data[0].id == MODEL
+    server = start(STT_API_KEY="sesame-4711", STT_API_KEYS="tablet-2")
+    assert server.client("tablet-2").models.list().data[0].id == MODEL
+    with pytest.raises(openai.AuthenticationError):
+        server.client("phone-1").models.list()
+
+
+def test_wrong_keys_are_answered_slowly_and_a_few_at_a_time(start: Start) -> None:
+    server = start(STT_API_KEY="sesame-4711")
+
+    def tried(key: str) -> tuple[int, float]:
+        answer = httpx.get(server.url + "/v1/models", headers={"X-API-Key": key} if key else {}, timeout=60)
+        return answer.status_code, answer.elapsed.total_seconds()
+
+    assert tried("")[1] < WRONG_SECONDS  # no key is no try
+    with concurrent.futures.ThreadPoolExecutor(2 * WRONG_AT_ONCE) as pool:
+        tries = list(pool.map(tried, ["wrong"] * 2 * WRONG_AT_ONCE))
+    assert sum(status == 401 for status, _ in tries) == WRONG_AT_ONCE
+    assert {status for status, _ in tries} == {401, 429}
+    assert min(seconds for status, seconds in tries if status == 401) >= WRONG_SECONDS
+    assert tried("sesame-4711")[0] == 200
+
+
 def test_a_key_may_hold_any_letters(start: Start) -> None:
     server = start(STT_API_KEY="clé-ключ")
     for headers in ({"Authorization": "Bearer clé-ключ".encode()}, {"X-API-Key": "clé-ключ".encode()}):
@@ -365,6 +392,7 @@ BAD_SETTINGS = [
     ({"STT_WORKERS": "0"}, "STT_WORKERS=0: must be from 1 to 64"),
     ({"STT_MAX_AUDIO_SECONDS": "nan"}, "STT_MAX_AUDIO_SECONDS=nan: must be from 1"),
     ({"STT_LOG_LEVEL": "loud"}, "STT_LOG_LEVEL=loud: must be one of info, debug, warning, error"),
+    ({"STT_API_KEYS": "one,two"}, "STT_API_KEYS: keys beside STT_API_KEY, which is not set: set it too"),
     ({"STT_MODELL": "x"}, "STT_MODELL: no such setting; did you mean STT_MODEL?"),
     ({"STT_MODEL": ""}, "STT_MODEL: not set"),
     (

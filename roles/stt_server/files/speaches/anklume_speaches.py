@@ -34,7 +34,7 @@ from anklume_stt_server.connections import BACKLOG, live_with_few_files
 from anklume_stt_server.errors import ApiError, OpenAiErrors
 from anklume_stt_server.guards import Queue, Uploads, no_storage
 from anklume_stt_server.times import within
-from fastapi import Form, UploadFile
+from fastapi import Form, UploadFile, WebSocket, WebSocketException
 from faster_whisper import BatchedInferencePipeline
 from huggingface_hub import snapshot_download
 from openai.types.audio import TranscriptionTextDoneEvent
@@ -43,7 +43,7 @@ from speaches.dependencies import audio_file_dependency, get_config, get_executo
 from speaches.executors import whisper
 from speaches.executors.whisper import WhisperModelManager
 from speaches.model_aliases import resolve_model_id_alias
-from speaches.routers import stt
+from speaches.routers import realtime_ws, stt
 from starlette.datastructures import FormData, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from fastapi import FastAPI
+    from speaches.config import Config
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
@@ -310,16 +311,16 @@ def guards(app: FastAPI) -> None:
 class Forms:
     """Reads and checks the form of an audio request as our own engine does, and hands it on as Speaches wants it."""
 
-    def __init__(self, app: ASGIApp, key: str) -> None:
-        self.app, self.key = app, key
+    def __init__(self, app: ASGIApp, accepted: keys.Keys) -> None:
+        self.app, self.accepted = app, accepted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The key comes first: FastAPI would read the whole upload before it looks at it."""
         if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in TASKS:
             await self.app(scope, receive, send)
             return
-        if self.key:
-            keys.check(scope, self.key, 403)
+        if get_config().api_key:
+            await self.accepted.check(scope, 403)
         request = Request(scope, receive)
         try:
             with suppress(ClientDisconnect):
@@ -352,14 +353,23 @@ def _as_speaches_wants(form: FormData, query: forms.Query) -> FormData:
 def forms_of_clients(app: FastAPI) -> None:
     """Understand what clients send, at whatever address and with whatever header, and answer errors as OpenAI does."""
     key = get_config().api_key
-    secret = key.get_secret_value() if key else ""
+    accepted = keys.Keys([key.get_secret_value(), *setting("API_KEYS", "").split(",")] if key else [])
     read = Request._get_form
 
     async def form(self: Request, **limits: Any) -> FormData:
         return self.scope.get("anklume.form") or await read(self, **limits)
 
     async def check(request: Request) -> None:
-        keys.check(request.scope, secret, 403)
+        await accepted.check(request.scope, 403)
+
+    async def check_socket(socket: WebSocket, config: Config) -> None:
+        asked = socket.query_params.get("api_key", "").encode()
+        headers = [(b"x-api-key", asked)] if asked else socket.scope["headers"]
+        try:
+            if config.api_key:
+                await accepted.check({**socket.scope, "headers": headers}, 403)
+        except ApiError as error:
+            raise WebSocketException(1008, str(error)) from None
 
     async def refuse(request: Request, error: Exception) -> Response:
         told = error if isinstance(error, ApiError) else ApiError(500, "the server failed")
@@ -370,10 +380,11 @@ def forms_of_clients(app: FastAPI) -> None:
 
     Request._get_form = form
     app.dependency_overrides[verify_api_key] = check
+    realtime_ws.verify_websocket_api_key = check_socket
     app.add_exception_handler(ApiError, refuse)
     app.add_exception_handler(Exception, refuse)
     # inside of CORS, so that a web page can read the errors
-    app.user_middleware += [Middleware(OpenAiErrors), Middleware(Addresses), Middleware(Forms, key=secret)]
+    app.user_middleware += [Middleware(OpenAiErrors), Middleware(Addresses), Middleware(Forms, accepted=accepted)]
 
 
 class OwnPages:

@@ -205,7 +205,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         cors: Any = {"allow_origins": settings.cors_origins, "allow_methods": ["*"], "allow_headers": ["*"]}
         middleware[:0] = [Middleware(OpenAiErrors), Middleware(CORSMiddleware, **cors)]
     if settings.api_key:
-        middleware.append(Middleware(ApiKey, key=settings.api_key))
+        middleware.append(Middleware(ApiKey, keys=(settings.api_key, *settings.api_keys)))
     routes = [
         Route("/health", health),
         Route("/docs", explain),

@@ -38,6 +38,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = _number(8000, 0, 65535)
     api_key: str = ""
+    api_keys: tuple[str, ...] = ()  # others beside it
     cors_origins: tuple[str, ...] = ()
     queue_length: int = _number(32, 0)
     max_upload_bytes: int = _number(200_000_000, 1)
@@ -58,6 +59,8 @@ class Settings:
                 raise SettingsError(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
         if not values.get("model"):
             raise SettingsError("STT_MODEL: not set; give the id of a model in the hub cache, or a folder")
+        if values.get("api_keys") and not values.get("api_key"):
+            raise SettingsError("STT_API_KEYS: keys beside STT_API_KEY, which is not set: set it too")
         return cls(**values)
 
 

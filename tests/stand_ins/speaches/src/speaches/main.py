@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from speaches.dependencies import get_config, verify_api_key
-from speaches.routers import stt
+from speaches.routers import realtime_ws, stt
 
 
 def create_app() -> FastAPI:
@@ -20,6 +20,7 @@ def create_app() -> FastAPI:
     config = get_config()
     app = FastAPI(title="A stand-in, not Speaches")
     app.include_router(stt.router, dependencies=[Depends(verify_api_key)])
+    app.include_router(realtime_ws.router)
     app.add_middleware(CORSMiddleware, allow_origins=config.allow_origins, allow_methods=["*"], allow_headers=["*"])
 
     @app.get("/health")
