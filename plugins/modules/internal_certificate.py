@@ -14,6 +14,8 @@ description:
   - Makes a certificate authority once, and from it a certificate for a server's names and addresses.
   - The certificate is made anew when its names change, when its authority changes, or when it is about to run out. The
     authority is never made anew by itself, because people have put their trust in it.
+  - The authority carries critical name constraints (RFC 5280, 4.2.1.10). Nobody can make a certificate with it for any
+    other site that a browser or OpenSSL takes. One that was made before it had these stays as it is.
   - Runs on the controller, with the library that Ansible itself brings.
 author:
   - the anklume.stt authors (@anklume)
@@ -28,18 +30,31 @@ options:
     type: path
     required: true
   authority_name:
-    description: What people see in the list of authorities that they trust.
+    description: What people see in the list of authorities that they trust, with the day on which it was made.
     type: str
     default: anklume.stt internal authority
-  path:
-    description: The file with the server's key and certificate, in PEM.
-    type: path
-    required: true
-  names:
-    description: The host names and addresses that the certificate is for.
+  permitted:
+    description:
+      - What an authority made now may sign for, besides O(names). A name stands for itself and all names below it, an
+        address or a network (C(10.0.0.0/8)) for itself.
+      - An authority that is there already is not changed.
     type: list
     elements: str
-    required: true
+    default: []
+  renew_authority:
+    description:
+      - Whether to make a new authority in the place of the one that is there, at every run. The old one is kept beside,
+        in a folder of its own with the date in its name. Devices have to trust the new one.
+    type: bool
+    default: false
+  path:
+    description: The file with the server's key and certificate, in PEM. Without it only the authority is kept.
+    type: path
+  names:
+    description: The host names and addresses that the certificate is for. The authority has to permit them.
+    type: list
+    elements: str
+    default: []
   days:
     description: How long a certificate is good for. More than 825 is refused by Apple's systems.
     type: int
@@ -56,6 +71,14 @@ EXAMPLES = r"""
     authority: secrets/ca
     path: secrets/homelab-webui.pem
     names: [homelab-webui, 10.100.3.30]
+    permitted: [local, 10.0.0.0/8, 192.168.0.0/16]
+  delegate_to: localhost
+
+- name: Make a new authority
+  anklume.stt.internal_certificate:
+    authority: secrets/ca
+    permitted: [homelab-webui, local, 10.0.0.0/8, 192.168.0.0/16]
+    renew_authority: true
   delegate_to: localhost
 """
 
@@ -68,6 +91,16 @@ fingerprint:
   description: Its SHA-256 fingerprint, as browsers and phones show it. Empty in check mode before it is made.
   returned: success
   type: str
+permitted:
+  description: What the authority may sign for. Empty where that is any site, and in check mode before it is made.
+  returned: success
+  type: list
+  elements: str
+  sample: [homelab-webui, local, 10.0.0.0/8]
+old_authority:
+  description: The folder in which the old authority is kept. Empty when no new one took its place.
+  returned: success
+  type: str
 reason:
   description: Why the certificate was made, or would be in check mode. Empty when it was not.
   returned: success
@@ -78,6 +111,7 @@ import datetime
 import fcntl
 import ipaddress
 import os
+import textwrap
 import traceback
 from pathlib import Path
 from typing import Any
@@ -136,17 +170,64 @@ def usage(*allowed: str) -> Any:
     return x509.KeyUsage(**{use: use in allowed for use in uses})
 
 
-def make_authority(folder: Path, name: str) -> None:
+def subtree(name: str) -> Any:
+    """A name, an address or a network as it stands in name constraints."""
+    try:
+        return x509.IPAddress(ipaddress.ip_network(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def constraints(permitted: list[str]) -> Any:
+    """The extension that permits these alone. A kind without any entry would be free, so it is shut."""
+    subtrees = [subtree(name) for name in dict.fromkeys(permitted)]
+    everything = {x509.DNSName: [""], x509.IPAddress: ["0.0.0.0/0", "::/0"]}
+    shut = [
+        subtree(name) for kind, all_of_it in everything.items() for name in all_of_it if kind not in map(type, subtrees)
+    ]
+    return x509.NameConstraints(subtrees, shut or None)
+
+
+def permitted_by(authority: Any) -> list[str]:
+    """What an authority may sign for; empty when that is everything."""
+    try:
+        found = authority.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(one.value) for one in found.permitted_subtrees or []]
+
+
+def may_sign_for(permitted: list[str], name: str) -> bool:
+    """Whether a name or an address lies in what an authority may sign for."""
+    wanted, trees = alternative(name), [subtree(one) for one in permitted]
+    if isinstance(wanted, x509.IPAddress):
+        return any(isinstance(tree, x509.IPAddress) and wanted.value in tree.value for tree in trees)
+    below = [f".{tree.value}".lower() for tree in trees if isinstance(tree, x509.DNSName)]
+    return f".{name}".lower().endswith(tuple(below))
+
+
+def make_authority(folder: Path, name: str, permitted: list[str]) -> None:
     """Make the authority's key and certificate; the certificate last, because it says that all is there."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
-        builder(name, None, key, AUTHORITY_DAYS)
+        builder(f"{name}, {datetime.date.today()}", None, key, AUTHORITY_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(constraints(permitted), critical=True)
         .add_extension(usage("key_cert_sign", "crl_sign"), critical=True)
         .sign(key, hashes.SHA256())
     )
     write(folder / "ca.key", private_pem(key), 0o600)
     write(folder / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def put_aside(folder: Path) -> Path:
+    """Keep the authority in a folder beside; its certificate goes last, so that a run that is cut off loses nothing."""
+    aside = folder.with_name(f"{folder.name}-{datetime.datetime.now():%Y-%m-%d-%H%M%S}")
+    aside.mkdir(mode=0o700)
+    for name, mode in (("ca.key", 0o600), ("ca.crt", 0o644)):
+        write(aside / name, (folder / name).read_bytes(), mode)
+    (folder / "ca.crt").unlink()
+    return aside
 
 
 def alternative(name: str) -> Any:
@@ -161,8 +242,10 @@ def make_certificate(params: dict[str, Any], authority: Any, authority_key: Any)
     """A new key and its certificate, as one PEM text."""
     key = ec.generate_private_key(ec.SECP256R1())
     names = [alternative(name) for name in params["names"]]
+    # OpenSSL holds a subject that looks like a host name against the names that the authority permits, an address too
+    subject = params["names"][0] if isinstance(names[0], x509.DNSName) else f"address {params['names'][0]}"
     certificate = (
-        builder(params["names"][0], authority.subject, key, params["days"])
+        builder(subject, authority.subject, key, params["days"])
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage("digital_signature"), critical=True)
@@ -174,7 +257,9 @@ def make_certificate(params: dict[str, Any], authority: Any, authority_key: Any)
 
 
 def why_anew(params: dict[str, Any], authority: Any) -> str:
-    """Why the certificate in place will not do; empty when it does."""
+    """Why the certificate in place will not do; empty when it does, or none is wanted."""
+    if not params["path"]:
+        return ""
     path = Path(params["path"])
     if authority is None or not path.is_file():
         return "there is none yet"
@@ -190,30 +275,53 @@ def why_anew(params: dict[str, Any], authority: Any) -> str:
     return "it is about to run out" if left < datetime.timedelta(days=params["renew_days"]) else ""
 
 
+def refuse_strangers(authority: Path, permitted: list[str], names: list[str]) -> None:
+    """Refuse names that the authority may not sign for: no browser would take the certificate."""
+    strangers = [name for name in names if permitted and not may_sign_for(permitted, name)]
+    if strangers:
+        may = textwrap.shorten(", ".join(permitted), 300, placeholder=" …")
+        raise ValueError(
+            f"{authority} may not sign for {', '.join(strangers)} (it may for {may}): leave that out, or make a new "
+            "authority with `make ca-renew`, which every device has to trust anew"
+        )
+
+
 def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Make what is missing, one process at a time."""
     folder = Path(params["authority"])
     certificate_path = folder / "ca.crt"
-    lock = None
+    permitted = params["permitted"] + [name for name in params["names"] if not may_sign_for(params["permitted"], name)]
+    lock, old, reason = None, "", ""
     if not check_mode:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not certificate_path.is_file():
-            make_authority(folder, params["authority_name"])
+    if params["renew_authority"] or not certificate_path.is_file():
+        reason = "a new authority was asked for" if certificate_path.is_file() else "there is none yet"
+        if not check_mode:
+            old = str(put_aside(folder)) if certificate_path.is_file() else ""
+            make_authority(folder, params["authority_name"], permitted)
     authority = x509.load_pem_x509_certificate(certificate_path.read_bytes()) if certificate_path.is_file() else None
-    reason = why_anew(params, authority)
-    if reason and not check_mode:
+    reason = why_anew(params, authority) or reason
+    permitted = permitted_by(authority) if authority else []
+    if params["path"] and not (check_mode and params["renew_authority"]):
+        refuse_strangers(certificate_path, permitted, params["names"])
+    if params["path"] and reason and not check_mode:
         key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        if key.public_key() != authority.public_key():
+            raise ValueError(f"{folder / 'ca.key'} is not the key of {certificate_path}: put the right one there")
         write(Path(params["path"]), make_certificate(params, authority, key), 0o600)
     if lock:
         lock.close()
+    made = f"{params['path']}: {', '.join(params['names'])}" if params["path"] else f"{certificate_path}: {reason}"
     return {
         "changed": bool(reason),
         "reason": reason,
         "authority_certificate": str(certificate_path),
         "fingerprint": authority.fingerprint(hashes.SHA256()).hex(":").upper() if authority else "",
-        "diff": {"before": "", "after": f"{params['path']}: {', '.join(params['names'])}\n"} if reason else {},
+        "permitted": permitted,
+        "old_authority": old,
+        "diff": {"before": "", "after": f"{made}\n"} if reason else {},
     }
 
 
@@ -223,11 +331,14 @@ def main() -> None:
         argument_spec={
             "authority": {"type": "path", "required": True},
             "authority_name": {"type": "str", "default": "anklume.stt internal authority"},
-            "path": {"type": "path", "required": True},
-            "names": {"type": "list", "elements": "str", "required": True},
+            "permitted": {"type": "list", "elements": "str", "default": []},
+            "renew_authority": {"type": "bool", "default": False},
+            "path": {"type": "path"},
+            "names": {"type": "list", "elements": "str", "default": []},
             "days": {"type": "int", "default": 820},
             "renew_days": {"type": "int", "default": 90},
         },
+        required_by={"path": ["names"]},
         supports_check_mode=True,
     )
     if MISSING:
@@ -235,7 +346,8 @@ def main() -> None:
     try:
         module.exit_json(**reconcile(module.params, module.check_mode))
     except (OSError, ValueError) as error:
-        module.fail_json(msg=f"the certificate {module.params['path']} cannot be kept: {error}")
+        kept = module.params["path"] or module.params["authority"]
+        module.fail_json(msg=f"the certificate {kept} cannot be kept: {error}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Under which names browsers reach a page of ours: its certificate's, its origins', and those an authority permits."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+OWN = ("localhost", "127.0.0.1")
+"""How a machine calls itself."""
+
+PRIVATE_NETWORKS = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "127.0.0.0/8",
+    "::1/128",
+)
+"""Addresses that are no site's: RFC 1918, unique local ones, the machine itself. Whole networks, because an address
+that a router changes must not need a new authority."""
+
+PRIVATE_SUFFIXES = ("local", "localhost", "incus")
+"""Names that are no site's: announced in the network itself, the machine's own, and those that Incus gives."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One way to a page: a name or an address, and the port there."""
+
+    name: str
+    port: int
+
+    def origin(self, https: bool) -> str:
+        """What a browser sends as its origin: a port that the scheme means anyway is left out."""
+        host = f"[{self.name}]" if ":" in self.name else self.name
+        port = "" if self.port == (443 if https else 80) else f":{self.port}"
+        return f"{'https' if https else 'http'}://{host}{port}"
+
+
+def sites(
+    names: Sequence[str], machine: str, address: str, published: Iterable[Mapping[str, Any]], port: int
+) -> list[Site]:
+    """The ways to a page that the machine serves on a port, the best first.
+
+    `names` are those that somebody chose; they replace what follows from the machine. `published` are ports of the host
+    that lead to a machine's: its `name` (or address), its `port`, and the machine's port in `to`.
+    """
+    outside = [Site(one["name"], int(one["port"])) for one in published if int(one["to"]) == port]
+    ports = dict.fromkeys([port, *(site.port for site in outside)])
+    chosen = [Site(name, port) for port in ports for name in names]
+    direct = [Site(name, port) for name in (machine, address) if name]
+    return list(dict.fromkeys(chosen or outside + direct))
+
+
+def host_names(ways: Iterable[Site]) -> list[str]:
+    """The names and addresses alone, each once."""
+    return list(dict.fromkeys(site.name for site in ways))
+
+
+def origins(ways: Iterable[Site], https: bool, port: int) -> list[str]:
+    """The origins of a page, its own names last."""
+    return list(dict.fromkeys(site.origin(https) for site in (*ways, *(Site(name, port) for name in OWN))))
+
+
+def is_private(name: str) -> bool:
+    """Whether a name or an address lies in what every authority of ours may sign for."""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name.rpartition(".")[2].lower() in PRIVATE_SUFFIXES
+    return any(address in ipaddress.ip_network(network) for network in PRIVATE_NETWORKS)
+
+
+def permitted(machines: Iterable[Mapping[str, Any]], host: str = "") -> list[str]:
+    """What the authority of a project may sign for: its machines, names chosen for them, its host, private networks.
+
+    `machines` holds the variables of each machine.
+    """
+    names = [host, host.partition(".")[0]]
+    for machine in machines:
+        names += [machine["inventory_hostname"], machine.get("ansible_host", ""), *machine.get("open_webui_names", [])]
+        names += [one["name"] for one in machine.get("infra_published", [])]
+    chosen = {name.lower() for name in names if name and name.isascii() and not is_private(name)}
+    return [*sorted(chosen), *PRIVATE_SUFFIXES, *PRIVATE_NETWORKS]
+
+
+def trust_pages(machines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Where devices get the authority's certificate, in plain HTTP: they do not trust HTTPS yet.
+
+    Where the host's ports lead to the machine's HTTPS alone, it is there, behind the browser's warning.
+    """
+    pages = []
+    for machine in machines:
+        given = machine.get("open_webui_tls_certificate") or machine.get("open_webui_acme_url")
+        if not machine.get("open_webui_https", True) or given:
+            continue
+        chosen, published = machine.get("open_webui_names", []), machine.get("infra_published", [])
+        plain = sites(chosen, machine["inventory_hostname"], machine.get("ansible_host", ""), published, 80)
+        secure = [] if any(int(one["to"]) == 80 for one in published) else sites([], "", "", published, 443)
+        pages += [site.origin(https) for https, ways in ((True, secure), (False, plain)) for site in ways]
+    return [f"{page}/trust" for page in dict.fromkeys(pages)]

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Under which names browsers reach a page, and what the authority may sign for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.anklume.stt.plugins.filter.open_webui_names import FilterModule
+from ansible_collections.anklume.stt.plugins.module_utils._services.names import is_private, permitted, trust_pages
+from ansible_collections.anklume.stt.plugins.modules.internal_certificate import may_sign_for
+
+FILTERS = FilterModule().filters()
+PUBLISHED = [
+    {"name": "voice.local", "port": 8443, "to": 443},
+    {"name": "192.168.1.5", "port": 8443, "to": 443},
+    {"name": "192.168.1.5", "port": 8000, "to": 8000},
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names", "origins"),
+    [
+        ({"address": "10.1.2.3"}, ["web", "10.1.2.3"], ["https://web", "https://10.1.2.3"]),
+        ({}, ["web"], ["https://web"]),
+        ({"chosen": ["chat.example.org"], "address": "10.1.2.3"}, ["chat.example.org"], ["https://chat.example.org"]),
+        (
+            {"address": "10.1.2.3", "published": PUBLISHED},
+            ["voice.local", "192.168.1.5", "web", "10.1.2.3"],
+            ["https://voice.local:8443", "https://192.168.1.5:8443", "https://web", "https://10.1.2.3"],
+        ),
+        (
+            {"chosen": ["chat.example.org"], "published": PUBLISHED},
+            ["chat.example.org"],
+            ["https://chat.example.org", "https://chat.example.org:8443"],
+        ),
+        ({"address": "fd00::1"}, ["web", "fd00::1"], ["https://web", "https://[fd00::1]"]),
+    ],
+)
+def test_names_and_origins(arguments: dict[str, Any], names: list[str], origins: list[str]) -> None:
+    arguments = {"chosen": [], "machine": "web", **arguments}
+    assert FILTERS["open_webui_names"](**arguments) == names
+    assert FILTERS["open_webui_origins"](**arguments) == [*origins, "https://localhost", "https://127.0.0.1"]
+
+
+def test_without_https_the_port_stands_in_the_origin_and_what_is_published_leads_there() -> None:
+    published = [{"name": "voice.local", "port": 80, "to": 3100}, {"name": "voice.local", "port": 443, "to": 443}]
+    origins = FILTERS["open_webui_origins"]([], "web", "10.1.2.3", published, https=False, port="3100")
+    assert origins == [
+        "http://voice.local",
+        "http://web:3100",
+        "http://10.1.2.3:3100",
+        "http://localhost:3100",
+        "http://127.0.0.1:3100",
+    ]
+
+
+MACHINES = {
+    "lab-web": {
+        "inventory_hostname": "lab-web",
+        "ansible_host": "10.1.2.3",
+        "open_webui_names": ["Chat.example.org", "203.0.113.5"],
+    },
+    "lab-ai": {
+        "inventory_hostname": "lab-ai",
+        "infra_published": [{"name": "voice.local", "port": 443, "to": 443}, {"name": "den", "port": 443, "to": 443}],
+    },
+}
+
+
+def test_the_authority_may_sign_for_the_project_and_for_private_networks() -> None:
+    names = permitted(MACHINES.values(), "host.lan")
+    chosen = ["203.0.113.5", "chat.example.org", "den", "host", "host.lan", "lab-ai", "lab-web"]
+    assert names[: len(chosen)] == chosen
+    for name in ("voice.local", "later.local", "localhost", "lab-web.incus", "10.9.9.9", "192.168.178.20", "fd00::1"):
+        assert may_sign_for(names, name), name
+    for name in ("www.example.com", "example.org", "172.32.0.1", "8.8.8.8", "2001:db8::1", "169.254.1.1", "lan"):
+        assert not may_sign_for(names, name), name
+
+
+def test_the_filter_takes_the_machines_of_an_inventory_and_its_own_host() -> None:
+    assert {"lab-web", "lab-ai", "den"} < set(FILTERS["authority_names"](list(MACHINES), MACHINES))
+
+
+@pytest.mark.parametrize(("name", "private"), [("VOICE.LOCAL", True), ("local.example.org", False), ("web", False)])
+def test_a_private_name_is_one_that_no_site_has(name: str, private: bool) -> None:
+    assert is_private(name) is private
+
+
+@pytest.mark.parametrize(
+    ("variables", "pages"),
+    [
+        ({}, ["http://web/trust", "http://10.1.2.3/trust"]),
+        ({"infra_published": [{"name": "voice.local", "port": 80, "to": 80}]}, ["http://voice.local/trust"]),
+        ({"infra_published": [{"name": "voice.local", "port": 8443, "to": 443}]}, ["https://voice.local:8443/trust"]),
+    ],
+)
+def test_the_page_for_devices_is_where_they_reach_it(variables: dict[str, Any], pages: list[str]) -> None:
+    found = trust_pages([{"inventory_hostname": "web", "ansible_host": "10.1.2.3", **variables}])
+    assert found == list(dict.fromkeys([*pages, "http://web/trust", "http://10.1.2.3/trust"]))
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"open_webui_https": False},
+        {"open_webui_tls_certificate": "/etc/ssl/chat.pem"},
+        {"open_webui_acme_url": "https://acme.example.org/dir"},
+    ],
+)
+def test_there_is_no_page_without_the_internal_authority(variables: dict[str, Any]) -> None:
+    assert trust_pages([{"inventory_hostname": "web", **variables}]) == []
