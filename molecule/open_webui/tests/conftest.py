@@ -93,6 +93,18 @@ def api(project: Path) -> Api:
     return api
 
 
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
+    """A home folder whose browser trusts the internal authority."""
+    home = tmp_path_factory.mktemp("home")
+    store = home / ".pki/nssdb"
+    store.mkdir(parents=True)
+    subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{store}"], check=True)
+    authority = ["-t", "C,,", "-n", "internal", "-i", str(project / "secrets/ca/ca.crt")]
+    subprocess.run(["certutil", "-A", "-d", f"sql:{store}", *authority], check=True)
+    return home
+
+
 @dataclass
 class Run:
     """What a run of the role said, and whether it changed anything."""

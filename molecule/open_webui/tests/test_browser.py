@@ -45,18 +45,6 @@ def microphone_clip(source: Path | None, target: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def profile(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
-    """A home folder whose browser trusts the internal authority."""
-    home = tmp_path_factory.mktemp("home")
-    store = home / ".pki/nssdb"
-    store.mkdir(parents=True)
-    subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{store}"], check=True)
-    authority = ["-t", "C,,", "-n", "internal", "-i", str(project / "secrets/ca/ca.crt")]
-    subprocess.run(["certutil", "-A", "-d", f"sql:{store}", *authority], check=True)
-    return home
-
-
-@pytest.fixture(scope="session")
 def network() -> Iterator[str]:
     """The name of a network namespace that is a machine beside Open WebUI."""
     name, link = "mow-browser", "mow-browser0"

@@ -62,7 +62,8 @@ def test_the_authority_is_exported_with_its_fingerprint(role: Callable[..., Run]
     assert exported.status == 0, exported.output
     certificate = (project / "ca.crt").read_text()
     assert certificate == (project / "secrets/ca/ca.crt").read_text()
-    assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest().upper() in exported.output
+    assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).digest().hex(":").upper() in exported.output
+    assert f"http://mow-webui/trust or http://{ADDRESS}/trust" in exported.output
 
 
 @pytest.mark.parametrize("port", [80, 3000])
