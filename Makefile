@@ -89,9 +89,11 @@ rollback: venv ## go back to what was there before the last apply
 	@$(snapshot_of) -e snapshot_state=rolled_back
 
 ##@ Open WebUI
-.PHONY: ca backup restore-backup
+.PHONY: ca ca-renew backup restore-backup
 ca: venv ## export the certificate that browsers and phones have to trust, to PROJECT/ca.crt
-	@$(call local_play,ca)
+	@$(call play,ca)
+ca-renew: venv ## make a new authority in its place; every device has to trust it anew
+	@$(call play,ca_renew)
 backup: venv ## back up accounts, chats and settings of every Open WebUI, to PROJECT/backups
 	@$(call play,backup)
 restore-backup: venv ## put one back; FILE=path, and ARGS="--limit machine" where there are several
