@@ -75,6 +75,42 @@ def test_a_given_certificate_is_served_and_one_with_another_key_refused(role: Ro
     assert status_over_tls("mow-webui", certificate) == 200
 
 
+def test_a_certificate_on_the_instance_is_read_anew_at_every_start_of_the_proxy(
+    role: Role, webui: Any, tmp_path: Path
+) -> None:
+    folder = "/etc/letsencrypt/live/mow"
+
+    def renew(number: int) -> Path:
+        """What certbot does there: files for root alone, and its hook."""
+        made = tmp_path / str(number)
+        made.mkdir()
+        certificate, key = make_certificate(made, "DNS:mow-webui")
+        for path, name in ((certificate, "fullchain.pem"), (key, "privkey.pem")):
+            webui.run_expect(
+                [0], "umask 077; mkdir -p %s && printf %%s %s > %s/%s", folder, path.read_text(), folder, name
+            )
+        return certificate
+
+    variables = {
+        "open_webui_tls_certificate": f"{folder}/fullchain.pem",
+        "open_webui_tls_key": f"{folder}/privkey.pem",
+        "open_webui_tls_on_instance": True,
+    }
+    refused = role(*HTTPS, **variables)
+    assert refused.status != 0
+    assert "on this instance are not a certificate and its key in PEM" in refused.output
+
+    first = renew(1)
+    applied = role(*HTTPS, **variables)
+    assert applied.status == 0, applied.output[-3000:]
+    assert status_over_tls("mow-webui", first) == 200
+    second = renew(2)
+    webui.run_expect([0], "systemctl restart caddy")
+    assert status_over_tls("mow-webui", second) == 200
+    assert not role(*HTTPS, **variables).changed
+    webui.run_expect([0], "rm -r %s", folder)
+
+
 @dataclass
 class AcmeServer:
     """Pebble, beside Open WebUI."""
