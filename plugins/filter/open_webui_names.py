@@ -21,7 +21,7 @@ author:
 description:
   - Says under which names and addresses browsers reach Open WebUI, the best first; its certificate is for these.
   - The filter C(open_webui_origins) takes the same, and gives origins.
-positional: machine, address, published
+positional: machine, address, published, host
 options:
   _input:
     description: The names that somebody chose, from C(open_webui_names). They replace all others.
@@ -38,10 +38,15 @@ options:
     default: ""
   published:
     description: >-
-      Ports of the host that lead to this machine, from C(infra_published). Each has C(name), a name or an address of
-      the host, C(port), the host's port, and C(to), the machine's port.
+      Ports of the host that lead to this machine, from C(instance_published). Each has C(port), the host's port, and
+      C(to), the machine's port.
     type: list
     elements: dict
+    default: []
+  host:
+    description: The names and addresses of the host in its local network, the best first, from C(infra_lan_names).
+    type: list
+    elements: str
     default: []
   https:
     description: Whether the page is served over HTTPS.
@@ -56,9 +61,9 @@ options:
 EXAMPLES = r"""
 - name: Show the names
   ansible.builtin.debug:
-    msg: "{{ [] | anklume.stt.open_webui_names('homelab-webui', '10.100.3.30', [voice]) }}"
+    msg: "{{ [] | anklume.stt.open_webui_names('homelab-webui', '10.100.3.30', [page], ['voice.local']) }}"
   vars:
-    voice: {name: voice.local, port: 443, to: 443}
+    page: {port: 443, to: 443}
 """
 
 RETURN = r"""
@@ -78,25 +83,28 @@ def _open_webui_names(
     chosen: Sequence[str],
     machine: str,
     address: str = "",
-    published: Iterable[Mapping[str, Any]] = (),
+    published: Sequence[Mapping[str, Any]] = (),
+    host: Sequence[str] = (),
     *,
     https: bool = True,
     port: int = 3000,
 ) -> list[str]:
-    return names.host_names(names.sites(chosen, machine, address, published, _port(https, port)))
+    place = names.Place(machine, address, chosen, published, host)
+    return names.host_names(place.sites(_port(https, port)))
 
 
 def _open_webui_origins(
     chosen: Sequence[str],
     machine: str,
     address: str = "",
-    published: Iterable[Mapping[str, Any]] = (),
+    published: Sequence[Mapping[str, Any]] = (),
+    host: Sequence[str] = (),
     *,
     https: bool = True,
     port: int = 3000,
 ) -> list[str]:
-    ways = names.sites(chosen, machine, address, published, _port(https, port))
-    return names.origins(ways, boolean(https), _port(https, port))
+    place = names.Place(machine, address, chosen, published, host)
+    return names.origins(place.sites(_port(https, port)), boolean(https), _port(https, port))
 
 
 def _authority_names(machines: Iterable[str], hostvars: Mapping[str, Any]) -> list[str]:

@@ -42,19 +42,41 @@ class Site:
         return f"{'https' if https else 'http'}://{host}{port}"
 
 
-def sites(
-    names: Sequence[str], machine: str, address: str, published: Iterable[Mapping[str, Any]], port: int
-) -> list[Site]:
-    """The ways to a page that the machine serves on a port, the best first.
+@dataclass(frozen=True)
+class Place:
+    """What a machine is called, and by which of the host's ports it is reached from outside."""
 
-    `names` are those that somebody chose; they replace what follows from the machine. `published` are ports of the host
-    that lead to a machine's: its `name` (or address), its `port`, and the machine's port in `to`.
-    """
-    outside = [Site(one["name"], int(one["port"])) for one in published if int(one["to"]) == port]
-    ports = dict.fromkeys([port, *(site.port for site in outside)])
-    chosen = [Site(name, port) for port in ports for name in names]
-    direct = [Site(name, port) for name in (machine, address) if name]
-    return list(dict.fromkeys(chosen or outside + direct))
+    machine: str
+    address: str = ""
+    chosen: Sequence[str] = ()
+    """Names that somebody chose; they replace all others."""
+    published: Sequence[Mapping[str, Any]] = ()
+    """The host's ports (`port`) that lead to ports of the machine (`to`)."""
+    host: Sequence[str] = ()
+    """The host's names and addresses in its local network, the best first."""
+
+    @classmethod
+    def of(cls, variables: Mapping[str, Any]) -> Place:
+        """A machine by its variables."""
+        return cls(
+            variables["inventory_hostname"],
+            variables.get("ansible_host") or "",
+            variables.get("open_webui_names") or (),
+            variables.get("instance_published") or (),
+            variables.get("infra_lan_names") or (),
+        )
+
+    def ports(self, to: int) -> list[int]:
+        """The host's ports that lead to one of the machine's."""
+        return [int(one["port"]) for one in self.published if int(one["to"]) == to and one.get("protocol") != "udp"]
+
+    def sites(self, port: int) -> list[Site]:
+        """The ways to a page that the machine serves on a port, the best first."""
+        outside, direct = self.ports(port), [name for name in (self.machine, self.address) if name]
+        if self.chosen:
+            return list(dict.fromkeys(Site(name, one) for one in (port, *outside) for name in self.chosen))
+        ways = [Site(name, one) for one in outside for name in self.host]
+        return list(dict.fromkeys([*ways, *(Site(name, port) for name in direct)]))
 
 
 def host_names(ways: Iterable[Site]) -> list[str]:
@@ -83,8 +105,8 @@ def permitted(machines: Iterable[Mapping[str, Any]], host: str = "") -> list[str
     """
     names = [host, host.partition(".")[0]]
     for machine in machines:
-        names += [machine["inventory_hostname"], machine.get("ansible_host", ""), *machine.get("open_webui_names", [])]
-        names += [one["name"] for one in machine.get("infra_published", [])]
+        place = Place.of(machine)
+        names += [place.machine, place.address, *place.chosen, *place.host]
     chosen = {name.lower() for name in names if name and name.isascii() and not is_private(name)}
     return [*sorted(chosen), *PRIVATE_SUFFIXES, *PRIVATE_NETWORKS]
 
@@ -99,8 +121,8 @@ def trust_pages(machines: Iterable[Mapping[str, Any]]) -> list[str]:
         given = machine.get("open_webui_tls_certificate") or machine.get("open_webui_acme_url")
         if not machine.get("open_webui_https", True) or given:
             continue
-        chosen, published = machine.get("open_webui_names", []), machine.get("infra_published", [])
-        plain = sites(chosen, machine["inventory_hostname"], machine.get("ansible_host", ""), published, 80)
-        secure = [] if any(int(one["to"]) == 80 for one in published) else sites([], "", "", published, 443)
-        pages += [site.origin(https) for https, ways in ((True, secure), (False, plain)) for site in ways]
+        place = Place.of(machine)
+        if not place.ports(80):
+            pages += [Site(name, port).origin(True) for port in place.ports(443) for name in place.host]
+        pages += [site.origin(False) for site in place.sites(80)]
     return [f"{page}/trust" for page in dict.fromkeys(pages)]

@@ -14,10 +14,11 @@ from ansible_collections.anklume.stt.plugins.modules.internal_certificate import
 
 FILTERS = FilterModule().filters()
 PUBLISHED = [
-    {"name": "voice.local", "port": 8443, "to": 443},
-    {"name": "192.168.1.5", "port": 8443, "to": 443},
-    {"name": "192.168.1.5", "port": 8000, "to": 8000},
+    {"port": 8443, "to": 443, "protocol": "tcp"},
+    {"port": 9443, "to": 443, "protocol": "udp"},
+    {"port": 8000, "to": 8000, "protocol": "tcp"},
 ]
+HOST = ["voice.local", "192.168.1.5"]
 
 
 @pytest.mark.parametrize(
@@ -27,15 +28,16 @@ PUBLISHED = [
         ({}, ["web"], ["https://web"]),
         ({"chosen": ["chat.example.org"], "address": "10.1.2.3"}, ["chat.example.org"], ["https://chat.example.org"]),
         (
-            {"address": "10.1.2.3", "published": PUBLISHED},
+            {"address": "10.1.2.3", "published": PUBLISHED, "host": HOST},
             ["voice.local", "192.168.1.5", "web", "10.1.2.3"],
             ["https://voice.local:8443", "https://192.168.1.5:8443", "https://web", "https://10.1.2.3"],
         ),
         (
-            {"chosen": ["chat.example.org"], "published": PUBLISHED},
+            {"chosen": ["chat.example.org"], "published": PUBLISHED, "host": HOST},
             ["chat.example.org"],
             ["https://chat.example.org", "https://chat.example.org:8443"],
         ),
+        ({"address": "10.1.2.3", "host": HOST}, ["web", "10.1.2.3"], ["https://web", "https://10.1.2.3"]),
         ({"address": "fd00::1"}, ["web", "fd00::1"], ["https://web", "https://[fd00::1]"]),
     ],
 )
@@ -46,8 +48,9 @@ def test_names_and_origins(arguments: dict[str, Any], names: list[str], origins:
 
 
 def test_without_https_the_port_stands_in_the_origin_and_what_is_published_leads_there() -> None:
-    published = [{"name": "voice.local", "port": 80, "to": 3100}, {"name": "voice.local", "port": 443, "to": 443}]
-    origins = FILTERS["open_webui_origins"]([], "web", "10.1.2.3", published, https=False, port="3100")
+    published = [{"port": 80, "to": 3100}, {"port": 443, "to": 443}]
+    host = ["voice.local"]
+    origins = FILTERS["open_webui_origins"]([], "web", "10.1.2.3", published, host, https=False, port="3100")
     assert origins == [
         "http://voice.local",
         "http://web:3100",
@@ -65,7 +68,7 @@ MACHINES = {
     },
     "lab-ai": {
         "inventory_hostname": "lab-ai",
-        "infra_published": [{"name": "voice.local", "port": 443, "to": 443}, {"name": "den", "port": 443, "to": 443}],
+        "infra_lan_names": ["voice.local", "den"],
     },
 }
 
@@ -93,12 +96,14 @@ def test_a_private_name_is_one_that_no_site_has(name: str, private: bool) -> Non
     ("variables", "pages"),
     [
         ({}, ["http://web/trust", "http://10.1.2.3/trust"]),
-        ({"infra_published": [{"name": "voice.local", "port": 80, "to": 80}]}, ["http://voice.local/trust"]),
-        ({"infra_published": [{"name": "voice.local", "port": 8443, "to": 443}]}, ["https://voice.local:8443/trust"]),
+        ({"instance_published": [{"port": 80, "to": 80}]}, ["http://voice.local/trust"]),
+        ({"instance_published": [{"port": 8443, "to": 443}]}, ["https://voice.local:8443/trust"]),
     ],
 )
 def test_the_page_for_devices_is_where_they_reach_it(variables: dict[str, Any], pages: list[str]) -> None:
-    found = trust_pages([{"inventory_hostname": "web", "ansible_host": "10.1.2.3", **variables}])
+    found = trust_pages(
+        [{"inventory_hostname": "web", "ansible_host": "10.1.2.3", "infra_lan_names": ["voice.local"], **variables}]
+    )
     assert found == list(dict.fromkeys([*pages, "http://web/trust", "http://10.1.2.3/trust"]))
 
 
