@@ -69,6 +69,11 @@ network_policies:
 """
 
 
+def published(entries: str, lines: str = "") -> str:
+    """A project whose only machine publishes these entries."""
+    return machine(f'ip: "10.100.3.1"\npublish: [{entries}]' + (f"\n{lines}" if lines else ""))
+
+
 def two(first: str, second: str) -> str:
     """Two machines in two domains, each with its lines."""
     return (
@@ -76,6 +81,8 @@ def two(first: str, second: str) -> str:
         f"  b:\n    subnet_id: 2\n    machines:\n      m2: {second}\n"
     )
 
+
+BOTH = "[stt_server, ollama_server]"
 
 FORM = [
     Case("misspelled key of a machine", machine("⟦rols: [base_system]"), 'unknown key "rols"', "did you mean roles?"),
@@ -216,6 +223,20 @@ FORM = [
         "domains: {}\nshared_volumes:\n  docs:\n    consumers:\n      lab: ⟦rx\n",
         "must be one of ro, rw",
     ),
+    Case("published port zero", published("⟦0"), "from 1 to 65535"),
+    Case("one published port without a list", published("").replace("[]", "⟦443"), "must be a list"),
+    Case("published port beyond the last", published('⟦"65536:443"'), 'a port, or two like "8443:443"'),
+    Case(
+        "two ports that YAML takes for one number",
+        published("⟦2222:22"),
+        "2222:22 without quotes is the number 133342, base 60",
+        'write "2222:22"',
+    ),
+    Case("published to a port only", published("⟦{to: 443}"), "has no port"),
+    Case("published for a word", published("{port: 443, from: ⟦wan}"), 'lan, any, or a network like "10.8.0.0/24"'),
+    Case("published by another protocol", published("{port: 443, protocol: ⟦sctp}"), "must be one of tcp, udp"),
+    Case("lan as a word", settings("lan: ⟦eth0"), "must be a mapping"),
+    Case("lan of an address", settings("lan: {networks: [⟦192.168.1.5]}"), 'a network like "192.168.1.0/24"'),
     Case("alias that contains itself", "domains: &a\n  lab: {subnet_id: 1}\n  x: ⟦*a\n", "*a contains itself"),
 ]
 
@@ -376,6 +397,65 @@ MEANING = [
         "network_policies: [{from: pro, to: ai-tools}, {from: dev, to: ai-tools}]\n",
         "allows one policy to ai-tools, and there are 2",
     ),
+    Case(
+        "one port of two machines",
+        two('{ip: "10.100.1.1", publish: [443]}', '{ip: "10.100.2.1", publish: [80, ⟦"443:8443"]}'),
+        "port 443 of the host is already published: machine m1, line 5",
+        'like "8443:8443"',
+    ),
+    Case("one port twice", published("443, ⟦{port: 443, to: 80}"), "port 443 of the host is already published: line 7"),
+    Case(
+        "published without an address", machine("⟦publish: [443]"), "no fixed address to be published", "give it an ip"
+    ),
+    Case(
+        "published behind a bridge of the user's own",
+        published("443", "devices: {eth0: {type: nic, nictype: bridged, parent: br0}}").replace("publish", "⟦publish"),
+        "has an interface of its own: devices.eth0 says nictype, parent",
+    ),
+    Case(
+        "published by a device of that name",
+        published("⟦443", "devices: {publish-tcp-443: {type: none}}"),
+        "has a device publish-tcp-443",
+    ),
+    Case(
+        "published for an address in a network",
+        published("{port: 443, from: [lan, ⟦10.8.0.5/24]}"),
+        "10.8.0.5/24 is an address in a network",
+        "write 10.8.0.0/24",
+    ),
+    Case("published for nobody", published("{port: 443, ⟦from: []}"), "nobody could come in"),
+    Case(
+        "an STT server without a key",
+        published('80, ⟦"443:8000"', "roles: [stt_server]"),
+        "port 443 leads to stt_server, which has no key",
+        "set stt_server_api_key: auto in host_vars/one.yml",
+    ),
+    Case(
+        "Ollama by its full name",
+        published("⟦11434", "roles: [anklume.stt.ollama_server]"),
+        "port 11434 leads to ollama_server, which knows no key",
+        "publish_without_key: true",
+    ),
+    Case(
+        "lan that holds a domain",
+        settings("lan: {networks: [192.168.1.0/24, ⟦10.0.0.0/8]}"),
+        "10.0.0.0/8 overlaps 10.100.3.0/24 of domain lab",
+    ),
+    Case(
+        "lan of host bits", settings("lan: {networks: [⟦192.168.1.5/24]}"), "192.168.1.5/24 is an address in a network"
+    ),
+    Case("policy from lan to the host", policy("⟦from: lan\nto: host"), "from lan to host passes no domain"),
+    Case(
+        "policy from a domain that is called lan",
+        "domains: {lan: {subnet_id: 1}, lab: {subnet_id: 2}}\nnetwork_policies: [{from: ⟦lan, to: lab}]\n",
+        "lan means the networks of the host, and there is a domain of that name",
+        "rename the domain",
+    ),
+    Case(
+        "policy to a machine that is called internet",
+        "domains: {lab: {subnet_id: 1, machines: {internet: {}}}}\nnetwork_policies: [{from: lab, to: ⟦internet}]\n",
+        "internet means all but private networks, and there is a machine of that name",
+    ),
     Case("a role we do not have", machine("roles: [⟦anklume.stt.whisper]"), 'has no role "whisper"'),
     Case(
         "number as a domain",
@@ -410,5 +490,15 @@ RIGHT = {
         "domains:\n  a:\n    subnet_id: 1\n    machines:\n      m1: &base {type: lxc, roles: [base_system]}\n"
         "      m2:\n        <<: *base\n        gpu: true\n"
     ),
+    "ports in all forms": published('443, 8443:443, "80", {port: 53, to: 5353, protocol: udp, from: [lan, 10.8.0.5]}'),
+    "one port of two protocols": published("{port: 443}, {port: 443, protocol: udp, from: any}"),
+    "a page with a login": published("443, 3000", "roles: [open_webui]"),
+    "an STT server for everybody": published(
+        "8000, 11434", "roles: [stt_server, ollama_server]\npublish_without_key: true"
+    ),
+    "another port of an STT server": published("443", "roles: [stt_server]"),
+    "nothing published": machine("publish: []"),
+    "a lan by name": settings("lan: {networks: [192.168.1.0/24], addresses: [192.168.1.5]}"),
+    "policy from lan": policy("from: lan\nto: pro-dev\nports: [80]"),
     "machine named like an app": machine("roles: [ns.coll.role, my-role]"),
 }

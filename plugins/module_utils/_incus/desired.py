@@ -17,6 +17,12 @@ from typing import Any, NamedTuple
 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.flows import acl_rules
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import ETHERNET_MTU, Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.published import (
+    Lan,
+    Published,
+    local_network,
+    published,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._incus.share import shares
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model
 
@@ -70,6 +76,7 @@ class Desired:
     resources: Mapping[Key, Resource] = field(default_factory=dict)
     gpu: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
     """Instances that ask for a GPU, with the profiles that give it to them."""
+    published: tuple[Published, ...] = ()
 
 
 def project_key(name: str) -> Key:
@@ -96,16 +103,25 @@ def desired(model: Model, host: Host) -> Desired:
     found: list[Resource] = []
     gpu: dict[Key, tuple[str, ...]] = {}
     limits = shares(model, host.cpus, host.memory)
+    lan = local_network(model, host)
+    doors: dict[str, list[Published]] = {}
+    for one in published(model, lan):
+        doors.setdefault(one.machine, []).append(one)
     for domain in model.domains:
-        found += _domain(model, domain, host)
+        found += _domain(model, domain, host, lan)
         for machine in domain.machines:
             given = _gpu_profiles(domain, machine)
             if machine.gpu or given or _has_gpu(machine.devices):
                 gpu[Key("instance", domain.project, machine.name)] = given
-            found += _machine(model, domain, machine, host, limits.get(machine.name, {}))
+            found += _machine(
+                model, domain, machine, host, limits.get(machine.name, {}), doors=doors.get(machine.name, ())
+            )
     unique = {resource.key: resource for resource in found}
     return Desired(
-        model.project_name, {key: _marked(resource, model.project_name) for key, resource in unique.items()}, gpu
+        model.project_name,
+        {key: _marked(resource, model.project_name) for key, resource in unique.items()},
+        gpu,
+        tuple(one for some in doors.values() for one in some),
     )
 
 
@@ -117,7 +133,7 @@ def _marked(resource: Resource, project_name: str) -> Resource:
     return Resource(resource.key, fields, resource.create, resource.needs, resource.ephemeral, resource.address)
 
 
-def _domain(model: Model, domain: Domain, host: Host) -> Iterable[Resource]:
+def _domain(model: Model, domain: Domain, host: Host, lan: Lan) -> Iterable[Resource]:
     project = project_key(domain.project)
     network = Key("network", "default", domain.network.name)
     acl = Key("acl", "default", domain.network.name)
@@ -133,7 +149,7 @@ def _domain(model: Model, domain: Domain, host: Host) -> Iterable[Resource]:
             }
         },
     )
-    ingress, egress = acl_rules(model, domain, host.addresses, ranges=host.nftables)
+    ingress, egress = acl_rules(model, domain, host.addresses, lan=lan, ranges=host.nftables)
     yield Resource(acl, {"description": f"Who may talk to {domain.name}", "ingress": ingress, "egress": egress})
     yield Resource(
         network, flatten({"description": domain.description or None, "config": _bridge(domain, host)}), needs=(acl,)
@@ -179,7 +195,13 @@ def _bridge(domain: Domain, host: Host) -> dict[str, str]:
 
 
 def _machine(
-    model: Model, domain: Domain, machine: Machine, host: Host, limits: Mapping[str, str]
+    model: Model,
+    domain: Domain,
+    machine: Machine,
+    host: Host,
+    limits: Mapping[str, str],
+    *,
+    doors: Iterable[Published],
 ) -> Iterable[Resource]:
     project = project_key(domain.project)
     profiles = [Key("profile", domain.project, name) for name in machine.profiles]
@@ -202,6 +224,7 @@ def _machine(
         yield Resource(folder, {})
         needs.append(folder)
         devices[name] = device
+    devices |= {one.device: one.proxy() for one in doors}
     config: dict[str, str] = {"security.protection.delete": "false" if machine.ephemeral else "true", **limits}
     if machine.boot_autostart is not None:
         config["boot.autostart"] = "true" if machine.boot_autostart else "false"

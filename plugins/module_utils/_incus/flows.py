@@ -4,7 +4,8 @@
 """Network policies as the rules of one network ACL per domain. Pure.
 
 Incus applies a domain's ACL where its bridge meets the host, after replies to what was let
-through. Whatever no rule allows is rejected. Three rules are always there: the host may talk to
+through. Whatever no rule allows is rejected. Packets to a published port of the host come to it after their target was
+rewritten: from the client's own address to the machine's. Three rules are always there: the host may talk to
 its instances, peers of the same bridge may talk to each other (needed where bridged traffic
 passes the firewall), and instances may talk to everything but other domains and the host itself.
 """
@@ -15,16 +16,51 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, summarize_address_range
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
-from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Endpoint, Model, Policy
+from ansible_collections.anklume.stt.plugins.module_utils._incus.published import Lan
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import (
+    Domain,
+    Endpoint,
+    Machine,
+    Model,
+    Policy,
+    Publication,
+)
 
 Rule = dict[str, str]
 LAST = (1 << 32) - 1
+NO_LAN = Lan()
+
+NOT_INTERNET = (
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "224.0.0.0/3",
+)
+"""Private networks, and what is no address of a machine."""
 
 
 def acl_rules(
-    model: Model, domain: Domain, host: Sequence[IPv4Address], *, ranges: bool = True
+    model: Model, domain: Domain, host: Sequence[IPv4Address], *, lan: Lan = NO_LAN, ranges: bool = True
 ) -> tuple[list[Rule], list[Rule]]:
     """(ingress, egress) of `domain`; `host` are the host's own addresses outside our networks."""
+
+    def outside(endpoint: Endpoint) -> str:
+        """Who a source is that is no domain or machine."""
+        if endpoint.kind == "lan":
+            return ",".join(map(str, lan.networks))
+        return _text(_outside(_private()), ranges)
+
+    def beyond(endpoint: Endpoint) -> str:
+        """Who a target is that is no domain or machine; other domains and the host are not part of lan and internet."""
+        if endpoint.kind == "host":
+            return _host(network.gateway, host)
+        shut = _private() if endpoint.kind == "internet" else _outside(map(_span, lan.networks))
+        return _text(_outside([*shut, *closed]), ranges)
+
     network = domain.network
     closed = [_span(IPv4Network(other.network.subnet)) for other in model.domains if other is not domain]
     if model.base_subnet and all(d.network.subnet.startswith(f"{model.base_subnet}.") for d in model.domains):
@@ -38,16 +74,35 @@ def acl_rules(
     for policy in model.policies:
         for source, target in _directions(policy):
             if _domain_of(model, source) is domain and _domain_of(model, target) is not domain:
-                here = _subject(model, source)
-                there = _subject(model, target) if target.kind != "host" else _host(network.gateway, host)
-                egress.append(_flow(policy, here, there))
+                there = _subject(model, target) if _is_inside(target) else beyond(target)
+                if there:
+                    egress.append(_flow(policy, _subject(model, source), there))
             elif (
                 _domain_of(model, target) is domain
                 and source.kind != "host"
                 and _domain_of(model, source) is not domain
             ):
-                ingress.append(_flow(policy, _subject(model, source), _subject(model, target)))
+                here = _subject(model, source) if _is_inside(source) else outside(source)
+                ingress.append(_flow(policy, here, _subject(model, target)))
+    ingress += [_opened(machine, one, lan) for machine in domain.machines for one in machine.publish]
     return ingress, egress
+
+
+def _opened(machine: Machine, one: Publication, lan: Lan) -> Rule:
+    """What lets in those whom a published port is for."""
+    sources: list[str] = []
+    for source in one.sources if "any" not in one.sources else ():
+        sources += map(str, lan.networks) if source == "lan" else [source]
+    rule = _rule(",".join(sources), f"{machine.ip}/32", description=f"published at port {one.port} of the host")
+    return {**rule, "protocol": one.protocol, "destination_port": str(one.to)}
+
+
+def _is_inside(endpoint: Endpoint) -> bool:
+    return endpoint.kind in ("domain", "machine")
+
+
+def _private() -> list[tuple[int, int]]:
+    return [_span(IPv4Network(one)) for one in NOT_INTERNET]
 
 
 def _directions(policy: Policy) -> Iterable[tuple[Endpoint, Endpoint]]:
@@ -66,7 +121,9 @@ def _flow(policy: Policy, source: str, target: str) -> Rule:
 
 
 def _rule(source: str, destination: str, *, description: str) -> Rule:
-    rule = {"action": "allow", "state": "enabled", "source": source}
+    rule = {"action": "allow", "state": "enabled"}
+    if source:
+        rule["source"] = source
     if destination:
         rule["destination"] = destination
     if description:

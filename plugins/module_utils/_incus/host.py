@@ -9,13 +9,16 @@ import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.gpu import read_nvidia_faults
+from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import Listener
 
 ETHERNET_MTU = 1500
+ETHERNET = "1"
+"""The kernel's type of Ethernet, Wi-Fi and bridges; tunnels have others."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Host:
     """(interface, directly connected network)."""
     addresses: tuple[IPv4Address, ...] = ()
     """The host's own addresses, loopback and the bridges of Incus that we made left out."""
+    lan: tuple[IPv4Interface, ...] = ()
+    """Its addresses in the private networks of interfaces that have a default route, tunnels left out."""
+    listeners: tuple[Listener, ...] = ()
+    """Who listens at the host's ports; looked up only where something is published."""
     mtu: int = ETHERNET_MTU
     """MTU of the default route."""
     gpus: int = 0
@@ -71,12 +78,14 @@ def read_host(
         if "user.anklume.project" in network["config"]
     }
     routes = _read("/proc/net/route")
+    addresses = tuple(a for a in read_addresses() if a in before and str(a) not in ours)
     return Host(
         server=environment["server_version"],
         virtual_machines="qemu" in environment["driver"] and Path("/dev/vhost-vsock").exists(),
         nftables=environment["firewall"] == "nftables",
         links=connected(routes),
-        addresses=tuple(a for a in read_addresses() if a in before and str(a) not in ours),
+        addresses=addresses,
+        lan=behind_default_routes(routes, addresses, _ethernet()),
         mtu=_mtu(routes),
         gpus=len(cards),
         gpu_faults=read_nvidia_faults(cards),
@@ -106,6 +115,26 @@ def connected(routes: str) -> tuple[tuple[str, IPv4Network], ...]:
         if gateway == IPv4Address(0) and mask != IPv4Address(0):
             found.append((interface, IPv4Network((int(target), bin(int(mask)).count("1")))))
     return tuple(found)
+
+
+def behind_default_routes(
+    routes: str, addresses: Collection[IPv4Address], ethernet: Collection[str]
+) -> tuple[IPv4Interface, ...]:
+    """The host's addresses in the private networks of these interfaces that have a default route."""
+    ways = {interface for interface, _target, _gateway, mask in _routes(routes) if mask == IPv4Address(0)}
+    return tuple(
+        IPv4Interface((address, network.prefixlen))
+        for interface, network in connected(routes)
+        if interface in ways and interface in ethernet and network.is_private
+        for address in addresses
+        if address in network
+    )
+
+
+def _ethernet() -> frozenset[str]:
+    return frozenset(
+        path.parent.name for path in Path("/sys/class/net").glob("*/type") if _read(str(path)).strip() == ETHERNET
+    )
 
 
 def local_addresses(trie: str) -> tuple[IPv4Address, ...]:

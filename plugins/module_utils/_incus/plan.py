@@ -26,6 +26,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.preflight import faults, is_ours
+from ansible_collections.anklume.stt.plugins.module_utils._incus.published import takes
 
 Action = Literal["create", "snapshot", "stop", "release", "update", "start", "ready", "export", "delete"]
 
@@ -187,6 +188,7 @@ class _Planner:
                 self._plain(resource)
         self._snapshots_first()
         self._stale()
+        self._published_twice()
         self._addresses_change_hands()
         return Plan(_ordered(self.steps), tuple(self.notes), self.waits)
 
@@ -311,6 +313,36 @@ class _Planner:
                     needs = self._existing("release", holder)
                     self._also_needs(StepId("update", holder), needs)
                 self._also_needs(what, needs)
+
+    def _published_twice(self) -> None:
+        """Incus takes two devices for one port without a word, and the older one has it."""
+        doors = self.wanted.published
+        if not doors:
+            return
+        ours = {(Key("instance", one.domain, one.machine), one.device) for one in doors}
+        after = {key: resource.fields for key, resource in self.wanted.resources.items() if key not in self.observed}
+        after |= {
+            key: self._fields_after(found)
+            for key, found in self.observed.items()
+            if key.kind in ("instance", "profile") and not self._existing("delete", key)
+        }
+        others = [
+            (key, path.split("/")[1], listen)
+            for key, fields in after.items()
+            for path, listen in fields.items()
+            if path.startswith("devices/") and path.endswith("/listen")
+        ]
+        taken = [
+            f"{one.where}: port {one.port} of {one.address} is taken by device {device} of {key}: remove that"
+            f"{'' if key in self.wanted.resources else ' (PRUNE=1 if it is of an earlier infra.yml)'}, "
+            f"or publish another port that leads to {one.to}"
+            for key, device, listen in others
+            if (key, device) not in ours
+            for one in doors
+            if takes(listen, one.protocol, one.address, one.port)
+        ]
+        if taken:
+            raise IncusError(taken[0] if len(taken) == 1 else "\n".join(("nothing was changed:", *taken)))
 
     def _also_needs(self, what: StepId, needs: tuple[StepId, ...]) -> None:
         step = self.steps[what]

@@ -10,6 +10,7 @@ from ipaddress import IPv4Interface
 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, Key, Resource, project_key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import ANY
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 
 
@@ -20,6 +21,7 @@ def faults(wanted: Desired, observed: Observed, host: Host, *, adopt: bool) -> l
         *_gpus(wanted, host),
         *_virtual_machines(wanted, host),
         *_owners(wanted, observed, adopt=adopt),
+        *_ports(wanted, host),
     ]
 
 
@@ -84,6 +86,18 @@ def _owners(wanted: Desired, observed: Observed, *, adopt: bool) -> Iterator[str
         elif not is_ours(found, wanted, observed) and not adopt:
             owner = f"belongs to project_name {found.owner}" if found.owner else "was not made from an infra.yml"
             yield f"{key} exists and {owner}: rename it here or there, or take it over with adopt=true (make: ADOPT=1)"
+
+
+def _ports(wanted: Desired, host: Host) -> Iterator[str]:
+    """Incus would publish a port that the host itself uses, and shut out who comes to the host."""
+    for one in wanted.published:
+        for other in host.listeners:
+            if (other.protocol, other.port) == (one.protocol, one.port) and other.address in (ANY, one.address):
+                yield (
+                    f"{one.where}: port {one.port} of {one.address} is taken on this host by {other.owner}: "
+                    f"stop it there, or publish another port that leads to {one.to}"
+                )
+                break
 
 
 def _of(wanted: Desired, kind: str) -> Iterable[tuple[Key, Resource]]:

@@ -23,6 +23,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, Key, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, has_interface
 from ansible_collections.anklume.stt.plugins.module_utils._incus.images import resolve
+from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import read_listeners
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed, existing_folders, observe
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
@@ -57,6 +58,8 @@ def reconcile(
         ruins = _ruins(model, observed)
         observed = replace(observed, found={key: one for key, one in observed.found.items() if key not in ruins})
     wanted = Desired(model.project_name) if absent else desired(model, host)
+    if wanted.published:
+        host = replace(host, listeners=read_listeners())
     folders = existing_folders([key.name for key in wanted.resources if key.kind == "folder"])
     todo = plan(wanted, observed, host, replace(options, now=datetime.now(UTC)), folders)
     new = {s.what.key for s in todo.steps if s.what.action == "create" and s.what.key.kind == "instance"}
@@ -67,7 +70,8 @@ def reconcile(
     exports: list[str] = []
     if not check and (todo.steps or todo.waits):
         exports = apply(client, todo, sources, Journal(log_path), workers=workers, backup_dir=backup_dir)
-    return {"project_name": model.project_name, "exports": exports, **_answer(todo)}
+    doors = [one.data() for one in wanted.published]
+    return {"project_name": model.project_name, "exports": exports, "published": doors, **_answer(todo)}
 
 
 def _wait_for_others(client: Client, observed: Observed, projects: set[str]) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from ipaddress import IPv4Network
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._infra import model, schema
@@ -32,6 +33,13 @@ ZONES = {"admin": 0, "trusted": 10, "semi-trusted": 20, "untrusted": 40, "dispos
 DEFAULT_ZONE = "semi-trusted"
 DEFAULT_IMAGE = "images:debian/13"
 DEFAULT_SUBNET = "10.100"
+
+OUTSIDE = {
+    "host": "the Incus host",
+    "lan": "the networks of the host",
+    "internet": "all but private networks",
+}
+"""What policies can name beside domains and machines."""
 
 _PRIVATE = re.compile(r"^(10\.|192\.168$|172\.(1[6-9]|2[0-9]|3[01])$)")
 
@@ -79,6 +87,8 @@ class _Checker:
         """The address of each machine that has one."""
         self.mounts: dict[str, dict[str, str]] = {}
         """What is mounted where, per machine."""
+        self.published: dict[tuple[str, int], Path] = {}
+        """What leads to a machine: (protocol, port of the host) → its place in the file."""
         self.sharing: set[str] = set()
         """The machines that mount a shared volume."""
 
@@ -134,6 +144,7 @@ class _Checker:
         self._machine_names()
         self._subnets()
         self._addresses()
+        lan = self._lan()
         shares = self._shares()
         domains = tuple(self._domain(name, domain) for name, domain in self.enabled.items() if name in self.prefixes)
         self._gpus()
@@ -147,6 +158,7 @@ class _Checker:
             domains=domains,
             policies=policies,
             shared_volumes=volumes,
+            lan=lan,
             default_image=self.settings.get("default_os_image", DEFAULT_IMAGE),
             gpu_policy=self.settings.get("gpu_policy", "exclusive"),
             firewall_mode=self.settings.get("firewall_mode", "host"),
@@ -240,11 +252,12 @@ class _Checker:
                     f"the machine has the name of domain {name}; Ansible mixes up hosts and groups of one name",
                     on_key=True,
                 )
-            if name == "host":
-                self._say("warning", path, "policies cannot name this machine: host means the Incus host", on_key=True)
-        if "host" in self.domains:
-            message = "policies cannot name this domain: host means the Incus host"
-            self._say("warning", ("domains", "host"), message, on_key=True)
+            if name in OUTSIDE:
+                message = f"policies cannot name this machine: {name} means {OUTSIDE[name]}"
+                self._say("warning", path, message, on_key=True)
+        for name in [one for one in OUTSIDE if one in self.domains]:
+            message = f"policies cannot name this domain: {name} means {OUTSIDE[name]}"
+            self._say("warning", ("domains", name), message, on_key=True)
 
     # Addresses -------------------------------------------------------------------------------
 
@@ -368,6 +381,35 @@ class _Checker:
             self.addresses[name] = f"{prefix}.{number}"
             owners[self.addresses[name]] = name
 
+    def _lan(self) -> model.Lan:
+        """`global.lan`; a network of it that holds a domain would open that domain to others."""
+        given = self.settings.get("lan", {})
+        path: Path = ("global", "lan", "networks")
+        for index, text in self._whole_list(path, given.get("networks", [])):
+            network = self._network((*path, index), text)
+            for name, (prefix, _number) in self.prefixes.items():
+                if network and network.overlaps(IPv4Network(f"{prefix}.0/24")):
+                    self._error((*path, index), f"{text} overlaps {prefix}.0/24 of domain {name}")
+                    break
+        return model.Lan(tuple(given.get("networks", ())), tuple(given.get("addresses", ())))
+
+    def _network(self, path: Path, text: str) -> IPv4Network | None:
+        """A network in CIDR form, or None after a fault."""
+        network = IPv4Network(text, strict=False)
+        if "/" in text and str(network) != text:
+            self._error(path, f"{text} is an address in a network", f"write {network} for the network")
+            return None
+        return network
+
+    def _whole_list(self, path: Path, values: list[Any]) -> Iterable[tuple[int, Any]]:
+        """A list of the data with its indices in the file; nothing when a part of it was malformed."""
+        node = self.root
+        for step in path:
+            if not (step in node.value if node.kind == "map" else node.kind == "list"):
+                return ()
+            node = node.value[step]
+        return enumerate(values) if node.kind == "list" and len(node.items) == len(values) else ()
+
     # Domains and machines --------------------------------------------------------------------
 
     def _domain(self, name: str, domain: dict[str, Any]) -> model.Domain:
@@ -421,6 +463,7 @@ class _Checker:
         if devices or volumes or data or name in self.sharing:
             self._machine_mounts(path, name, devices, volumes, data)
             self._profile_mounts(path, name, devices, [owner.get("profiles", {}).get(one, {}) for one in wanted])
+        publish = tuple(self._publications(path, name, entry, devices)) if "publish" in entry else ()
         return model.Machine(
             name=name,
             domain=domain,
@@ -435,6 +478,8 @@ class _Checker:
             devices=devices,
             storage_volumes=volumes,
             persistent_data=data,
+            publish=publish,
+            publish_without_key=entry.get("publish_without_key", False),
             roles=tuple(entry.get("roles", ())),
             weight=entry.get("weight", 1),
             boot_autostart=entry.get("boot_autostart"),
@@ -442,6 +487,60 @@ class _Checker:
             snapshots_schedule=entry.get("snapshots_schedule"),
             snapshots_expiry=entry.get("snapshots_expiry"),
             carried={key: entry[key] for key in _MACHINE_CARRIED if key in entry},
+        )
+
+    def _publications(
+        self, path: Path, name: str, entry: Mapping[str, Any], devices: Mapping[str, Mapping[str, str]]
+    ) -> Iterable[model.Publication]:
+        """`publish`: each port of the host once, and only to an address that the machine keeps."""
+        here = (*path, "publish")
+        if entry["publish"] and name not in self.addresses and not self._has((*path, "ip")):
+            self._error(here, f"machine {name} has no fixed address to be published at", "give it an ip", on_key=True)
+            return
+        own = {"ipv4.address", "network", "nictype", "parent"}.intersection(devices.get("eth0", {}))
+        if entry["publish"] and own:
+            message = f"machine {name} has an interface of its own: devices.eth0 says {', '.join(sorted(own))}"
+            self._error(here, message, "only what hangs on its domain's bridge can be published", on_key=True)
+            return
+        for index, given in self._whole_list(here, entry["publish"]):
+            one = self._publication((*here, index), given)
+            if one is None:
+                continue
+            other = self.published.setdefault((one.protocol, one.port), (*here, index))
+            if other != (*here, index):
+                machine = f"machine {other[3]}, " if other[3] != name else ""
+                hint = f'choose another port of the host, like "{_another(one.port)}:{one.to}"'
+                self._error(
+                    (*here, index),
+                    f"port {one.port} of the host is already published: {machine}line {self._line(other)}",
+                    hint,
+                )
+            needed = re.compile(rf"publish-{one.protocol}-{one.port}(-\d+)?$")
+            for rival in filter(needed.match, devices):
+                self._error((*here, index), f"the machine has a device {rival}, the name this port needs")
+            yield one
+
+    def _publication(self, path: Path, given: int | str | Mapping[str, Any]) -> model.Publication | None:
+        """One entry of `publish`, or None after a fault."""
+        node = self._node(path)
+        where = f"{node.file.name}:{node.line + 1}:{node.column + 1}"
+        if not isinstance(given, Mapping):
+            port, _colon, to = str(given).partition(":")
+            return model.Publication(int(port), int(to or port), where=where)
+        if "port" not in given:
+            return None
+        sources = given.get("from", "lan")
+        if isinstance(sources, str):
+            sources, places = [sources], {0: (*path, "from")}
+        else:
+            places = {index: (*path, "from", index) for index, _one in self._whole_list((*path, "from"), sources)}
+        if not sources:
+            self._error((*path, "from"), "is empty: nobody could come in", "name lan, any or a network")
+        for index, source in enumerate(sources):
+            if source not in ("lan", "any") and index in places:
+                self._network(places[index], source)
+        return model.Publication(
+            given["port"], given.get("to", given["port"]), given.get("protocol", "tcp"), tuple(sources), where
         )
 
     def _unknown_profile(self, path: Path, domain: str, profile: str, known: set[str]) -> None:
@@ -585,7 +684,7 @@ class _Checker:
         return {**of_domains, **of_machines}
 
     def _unknown_name(self, path: Path, name: str, *, host: bool = False, on_key: bool = False) -> None:
-        known = [*self._names(("domains",)), *self.home, *(["host"] if host else [])]
+        known = [*self._names(("domains",)), *self.home, *(OUTSIDE if host else [])]
         near = nearest(name, known)
         hints = [f"did you mean {near}?"] if near else []
         self._error(path, f'there is no domain or machine "{name}"', *hints, on_key=on_key)
@@ -605,6 +704,10 @@ class _Checker:
             ends = [self._endpoint((*path, side), entry.get(side)) for side in ("from", "to")]
             if ends[0] is None or ends[1] is None:
                 continue
+            if not {"domain", "machine"}.intersection((ends[0].kind, ends[1].kind)) and ends[0] != ends[1]:
+                self._error(path, f"from {ends[0].name} to {ends[1].name} passes no domain: there is nothing to open")
+            elif ends[1].kind in ("lan", "internet"):
+                self._say("note", path, "is open anyway: machines reach all but other domains and the host")
             if ends[0] == ends[1]:
                 self._say(
                     "warning", path, f"from and to are both {ends[0].name}: within a domain all is allowed anyway"
@@ -641,6 +744,14 @@ class _Checker:
             return None
         if name == "host":
             return model.Endpoint("host", "host")
+        if name in OUTSIDE:
+            owner = "domain" if name in self._names(("domains",)) else "machine" if name in self.home else ""
+            if owner:
+                self._error(
+                    path, f"{name} means {OUTSIDE[name]}, and there is a {owner} of that name", f"rename the {owner}"
+                )
+                return None
+            return model.Endpoint("lan" if name == "lan" else "internet", name)
         if name not in self.home and name not in self._names(("domains",)):
             self._unknown_name(path, name, host=True)
             return None
@@ -743,6 +854,11 @@ def _carried(record: schema.Record) -> tuple[str, ...]:
 
 
 _MACHINE_CARRIED = _carried(schema.MACHINE)
+
+
+def _another(port: int) -> int:
+    """A port to suggest instead of one."""
+    return port + 8000 if port < 8000 else port + 1 if port < 65535 else 8443
 
 
 def _has_gpu(devices: Mapping[str, Mapping[str, str]]) -> bool:

@@ -148,6 +148,9 @@ class Form:
     def _whole(self, kind: schema.Whole, node: Node, path: str) -> Any:
         if node.kind != "int":
             return self._mistyped(kind, node, path)
+        if ":" in node.text:
+            what = f"{node.text} without quotes is the number {shorten(str(node.value))}, base 60"
+            return self.error(node, path, what, f'write "{node.text}"')
         if node.value < kind.low or (kind.high is not None and node.value > kind.high):
             return self.error(node, path, f"must be {words(kind)}, not {shorten(node.text)}")
         return node.value

@@ -53,6 +53,18 @@ class PersistentData:
 
 
 @dataclass(frozen=True)
+class Publication:
+    """A port of the host that leads to a machine (`publish`). `sources` are "lan", "any" or networks in CIDR form."""
+
+    port: int
+    to: int
+    protocol: Literal["tcp", "udp"] = "tcp"
+    sources: tuple[str, ...] = ("lan",)
+    where: str = field(default="", compare=False)
+    """`file:line:column`, for faults that only the host can tell."""
+
+
+@dataclass(frozen=True)
 class Machine:
     """One instance. `ip` is None where Incus may lease any address."""
 
@@ -69,6 +81,8 @@ class Machine:
     devices: Devices = field(default_factory=dict)
     storage_volumes: tuple[StorageVolume, ...] = ()
     persistent_data: tuple[PersistentData, ...] = ()
+    publish: tuple[Publication, ...] = ()
+    publish_without_key: bool = False
     roles: tuple[str, ...] = ()
     weight: int = 1
     boot_autostart: bool | None = None
@@ -112,9 +126,9 @@ class Domain:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One side of a network policy. `name` is "host" for the Incus host itself."""
+    """One side of a network policy. `name` is that of the kind where there is only one of it."""
 
-    kind: Literal["domain", "machine", "host"]
+    kind: Literal["domain", "machine", "host", "lan", "internet"]
     name: str
 
 
@@ -128,6 +142,14 @@ class Policy:
     protocol: Literal["tcp", "udp", "any"] = "tcp"
     bidirectional: bool = False
     description: str = ""
+
+
+@dataclass(frozen=True)
+class Lan:
+    """What `global.lan` says of the local network; what it leaves out is looked up on the host."""
+
+    networks: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,6 +184,7 @@ class Model:
     domains: tuple[Domain, ...] = ()
     policies: tuple[Policy, ...] = ()
     shared_volumes: tuple[SharedVolume, ...] = ()
+    lan: Lan = Lan()
     default_image: str = "images:debian/13"
     gpu_policy: Literal["exclusive", "shared"] = "exclusive"
     firewall_mode: Literal["host", "vm"] = "host"

@@ -13,6 +13,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic impo
 from ansible_collections.anklume.stt.plugins.module_utils._infra.form import diagnose
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import File, Node, parse
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
+from ansible_collections.anklume.stt.plugins.module_utils._infra.render import groups_of
+from ansible_collections.anklume.stt.plugins.module_utils._infra.unlocked import suspects, unlocked
+from ansible_collections.anklume.stt.plugins.module_utils._infra.variables import read_variables
 
 ROLE_FOLDERS = ("roles", "roles_custom", "roles_vendor")
 """Where a project keeps roles of its own; the last two are AnKLuMe's habit."""
@@ -46,6 +49,9 @@ def judge_project(project_dir: str) -> tuple[Model | None, tuple[Diagnostic, ...
         own = [entry.name for name in ROLE_FOLDERS for entry in _listing(project / name) if entry.is_dir()]
         model, found = check(root, folder=project.resolve().name, roles=own)
         diagnostics += found
+    if model is not None and root is not None:
+        known = {one.name: read_variables(project, groups_of(one), one.name) for one in suspects(model)}
+        diagnostics += unlocked(model, root, known)
     if any(diagnostic.level == "error" for diagnostic in diagnostics):
         model = None
     order = {"error": 0, "warning": 1, "note": 2}

@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model, Policy
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import (
+    Domain,
+    Machine,
+    Model,
+    Policy,
+    Publication,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import SERVICES, Service
 
 OWN_PREFIX = "anklume.stt."
@@ -37,6 +43,11 @@ def empty_inventory(domain: str) -> str:
 def role_group(role: str) -> str:
     """The group of the machines that have a role."""
     return "role_" + role.removeprefix(OWN_PREFIX).replace(".", "_")
+
+
+def groups_of(machine: Machine) -> set[str]:
+    """The groups that the inventory puts a machine into."""
+    return {machine.domain, *map(role_group, machine.roles)}
 
 
 def _inventory(domain: Domain) -> dict[str, Any]:
@@ -143,6 +154,7 @@ def _machine_vars(domain: Domain, machine: Machine, shared: Mapping[str, Any] | 
             "instance_config": dict(machine.config) or None,
             "instance_devices": devices or None,
             "instance_storage_volumes": volumes or None,
+            "instance_published": [_published(one) for one in machine.publish] or None,
             "instance_roles": list(machine.roles),
             "instance_boot_autostart": machine.boot_autostart,
             "instance_boot_priority": machine.boot_priority,
@@ -156,6 +168,10 @@ def _machine_vars(domain: Domain, machine: Machine, shared: Mapping[str, Any] | 
             "ansible_host": machine.ip,
         }
     )
+
+
+def _published(one: Publication) -> dict[str, Any]:
+    return {"port": one.port, "to": one.to, "protocol": one.protocol, "from": list(one.sources)}
 
 
 def _shared_devices(model: Model) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,10 @@ from typing import Any
 NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 NAME_SAYS = "lower-case letters, digits and inner hyphens"
 ABSOLUTE = r"^/"
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = rf"(?:{_BYTE}\.){{3}}{_BYTE}"
+_BITS = r"(?:3[0-2]|[12]?[0-9])"
+_PORT = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 SIZE = r"^[0-9]+(\.[0-9]+)?([kMGTPE]?B|[KMGTPE]iB)?$"
 PERCENT = r"^[1-9][0-9]?%$"
 
@@ -120,6 +124,7 @@ _DESCRIPTION = "Free text for people; written to the inventory variables and to 
 _PATH = Text(ABSOLUTE, "an absolute path")
 _VOLUME_NAME = Text(NAME, NAME_SAYS, 60)
 _WORD = Text(r"^\S+$", "one word")
+_ADDRESS = Text(rf"^{_IPV4}$", "four numbers from 0 to 255 with dots between them")
 
 DEVICE = Record(
     keys={
@@ -179,16 +184,28 @@ PERSISTENT = Record(
     }
 )
 
+SOURCE = Text(rf"^(lan|any|{_IPV4}(/{_BITS})?)$", 'lan, any, or a network like "10.8.0.0/24"')
+
+PUBLICATION = Record(
+    {
+        "port": Key(Whole(1, 65535), "The port of the host.", 8443, required=True),
+        "to": Key(Whole(1, 65535), "The machine's port that it leads to.", 443, default="the same"),
+        "from": Key(
+            Either((SOURCE, Listing(SOURCE))),
+            "Who may come in: `lan`, the networks of the host's own interfaces; `any`; or networks.",
+            "lan",
+            default="lan",
+        ),
+        "protocol": Key(Choice(("tcp", "udp")), "The protocol of the port.", "tcp", default="tcp"),
+    }
+)
+
 MACHINE = Record(
     {
         "description": Key(Text(), _DESCRIPTION, "Speech to text"),
         "type": Key(Choice(("lxc", "vm")), "A container or a virtual machine.", "lxc", default="lxc"),
         "ip": Key(
-            Text(
-                r"^(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])\.){3}"
-                r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$",
-                "four numbers from 0 to 255 with dots between them",
-            ),
+            _ADDRESS,
             "The machine's fixed IPv4 address, inside its domain's subnet. .254 is the gateway; .100 to .249 are "
             "handed out by DHCP and better avoided.",
             "10.100.3.10",
@@ -219,6 +236,29 @@ MACHINE = Record(
             "Roles applied to the machine, in this order: those of this collection, roles in the project's `roles/`, "
             "or roles by their full name (`namespace.collection.role`). Each makes a group `role_<name>`.",
             ["base_system", "stt_server"],
+        ),
+        "publish": Key(
+            Listing(
+                Either(
+                    (
+                        Whole(1, 65535),
+                        Text(rf"^{_PORT}(:{_PORT})?$", 'a port, or two like "8443:443"'),
+                        PUBLICATION,
+                    )
+                )
+            ),
+            "Ports of the host's address in the local network that lead to the machine: a port, two like "
+            '"8443:443" (the one of the host first), or the long form with `port`, `to`, `from` and `protocol`. The '
+            "machine needs an `ip`.",
+            [443, "8443:443", {"port": 8000, "from": "10.8.0.0/24"}],
+            default="nothing outside the host reaches the machine",
+        ),
+        "publish_without_key": Key(
+            Flag(),
+            "Publish a service too that asks nobody for a key or a password: an STT server without "
+            "`stt_server_api_key`, Ollama. Whoever reaches the port can use it.",
+            True,
+            default="false",
         ),
         "weight": Key(Whole(1), "Its share under `resource_policy`.", 3, default="1"),
         "boot_autostart": Key(Flag(), "Start it when the host starts.", True, default="as Incus does"),
@@ -362,6 +402,23 @@ ADDRESSING = Record(
     }
 )
 
+LAN = Record(
+    {
+        "networks": Key(
+            Listing(Text(rf"^{_IPV4}/{_BITS}$", 'a network like "192.168.1.0/24"')),
+            "Its networks.",
+            ["192.168.1.0/24"],
+            default="those that the addresses lie in",
+        ),
+        "addresses": Key(
+            Listing(_ADDRESS),
+            "The addresses of the host at which `publish` opens ports.",
+            ["192.168.1.5"],
+            default="those that the host has in the networks",
+        ),
+    }
+)
+
 GLOBAL = Record(
     {
         "base_subnet": Key(
@@ -379,6 +436,13 @@ GLOBAL = Record(
             "Zones instead of `base_subnet`: subnets are `10.<zone_base + offset>.<number>.0/24`, the offset by trust "
             "level (admin 0, trusted 10, semi-trusted 20, untrusted 40, disposable 50), and machines are numbered.",
             {"base_octet": 10, "zone_base": 100, "zone_step": 10},
+        ),
+        "lan": Key(
+            LAN,
+            "What `lan` means in `publish` and `network_policies`, where it is not the networks (private ones) and "
+            "addresses of the host's interfaces that have a default route.",
+            {"networks": ["192.168.1.0/24"], "addresses": ["192.168.1.5"]},
+            default="looked up on the host by every plan and apply",
         ),
         "default_os_image": Key(
             _WORD, "The image of machines without `os_image`.", "images:debian/13", default="images:debian/13"
@@ -447,9 +511,18 @@ POLICY = Record(
     {
         "description": Key(Text(), "Free text for people.", "The office reaches the STT server"),
         "from": Key(
-            Text(NAME, NAME_SAYS), "Who may open connections: a domain, a machine, or `host`.", "office", required=True
+            Text(NAME, NAME_SAYS),
+            "Who may open connections: a domain, a machine, `host`, `lan` (the networks of the host's own interfaces, "
+            "see `global.lan`) or `internet` (all but private networks).",
+            "office",
+            required=True,
         ),
-        "to": Key(Text(NAME, NAME_SAYS), "To whom: a domain, a machine, or `host`.", "homelab-ai", required=True),
+        "to": Key(
+            Text(NAME, NAME_SAYS),
+            "To whom: a domain, a machine, `host`, `lan` or `internet`. One side is a domain or a machine.",
+            "homelab-ai",
+            required=True,
+        ),
         "ports": Key(
             Either((Listing(PORT), Choice(("all",)))), "The ports, or `all` of every protocol.", [8000], default="all"
         ),

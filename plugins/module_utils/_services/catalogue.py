@@ -35,6 +35,10 @@ class Service:
     """Roles of the services that must be there before it."""
     gpu: bool = False
     """Whether it may use the GPU."""
+    login: bool = False
+    """Whether it asks everybody who they are."""
+    key_variable: str = ""
+    """The variable that holds the key it asks for, where it can ask for one."""
 
     @property
     def port_expression(self) -> str:
@@ -55,6 +59,7 @@ SERVICES = (
         url_variable="infra_stt_url",
         url_path="/v1",
         gpu=True,
+        key_variable="stt_server_api_key",
     ),
     Service(
         role="ollama_server",
@@ -75,6 +80,7 @@ SERVICES = (
         port_variable="open_webui_port",
         port=3000,
         talks_to=("ollama_server", "stt_server"),
+        login=True,
     ),
 )
 BY_ROLE = {service.role: service for service in SERVICES}

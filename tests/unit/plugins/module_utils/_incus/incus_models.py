@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Interface
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import IMAGE_MARK, Desired, Key, desired
@@ -12,7 +13,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Hos
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model, Network
 
-HOST = Host(nvidia_tools=False)
+LAN = {"lan": (IPv4Interface("192.168.1.5/24"),)}
+HOST = Host(nvidia_tools=False, **LAN)
 
 
 def network(name: str, number: int) -> Network:

@@ -24,7 +24,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Profile, StorageVolume
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
-from incus_models import HOST, after_apply, applied, domain, instance, machine, model
+from incus_models import HOST, LAN, after_apply, applied, domain, instance, machine, model
 
 PROJECT, NETWORK = Key("project", "", "lab"), Key("network", "default", "net-lab")
 
@@ -235,7 +235,7 @@ EXAMPLES = sorted(
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
 def test_every_example_converges_in_one_plan(folder: Path) -> None:
     some, _diagnostics = read_project(str(folder))
-    wanted = desired(some, Host(gpus=1, nvidia_tools=True, cpus=8, memory=64 << 30))
+    wanted = desired(some, Host(gpus=1, nvidia_tools=True, cpus=8, memory=64 << 30, **LAN))
     found = plan(wanted, Observed(), Host(gpus=1), Options())
     done: set[object] = set()
     for step in found.steps:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from ansible_collections.anklume.stt.plugins.module_utils._infra import project
 from ansible_collections.anklume.stt.plugins.module_utils._infra.check import check
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import parse
-from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Endpoint, Model
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Endpoint, Model, Publication
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import judge_project
-from infra_cases import FORM, MEANING, RIGHT, Case, domain, machine, policy, settings, two
+from infra_cases import FORM, MEANING, RIGHT, Case, domain, machine, policy, published, settings, two
 
 
 @pytest.fixture(params=["libyaml", "pure"])
@@ -98,6 +99,8 @@ def test_long_lines_are_cut():
         ("domains: {}\n", "there is no domain yet"),
         ("domains: {a: {subnet_id: 1, machines: {a: {}}}}\n", "the machine has the name of domain a"),
         ("domains: {host: {subnet_id: 1}}\n", "policies cannot name this domain"),
+        ("domains: {internet: {subnet_id: 1, machines: {lan: {}}}}\n", "policies cannot name this machine: lan means"),
+        ("domains: {internet: {subnet_id: 1}}\n", "policies cannot name this domain: internet means all but private"),
         (policy("from: pro\nto: pro"), "from and to are both pro"),
         ("global: {gpu_policy: shared}\n" + two("{gpu: true}", "{gpu: true}"), "2 machines share the GPU (m1, m2)"),
         ("global: {firewall_mode: vm}\ndomains: {admin: {subnet_id: 0}}\n", "sys-firewall is added to domain admin"),
@@ -234,6 +237,102 @@ def test_policies_and_volumes(tmp_path):
     (volume,) = model.shared_volumes
     assert volume.consumers == {"pro-dev": "rw", "pro-lease": "ro"}
     assert (volume.source, volume.path) == ("/srv/anklume/shares/a", "/shared/a")
+
+
+def test_what_is_published(tmp_path):
+    text = published("443, 8443:80, {port: 53, to: 5353, protocol: udp, from: [lan, 10.8.0.5]}, {port: 80, from: any}")
+    model, found = judge(text, tmp_path)
+    assert found == ()
+    assert model.machines[0].publish == (
+        Publication(443, 443),
+        Publication(8443, 80),
+        Publication(53, 5353, "udp", ("lan", "10.8.0.5")),
+        Publication(80, 80, "tcp", ("any",)),
+    )
+    assert [one.where.rpartition("/")[2] for one in model.machines[0].publish[:2]] == [
+        "infra.yml:7:19",
+        "infra.yml:7:24",
+    ]
+
+
+def test_lan_and_internet_are_ends_of_policies(tmp_path):
+    model, _found = judge(policy("from: lan\nto: pro-dev\nports: [80]\nbidirectional: true"), tmp_path)
+    assert model.policies[0].source == Endpoint("lan", "lan")
+    model, found = judge(policy("from: pro\nto: internet"), tmp_path)
+    assert model.policies[0].target == Endpoint("internet", "internet")
+    assert [one.message for one in found] == ["is open anyway: machines reach all but other domains and the host"]
+
+
+KEYED = published("8000", "roles: [stt_server]")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("host_vars/one.yml", "stt_server_api_key: auto\n"),
+        ("host_vars/one.yml", "---\nstt_server_api_key: !vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  6162\n"),
+        ("host_vars/one/keys.yaml", 'stt_server_api_key: \'{{ lookup("env", "KEY") }}\'\n'),
+        ("host_vars/one.json", '{"stt_server_api_key": "secret"}'),
+        ("group_vars/all", "stt_server_api_key: auto\n"),
+        ("group_vars/lab.yml", "stt_server_api_key: auto\n"),
+        ("group_vars/role_stt_server.yml", "stt_server_api_key: auto\n"),
+        ("host_vars/one.yml", "stt_server_port: 9000\n"),
+    ],
+)
+def test_a_key_is_found_where_ansible_finds_it(file, content, tmp_path):
+    _, found = judge(KEYED, tmp_path)
+    assert "has no key" in errors(found)[0].message
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(content, encoding="utf-8")
+    model, found = judge(KEYED, tmp_path)
+    assert model is not None, errors(found)
+    assert found == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("host_vars/one.yml", "stt_server_api_key: ''\n", "which has no key"),
+        ("host_vars/two.yml", "stt_server_api_key: auto\n", "which has no key"),
+        ("group_vars/other.yml", "stt_server_api_key: auto\n", "which has no key"),
+        ("host_vars/one.yml.orig", "stt_server_api_key: auto\n", "which has no key"),
+        ("host_vars/one.yml", "stt_server_port: '{{ port }}'\n", "which has no key"),
+    ],
+)
+def test_a_key_elsewhere_is_none(file, content, says, tmp_path):
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(content, encoding="utf-8")
+    model, found = judge(KEYED, tmp_path)
+    assert model is None
+    assert says in errors(found)[0].message
+
+
+def test_the_host_s_own_variable_wins_over_its_groups(tmp_path):
+    for file, value in (("group_vars/role_stt_server.yml", "auto"), ("host_vars/one.yml", "''")):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(f"stt_server_api_key: {value}\n", encoding="utf-8")
+    assert "has no key" in errors(judge(KEYED, tmp_path)[1])[0].message
+
+
+@pytest.mark.parametrize("content", ["$ANSIBLE_VAULT;1.1;AES256\n6162\n", "a: [\n", "- a\n"])
+def test_a_key_that_may_be_in_an_encrypted_file_is_asked_for(content, tmp_path):
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars" / "one.yml").write_text(content, encoding="utf-8")
+    model, found = judge(KEYED, tmp_path)
+    assert model is not None
+    assert "whether stt_server_api_key is set cannot be seen" in warnings(found)[0]
+    assert judge(KEYED + "        publish_without_key: true\n", tmp_path)[1] == ()
+
+
+def test_variables_are_read_of_machines_that_publish_such_a_service_only(tmp_path, monkeypatch):
+    def read(*_arguments: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(project, "read_variables", read)
+    assert judge(machine("roles: [stt_server]"), tmp_path)[0] is not None
+    assert judge(published("443", "roles: [open_webui]"), tmp_path)[0] is not None
+    with pytest.raises(AssertionError):
+        judge(KEYED, tmp_path)
 
 
 def test_exclusive_ai_access_adds_a_policy(tmp_path):
