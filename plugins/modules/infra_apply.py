@@ -21,7 +21,8 @@ description:
   - Before an instance is changed, a snapshot C(anklume-<time>) is taken; the last three are kept.
   - A change that the guest sees only after a restart restarts the instance once.
   - Refuses, before anything is made, a subnet that overlaps one of the host's, a GPU where there is none, a virtual
-    machine where none can run, an image that is nowhere to be had, and an object of the same name that is not ours.
+    machine where none can run, an image that is nowhere to be had, an object of the same name that is not ours, and a
+    port to publish that something else on the host has.
   - Runs on the controller, which is the Incus host.
 options:
   project_dir:
@@ -149,6 +150,39 @@ project_name:
   returned: success
   type: str
   sample: homelab
+published:
+  description: What C(publish) opens at the host's addresses in the local network.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    address:
+      description: The address of the host.
+      type: str
+      returned: always
+    port:
+      description: The port there.
+      type: int
+      returned: always
+    protocol:
+      description: V(tcp) or V(udp).
+      type: str
+      returned: always
+    machine:
+      description: The machine that it leads to.
+      type: str
+      returned: always
+    to:
+      description: The machine's port.
+      type: int
+      returned: always
+    from:
+      description: Who may come in, V(lan), V(any) or networks.
+      type: list
+      elements: str
+      returned: always
+  sample: [{"address": "192.168.1.5", "port": 443, "protocol": "tcp", "machine": "homelab-webui", "to": 443,
+    "from": ["lan"]}]
 exports:
   description: The files that deleted instances and volumes were exported to.
   returned: success
