@@ -496,7 +496,7 @@ RIGHT = {
     "an STT server for everybody": published(
         "8000, 11434", "roles: [stt_server, ollama_server]\npublish_without_key: true"
     ),
-    "another port of an STT server": published("443", "roles: [stt_server]"),
+    "other ports of an STT server": published("443, {port: 8000, protocol: udp}", "roles: [stt_server]"),
     "nothing published": machine("publish: []"),
     "a lan by name": settings("lan: {networks: [192.168.1.0/24], addresses: [192.168.1.5]}"),
     "policy from lan": policy("from: lan\nto: pro-dev\nports: [80]"),

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic
+from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, Level
 from ansible_collections.anklume.stt.plugins.module_utils._infra.form import diagnose
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import Node
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Machine, Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.variables import Variables
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE, COLLECTION, Service
+
+OPEN_TO_ALL = "publish_without_key: true on the machine opens it to all who reach the port"
 
 
 def suspects(model: Model) -> list[Machine]:
@@ -29,35 +31,25 @@ def unlocked(model: Model, root: Node, variables: Mapping[str, Variables]) -> It
     """A diagnostic for each port that leads to a service without a key; `variables` are those of the suspects."""
     for machine in suspects(model):
         known = variables[machine.name]
+        entries = root.value["domains"].value[machine.domain].value["machines"].value[machine.name].value["publish"]
         for index, one in enumerate(machine.publish):
             for service in _services(machine):
-                if service.login or _port(service, known.values) not in (None, one.to):
+                leads_there = one.protocol == "tcp" and _port(service, known.values) in (None, one.to)
+                if not leads_there or service.login or known.values.get(service.key_variable):
                     continue
-                fault = _fault(machine, service, known)
-                if fault is None:
-                    continue
-                level, message, hint = fault
-                node = root.value["domains"].value[machine.domain].value["machines"].value[machine.name]
                 path = f"domains.{machine.domain}.machines.{machine.name}.publish[{index}]"
-                open_to_all = "or, for all who reach the port: publish_without_key: true on the machine"
-                hints = (hint, open_to_all) if hint else (open_to_all.removeprefix("or, "),)
-                item = node.value["publish"].items[index]
-                yield diagnose(level, item, path, f"port {one.port} leads to {service.role}, {message}", hints)
+                level, why, hints = _fault(machine, service, known)
+                message = f"port {one.port} leads to {service.role}, {why}"
+                yield diagnose(level, entries.items[index], path, message, (*hints, OPEN_TO_ALL))
 
 
-def _fault(machine: Machine, service: Service, known: Variables) -> Any:
-    """(level, what, hint), or None where the service asks for a key."""
-    if not service.key_variable:
-        return "error", "which knows no key", ""
-    if known.values.get(service.key_variable):
-        return None
+def _fault(machine: Machine, service: Service, known: Variables) -> tuple[Level, str, tuple[str, ...]]:
+    variable = service.key_variable
+    if not variable:
+        return "error", "which knows no key", ()
     if known.sealed:
-        return (
-            "warning",
-            f"and whether {service.key_variable} is set cannot be seen: a file is encrypted or not YAML",
-            "",
-        )
-    return "error", "which has no key", f"set {service.key_variable}: auto in host_vars/{machine.name}.yml"
+        return "warning", f"and whether {variable} is set cannot be seen: a file is encrypted or not YAML", ()
+    return "error", "which has no key", (f"set {variable}: auto in host_vars/{machine.name}.yml",)
 
 
 def _services(machine: Machine) -> list[Service]:
