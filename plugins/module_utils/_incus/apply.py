@@ -237,7 +237,7 @@ class _Worker:
     def _update(self, key: Key, changes: tuple[Change, ...]) -> None:
         """Change our fields of what is there now; the rest stays as it is."""
         path, query = url(key)
-        body, etag = self.client.get_tagged(path, **query)
+        body, etag = self._tagged(key)
         fields = flatten({name: body[name] for name in WRITABLE[key.kind] if name in body})
         for change in changes:
             now = fields.get(change.path)
@@ -258,10 +258,19 @@ class _Worker:
             if any(now.get(change.path) != change.after for change in changes if change.after is not None):
                 raise
 
-    def _send(self, method: str, key: Key, body: Mapping[str, Any] | None, etag: str = "") -> None:
-        """Send a write; one about a bridge again, when Incus stumbled.
+    def _tagged(self, key: Key) -> tuple[Any, str]:
+        """What is there, with its ETag. "Not found" may be about a project that went while Incus looked who uses it."""
+        path, query = url(key)
+        for _attempt in range(ATTEMPTS - 1):
+            with contextlib.suppress(IncusNotFoundError):
+                return self.client.get_tagged(path, **query)
+            time.sleep(POLL)
+        return self.client.get_tagged(path, **query)
 
-        Incus looks at every interface of the host then, and fails over one that goes at that moment.
+    def _send(self, method: str, key: Key, body: Mapping[str, Any] | None, etag: str = "") -> None:
+        """Send a write; one about a bridge or an ACL again, when Incus stumbled.
+
+        Incus looks at every interface of the host or at every user then, and fails over one that goes at that moment.
         """
         path, query = url(key)
         target = path.rpartition("/")[0] if method == "POST" else path
@@ -270,7 +279,8 @@ class _Worker:
                 self.client.send(method, target, body, etag=etag, **query)
                 return
             except IncusError as error:
-                if VANISHED not in str(error) or attempt == ATTEMPTS - 1:
+                went = VANISHED in str(error) or (method == "PUT" and isinstance(error, IncusNotFoundError))
+                if not went or attempt == ATTEMPTS - 1:
                     raise
             time.sleep(POLL)
             if method == "POST":  # half a network may be there

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     OperationFailedError,
     OperationForgottenError,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, Key, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import PersistentData
@@ -50,6 +51,8 @@ class Memory:
         return self.there[path]
 
     def get_tagged(self, path: str, **_query: str) -> tuple[Any, str]:
+        if self.faults.get(f"look at {path}"):
+            raise self.faults[f"look at {path}"].pop(0)
         return self.there.get(path, {"config": {}, "devices": {}, "description": ""}), "tag"
 
     def send(self, method: str, path: str, body: Any = None, *, etag: str = "", **_query: str) -> None:
@@ -162,6 +165,22 @@ def test_what_is_still_there_after_not_found_is_deleted_again(memory: Memory, tm
     memory.faults["/1.0/network-acls/net-lab"] = [IncusNotFoundError("Network ACL not found") for _ in range(50)]
     with pytest.raises(IncusError, match="delete acl net-lab: Network ACL not found"):
         run(memory, plan(Desired("mine"), applied(model()), HOST, options), tmp_path)
+
+
+@pytest.mark.parametrize("when", ["look at ", ""])
+def test_an_acl_is_changed_while_a_project_goes(memory: Memory, tmp_path: Path, when: str) -> None:
+    # Incus looks into every project for who uses the ACL
+    fault = IncusNotFoundError('Failed getting ACL usage: Failed to load project "web": Project not found')
+    memory.faults[f"{when}/1.0/network-acls/net-lab"] = [fault, fault]
+    key = Key("acl", "default", "net-lab")
+    found = applied(model()).found
+    drifted = replace(found[key], fields={**found[key].fields, "egress": []})
+    todo = plan(desired(model(), HOST), Observed({**found, key: drifted}), HOST, Options())
+    memory.there["/1.0/network-acls/net-lab"] = {"config": {}, "description": "", "ingress": [], "egress": []}
+    assert run(memory, todo, tmp_path)[-1] == "PUT /1.0/network-acls/net-lab"
+    memory.faults[f"{when}/1.0/network-acls/net-lab"] = [fault] * 50
+    with pytest.raises(IncusError, match="update acl net-lab: Failed getting ACL usage"):
+        run(memory, todo, tmp_path)
 
 
 def test_a_field_that_somebody_changed_meanwhile(memory: Memory, tmp_path: Path) -> None:
