@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loads once what every task on an instance would load again: the connection to Incus and its shell."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: preload
+type: aggregate
+short_description: Load the connection to Incus once, in the place of once per task
+version_added: 0.1.0
+author:
+  - the anklume.stt authors (@anklume)
+description:
+  - Ansible starts every task in a process of its own, a copy of the main one. What the main process has loaded, the
+    copies have too; a connection plugin it does not load by itself, so that each task reads
+    P(community.general.incus#connection) and the long routing table of its collection anew, about 30 ms of processor
+    time.
+  - Prints nothing and changes nothing.
+requirements:
+  - to be turned on, as C(callbacks_enabled = anklume.stt.preload) in the section C(defaults) of C(ansible.cfg)
+"""
+
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import connection_loader, shell_loader
+
+
+class CallbackModule(CallbackBase):
+    """Loads before the first task of instances."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "anklume.stt.preload"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Load what the machines that sync writes are reached by; a play of the controller's alone needs none of it."""
+        if play.hosts != ["localhost"]:
+            connection_loader.get("community.general.incus", class_only=True)
+            shell_loader.get("anklume.stt.incus", class_only=True)

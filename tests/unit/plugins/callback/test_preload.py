@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every task would load is there before the first one, and only where instances are asked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[4]
+PROGRAM = """
+import sys
+from types import SimpleNamespace
+from ansible.plugins.loader import callback_loader, init_plugin_loader
+init_plugin_loader()
+callback_loader.get("anklume.stt.preload").v2_playbook_on_play_start(SimpleNamespace(hosts=sys.argv[1:]))
+print(*(name for name in sys.modules if name.endswith(("plugins.connection.incus", "plugins.shell.incus"))))
+"""
+
+
+@pytest.mark.parametrize(
+    ("hosts", "loaded"),
+    [
+        (
+            "all",
+            "ansible_collections.community.general.plugins.connection.incus"
+            " ansible_collections.anklume.stt.plugins.shell.incus",
+        ),
+        ("localhost", ""),
+    ],
+)
+def test_the_connection_is_loaded_once(hosts: str, loaded: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, hosts]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == loaded, done.stderr
+
+
+def test_work_from_a_clone_uses_it() -> None:
+    assert "\ncallbacks_enabled = anklume.stt.preload\n" in (ROOT / "ansible.cfg").read_text()
