@@ -163,7 +163,7 @@ test-older: ## units and the smallest service with the older pair, Python 3.11 a
 	  rm -f $(COLLECTIONS_STAMP); $(MAKE) venv; exit $$status
 test-infra: venv-test ## infra.yml from a clone and from an installed collection, seen by Ansible from /
 	@pytest -q $(ARGS) tests/integration/infra
-test-release: venv-test ## a service changes its release on a real systemd, there and back
+test-release: venv-test ## a made-up service gets all from a few lines; it changes its release on a real systemd, there and back
 	@pytest -q $(ARGS) tests/integration/release
 bench-sync: venv-test ## load, check, render and write times of infra.yml for 10 to 10,000 machines
 	@python tests/bench/bench_sync.py $(ARGS)

@@ -45,7 +45,7 @@ PARTS = (
     Part("host", "test-host", 120),
     Part("infra", "test-infra", 60),
     Part("incus", "test-incus", 240),
-    Part("release", "test-release", 60),
+    Part("release", "test-release", 100),
     Part("service", "molecule SCENARIO=default", 240),
     Part("speaches", "molecule SCENARIO=speaches", 240),
     Part("open_webui", "molecule SCENARIO=open_webui", 360),

@@ -22,16 +22,15 @@ positional: role, machine
 options:
   _input:
     description:
-      - C(seen), the answer of M(anklume.stt.service_info), C(heard), the answer of the module that used the service,
-        C(port), and for a spoken sentence C(spoken).
+      - C(seen), the answer of M(anklume.stt.service_info), C(heard), the answer of the module that used the service
+        (M(ansible.builtin.uri) where the service has no hops of its own), C(port), and for a spoken sentence C(spoken).
       - For Open WebUI also C(https_url) and C(https), C(stt_url) and C(ollama_url); an empty address means that it is
         not asked for.
     type: dict
     required: true
   role:
-    description: The role that the service belongs to.
+    description: The role that the service belongs to, as V(ollama_server).
     type: str
-    choices: [stt_server, ollama_server, open_webui]
     required: true
   machine:
     description: The variables of its machine, as C(hostvars[inventory_hostname]).

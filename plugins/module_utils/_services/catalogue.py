@@ -19,10 +19,6 @@ class Service:
     role: str
     unit: str
     """The systemd unit, and the user that it runs as."""
-    home: str
-    """Where its releases lie, each in a folder of its own; `current` points to the one that serves."""
-    data: str
-    """What outlives a release."""
     port_variable: str
     port: int
     """What the variable is when nobody sets it."""
@@ -39,6 +35,18 @@ class Service:
     """Whether it asks everybody who they are."""
     key_variable: str = ""
     """The variable that holds the key it asks for, where it can ask for one."""
+    folder: str = ""
+    """The name of its folder in /opt, where it is not the unit's."""
+
+    @property
+    def home(self) -> str:
+        """Where its releases lie, each in a folder of its own; `current` points to the one that serves."""
+        return f"/opt/{self.folder or self.unit}"
+
+    @property
+    def data(self) -> str:
+        """What outlives a release."""
+        return f"/var/lib/{self.unit}"
 
     @property
     def port_expression(self) -> str:
@@ -52,8 +60,6 @@ SERVICES = (
     Service(
         role="stt_server",
         unit="speaches",
-        home="/opt/speaches",
-        data="/var/lib/speaches",
         port_variable="stt_server_port",
         port=8000,
         url_variable="infra_stt_url",
@@ -64,8 +70,6 @@ SERVICES = (
     Service(
         role="ollama_server",
         unit="ollama",
-        home="/opt/ollama",
-        data="/var/lib/ollama",
         port_variable="ollama_host",
         port=11434,
         port_in_address=True,
@@ -75,8 +79,6 @@ SERVICES = (
     Service(
         role="open_webui",
         unit="open-webui",
-        home="/opt/open-webui",
-        data="/var/lib/open-webui",
         port_variable="open_webui_port",
         port=3000,
         talks_to=("ollama_server", "stt_server"),

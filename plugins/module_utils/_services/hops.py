@@ -25,9 +25,9 @@ def hops(role: str, machine: Answer, answers: Mapping[str, Any]) -> list[Hop]:
 
     `machine` are its variables; `answers` holds `seen` (service_info), `heard` (the service's own answer), `port` and
     what the service's hops read besides. Each hop has host, hop, ok, detail and next_step; a spoken one also spoken,
-    recognised and real_time_factor.
+    recognised and real_time_factor. A service without hops of its own has two, its unit and its port.
     """
-    found = _HOPS[role](machine, answers)
+    found = _HOPS[role](machine, answers) if role in _HOPS else _served(role, machine, answers)
     return [{"host": machine["inventory_hostname"], **hop} for hop in found]
 
 
@@ -35,6 +35,19 @@ def _unit(role: str, machine: Answer, seen: Answer) -> Hop:
     unit, active = BY_ROLE[role].unit, bool(seen.get("active"))
     detail = f"active, {seen.get('current', '')}" if active else "not running"
     return _hop(f"unit {unit}", active, detail, logs(machine, unit))
+
+
+def _served(role: str, machine: Answer, answers: Answer) -> list[Hop]:
+    """A service that was asked for a page, by ansible.builtin.uri."""
+    heard = answers["heard"]
+    ok = heard.get("status") == 200
+    port = _hop(
+        f"port {answers['port']}",
+        ok,
+        "answers" if ok else heard.get("msg", "no answer"),
+        logs(machine, BY_ROLE[role].unit),
+    )
+    return [_unit(role, machine, answers["seen"]), port]
 
 
 def _sentence(hop: str, heard: Answer, spoken: str, next_step: str) -> Hop:

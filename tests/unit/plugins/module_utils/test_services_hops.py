@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.anklume.stt.plugins.module_utils._services import hops as module
 from ansible_collections.anklume.stt.plugins.module_utils._services.hops import hops
 
 MACHINE = {"inventory_hostname": "ai", "ansible_incus_host": "ai", "ansible_incus_project": "home"}
@@ -55,6 +56,24 @@ def test_an_stt_server_that_is_down_says_why_at_each_hop() -> None:
 @pytest.mark.parametrize(("wer", "ok"), [(0.0, True), (0.2, True), (0.21, False)])
 def test_a_sentence_counts_up_to_one_wrong_word_in_five(wer: float, ok: bool) -> None:
     assert stt(heard=HEARD | {"wer": wer})["STT server"]["ok"] is ok
+
+
+@pytest.mark.parametrize(
+    ("heard", "ok", "detail"),
+    [
+        ({"status": 200, "msg": "OK (2 bytes)"}, True, "answers"),
+        ({"status": -1, "msg": "connection refused"}, False, "connection refused"),
+        (SKIPPED, False, "no answer"),
+    ],
+)
+def test_a_service_without_hops_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, heard: dict[str, Any], ok: bool, detail: str
+) -> None:
+    monkeypatch.delitem(module._HOPS, "ollama_server")
+    unit, port = hops("ollama_server", MACHINE, {"seen": UP, "heard": heard, "port": 11434})
+    assert (unit["hop"], unit["ok"], unit["detail"]) == ("unit ollama", True, "active, 1.0")
+    assert (port["hop"], port["ok"], port["detail"]) == ("port 11434", ok, detail)
+    assert port["next_step"] == "incus exec ai --project home -- journalctl -u ollama -n 50"
 
 
 def test_an_ollama_that_works_and_one_that_lacks_a_model() -> None:

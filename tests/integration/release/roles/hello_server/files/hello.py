@@ -17,4 +17,4 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(SAYS)
 
 
-HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
+HTTPServer(("127.0.0.1", int(os.environ.get("PORT", "8080"))), Handler).serve_forever()
