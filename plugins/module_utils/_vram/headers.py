@@ -10,6 +10,7 @@ so a few kilobytes of a file of gigabytes tell all.
 from __future__ import annotations
 
 import json
+import math
 import re
 import struct
 from dataclasses import replace
@@ -21,8 +22,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import 
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS, Dims
 from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import Subject
 
-_TYPES = {0: "float32", 1: "int8", 2: "int16", 3: "int32", 4: "float16", 5: "bfloat16"}
-"""Numbers of types in model.bin (`include/ctranslate2/types.h`, DataType)."""
+_TYPES = {0: ("float32", 4), 1: ("int8", 1), 2: ("int16", 2), 3: ("int32", 4), 4: ("float16", 2), 5: ("bfloat16", 2)}
+"""Types and their bytes by their numbers in model.bin (`include/ctranslate2/types.h`, DataType)."""
 
 _FORMATS = range(4, 7)
 """Versions of the file whose variables carry a type and a length (4 came with CTranslate2 1.6, 6 is today's)."""
@@ -73,7 +74,7 @@ def subject_of_size(size: int, name: str, hub_id: str) -> Subject:
 
 
 def _read_shapes(file: BinaryIO, size: int) -> dict[str, tuple[tuple[int, ...], str, int]]:
-    """Shape, type and (for single numbers) value of every variable; {} for a file of another format."""
+    """Shape, type and (for single numbers) value of every variable; {} for a file that is damaged or of another format."""
     found: dict[str, tuple[tuple[int, ...], str, int]] = {}
     try:
         if _number(file, "<I") not in _FORMATS:
@@ -86,9 +87,9 @@ def _read_shapes(file: BinaryIO, size: int) -> dict[str, tuple[tuple[int, ...], 
             name = _string(file)
             rank = _number(file, "<B")
             shape = struct.unpack(f"<{rank}I", file.read(4 * rank))
-            kind = _TYPES.get(_number(file, "<B"), "")
+            kind, width = _TYPES.get(_number(file, "<B"), ("", 0))
             length = _number(file, "<I")
-            if file.tell() + length > size:
+            if length != math.prod(shape) * width or file.tell() + length > size:
                 return {}
             value = int.from_bytes(file.read(length), "little") if rank == 0 and length <= 8 else 0
             if rank or length > 8:
