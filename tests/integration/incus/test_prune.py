@@ -91,6 +91,8 @@ def test_a_domain_that_goes(made: Lab) -> None:
     assert not result["changed"]
     assert "confirm=it-b1" in result["notes"][0]
 
+    made.run("it-b1", "echo kept >/root/file", "it-b")
+
     # somebody else puts an instance into our project: it stays, and what it needs
     stranger = {"name": "it-stranger", "type": "container", "source": {"type": "none"}}
     made.client.send("POST", "/1.0/instances?project=it-b", stranger)
@@ -110,7 +112,18 @@ def test_a_domain_that_goes(made: Lab) -> None:
 def test_an_export_can_be_imported_again(made: Lab) -> None:
     (export,) = (made.folder / "backups").glob("it-b_it-b1_*.tar.gz")
     assert export.stat().st_mode & 0o777 == 0o600
-    assert export.stat().st_size > 10_000_000
+    made.infra["domains"]["it-b"] = {"subnet_id": 2, "machines": {}}
+    made.apply()
+    subprocess.run(["incus", "import", export, "--project", "it-b"], check=True)
+    # it is what infra.yml says, again, and is started
+    made.infra["domains"]["it-b"] = second()
+    assert made.apply()["summary"] == ["* start instance it-b1 in it-b: is stopped"]
+    assert made.run("it-b1", "cat /root/file", "it-b") == "kept"
+    made.unchanged()
+
+    del made.infra["domains"]["it-b"]
+    made.apply(prune=True, confirm=frozenset({"it-b1"}), backup=False)
+    made.unchanged()
 
 
 @pytest.fixture
