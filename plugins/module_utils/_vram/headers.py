@@ -74,7 +74,7 @@ def subject_of_size(size: int, name: str, hub_id: str) -> Subject:
 
 
 def _read_shapes(file: BinaryIO, size: int) -> dict[str, tuple[tuple[int, ...], str, int]]:
-    """Shape, type and (for single numbers) value of every variable; {} for a file that is damaged or of another format."""
+    """Shape, type and (for single numbers) value of every variable; {} for a damaged file or one of another format."""
     found: dict[str, tuple[tuple[int, ...], str, int]] = {}
     try:
         if _number(file, "<I") not in _FORMATS:
