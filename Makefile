@@ -194,7 +194,7 @@ bench-stt: venv-test engine-venv ## both engines, Speaches as it is and direct u
 	@$(ENGINE_VENV)/bin/python tests/bench/bench_stt.py $(ARGS)
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS="--machines 2" for two alone
 	@python tests/bench/bench_incus.py $(ARGS)
-bench-apply: venv-test ## time and CPU of an apply that finds nothing to do, role by role, on PROJECT as it stands
+bench-apply: venv-test ## time, CPU and tasks of an apply and an apply-stt that find nothing to do, role by role, on PROJECT as it stands
 	@python tests/bench/bench_apply.py $(PROJECT) $(ARGS)
 bench: ## the benches of sync, Incus and the engine in small, one round each
 	@$(MAKE) bench-sync
