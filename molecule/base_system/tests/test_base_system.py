@@ -17,9 +17,10 @@ SCENARIO = Path(__file__).resolve().parents[1]
 NAMES = ("mbase-12", "mbase-13")
 
 
-def run_role(project: Path, **variables: Any) -> str:
+def run_role(project: Path, *options: str, **variables: Any) -> str:
     """Run the role on both machines; what it printed."""
     command = ["ansible-playbook", "-i", project / "inventory", SCENARIO / "role.yml", "-e", json.dumps(variables)]
+    command += options
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     return done.stdout
@@ -64,5 +65,16 @@ def test_off_is_off_and_stays_so(project: Path, machine: Any) -> None:
         assert 'Unattended-Upgrade "0"' in host.check_output("apt-config dump APT::Periodic")
         assert not host.service("systemd-timesyncd").is_enabled
         assert foreseen.count("changed=1 ") == 2
-    assert run_role(project, **off, base_system_admin_user="").count("changed=0 ") == 2
+    again = run_role(project, **off, base_system_admin_user="")
+    assert again.count("changed=0 ") == 2
+    assert "Install packages" not in again, "apt was asked with nothing to install"
     assert run_role(project).count("changed=1 ") == 2
+
+
+def test_a_package_that_is_missing_is_foreseen_and_installed(project: Path, machine: Any) -> None:
+    host = machine(NAMES[0])
+    host.check_output("apt-get -qq -y remove tree")
+    run_role(project, "--check")
+    assert not host.package("tree").is_installed
+    assert "Install packages" in run_role(project)
+    assert host.package("tree").is_installed

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -53,7 +54,10 @@ def test_verify_looks_at_it(applied: Run) -> None:
 
 def test_it_changes_its_release_there_and_back(project: Project, applied: Run, tmp_path: Path) -> None:
     assert applied.status == 0 and says() == "1 hello"
-    assert "changed=0" in project.done("services", hello_server_version="1").said
+    again = project.done("apply")
+    assert re.search(rf"^{NAME} .*changed=0 ", again.output, re.M)
+    assert "Wait until it answers" in applied.output and "Wait until it answers" not in again.output
+    assert "all 2 hops are ok" in again.said, "verify proves what the role has left"
 
     project.done("services", hello_server_version="2", hello_server_word="bye")
     assert says() == "2 bye"
