@@ -154,6 +154,14 @@ def test_a_track_without_any_sound_gives_way_to_the_next() -> None:
     assert len(heard(packed("matroska", "aac", quiet(2), quiet(1)))) / RATE == pytest.approx(2, abs=0.2)
 
 
+@pytest.mark.parametrize("form", ["mpeg", "mpegts"])
+def test_a_track_that_begins_later_hides_nothing(form: str) -> None:
+    """As where a recorder has joined two films."""
+    one, two = packed(form, "mp2", tone(8)), packed(form, "mp2", tone(1), tone(1))
+    samples = heard(one + two + one)
+    assert len(samples) / RATE == pytest.approx(17, abs=0.2) and all(loud(samples))
+
+
 def claimed_flac(seconds: int, real: float) -> bytes:
     """FLAC whose header tells another length than it has; zero stands for unknown."""
     content = bytearray(packed("flac", "flac", quiet(real), rate=RATE))

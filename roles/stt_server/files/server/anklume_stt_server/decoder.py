@@ -110,7 +110,7 @@ def _link(source: Any, choice: int, max_seconds: float) -> Generator[Any, None, 
                 packet = next(packets)
             except MemoryError:
                 raise
-            except StopIteration:
+            except (StopIteration, IndexError):  # at the end PyAV stumbles over a track that began later
                 break
             except av.FFmpegError:
                 if not heard:
