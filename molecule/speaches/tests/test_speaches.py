@@ -190,6 +190,11 @@ class TestPatches:
         assert transcribe(ask, "silence45.wav", task="translations").json["text"] == ""
         assert '"text":""' in transcribe(ask, "silence45.wav", stream="true").text
 
+    @pytest.mark.parametrize(("asked", "told"), [("auto", "en"), ("fr", "fr"), ("", "en")])
+    def test_silence_has_a_language(self, ask: Ask, asked: str, told: str) -> None:
+        answer = transcribe(ask, "silence45.wav", response_format="verbose_json", language=asked)
+        assert answer.json["language"] == told
+
     @pytest.mark.usefixtures("stock")
     @pytest.mark.parametrize(
         ("clip", "status"), [("zero.wav", 400), ("picture.png", 415), ("video.mp4", 415), ("unknown.wav", 415)]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import inspect
 import logging
 import os
 import threading
@@ -43,7 +42,7 @@ from speaches.dependencies import audio_file_dependency, get_config, get_executo
 from speaches.executors import whisper
 from speaches.executors.whisper import WhisperModelManager
 from speaches.model_aliases import resolve_model_id_alias
-from speaches.routers import realtime_ws, stt
+from speaches.routers import realtime_ws
 from starlette.datastructures import FormData, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -81,23 +80,13 @@ def decoder(app: FastAPI) -> None:
     app.dependency_overrides[audio_file_dependency] = audio
 
 
-def default_model_and_language() -> None:
-    """Let requests leave out the model and the language: Speaches has no defaults for them."""
-    defaults = {"model": resolve_model_id_alias("whisper-1"), "language": setting("LANGUAGE") or None}
-    for endpoint in (stt.transcribe_file, stt.translate_file):
-        signature = inspect.signature(endpoint)
-        parameters = [
-            parameter.replace(default=defaults[name], kind=inspect.Parameter.KEYWORD_ONLY)
-            if name in defaults
-            else parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for name, parameter in signature.parameters.items()
-        ]
-        endpoint.__signature__ = signature.replace(parameters=parameters)
+def default_language() -> None:
+    """Let requests leave out the language, those of the realtime API too: Speaches has no default for it."""
+    default = setting("LANGUAGE") or None
     handle = WhisperModelManager.handle_transcription_request
 
     def answer(self: WhisperModelManager, request: Any, **options: Any) -> Any:
-        if request.language == DETECT:
-            request.language = None
+        request.language = None if request.language == DETECT else request.language or default
         return handle(self, request, **options)
 
     WhisperModelManager.handle_transcription_request = answer
@@ -420,10 +409,10 @@ def own_pages(app: FastAPI) -> None:
 
 def create_app() -> FastAPI:
     """Speaches, mended."""
-    default_model_and_language()
     batch_beam_and_times()
     silence()
     whole_stream()
+    default_language()
     damaged_models()
     bounded_forms()
     app = speaches.main.create_app()
