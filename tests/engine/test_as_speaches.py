@@ -10,9 +10,11 @@ import json
 import re
 
 import httpx
+import numpy as np
 import pytest
+from anklume_stt_server.audio import RATE
 
-from .conftest import CLIPS, MODEL, SENTENCES, Server, Start, until
+from .conftest import CLIPS, MODEL, SENTENCES, Server, Start, clip, until, wav
 
 FOX = CLIPS / "en-fox.wav"
 TEXT = SENTENCES["en-fox.wav"]["text"]
@@ -88,7 +90,58 @@ def test_models(server: Server) -> None:
     assert httpx.get(f"{server.url}/v1/models/i-do-not-exist").status_code == 404
     for method in ("POST", "DELETE"):
         assert httpx.request(method, f"{server.url}/api/ps/{MODEL}").status_code == 404
-    assert httpx.post(f"{server.url}/v1/audio/speech/timestamps", files={"file": b""}).status_code == 404
+
+
+def where(server: Server, content: bytes, **fields: str) -> httpx.Response:
+    return httpx.post(f"{server.url}/v1/audio/speech/timestamps", files={"file": content}, data=fields, timeout=60)
+
+
+def test_where_somebody_speaks(server: Server) -> None:
+    """In milliseconds, by each field that Speaches has for it."""
+
+    def places(**fields: str) -> list[tuple[int, int]]:
+        return [(place["start"], place["end"]) for place in where(server, sound, **fields).json()]
+
+    pause, said = np.zeros(2 * RATE, np.float32), clip("en-ansible.wav")
+    sound = wav(np.concatenate([pause, said, pause, said, pause]))
+    length = int(len(said) / RATE * 1000)
+    begins = [2000, 4000 + length]
+    found = places()
+    assert [start for start, _ in found] == pytest.approx(begins, abs=300)
+    assert [end for _, end in found] == pytest.approx([begin + length for begin in begins], abs=500)
+    assert places(model="silero_vad_v5", threshold="0.75", neg_threshold="", max_speech_duration_s="inf") == found
+    assert len(places(min_silence_duration_ms="9000")) == 1
+    assert places(min_speech_duration_ms="5000") == []
+    assert places(threshold="1") == []
+    assert len(places(max_speech_duration_s="1")) > 2
+    assert places(speech_pad_ms="200") == [(start - 200, end + 200) for start, end in found]
+    assert places(neg_threshold="0.01")[0][1] >= found[0][1]
+    assert where(server, wav(pause)).json() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "name"),
+    [
+        ({"threshold": "1.1"}, 400, "threshold"),
+        ({"threshold": "nan"}, 400, "threshold"),
+        ({"neg_threshold": "-1"}, 400, "neg_threshold"),
+        ({"speech_pad_ms": "much"}, 400, "speech_pad_ms"),
+        ({"model": "whisper-1"}, 404, "model"),
+        ({"speech_pad_ms": "inf", "min_silence_duration_ms": "1e308", "min_speech_duration_ms": "inf"}, 200, ""),
+        ({"speech_pad_ms": "1e308", "max_speech_duration_s": "0"}, 200, ""),
+    ],
+)
+def test_fields_of_that_search_are_checked(server: Server, fields: dict[str, str], status: int, name: str) -> None:
+    answer = where(server, FOX.read_bytes(), **fields)
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["error"]["param"] == name
+
+
+def test_that_search_takes_what_the_others_take(server: Server, locked: Server) -> None:
+    assert where(server, b"no sound").json()["error"]["code"] == "unsupported_media"
+    assert where(locked, FOX.read_bytes()).status_code == 401
+    answer = httpx.post(f"{server.url}/audio/speech/timestamps/", data={"threshold": "0.5"}, files={"other": b"x"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
 
 
 def test_use_puts_off_the_end_of_a_model(start: Start) -> None:

@@ -232,6 +232,7 @@ def test_a_key_in_the_headers_that_clients_use(headers: list[tuple[bytes, bytes]
         ("/v1/audio/transcriptions/", "/v1/audio/transcriptions"),
         ("/audio/transcriptions", "/v1/audio/transcriptions"),
         ("/audio/translations/", "/v1/audio/translations"),
+        ("/audio/speech/timestamps/", "/v1/audio/speech/timestamps"),
         ("//v1//audio/transcriptions", "/v1/audio/transcriptions"),
         ("/v1/v1/audio/transcriptions", "/v1/audio/transcriptions"),
         ("/openai/deployments/whisper-1/audio/transcriptions", "/v1/audio/transcriptions"),

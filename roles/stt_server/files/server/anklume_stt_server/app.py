@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The HTTP API: health, models, transcriptions and translations, and its own description."""
+"""The HTTP API: health, models, transcriptions, translations, where somebody speaks, and its own description."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -26,9 +27,9 @@ from . import docs, formats, forms, multipart
 from .addresses import Addresses
 from .audio import RATE, decode
 from .connections import live_with_few_files
-from .engine import Engine
+from .engine import Engine, speech
 from .errors import ApiError, OpenAiErrors
-from .forms import Query
+from .forms import Query, Search
 from .guards import Queue, Uploads
 from .keys import ApiKey
 from .settings import Settings
@@ -70,6 +71,14 @@ class Service:
                     self.queue.took(spent)
                     log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, spent / seconds)
 
+    async def speech(self, search: Search) -> list[dict[str, int]]:
+        """Where somebody speaks, found by a worker thread in its turn."""
+        async with self.begun:
+            samples = await self._step(decode, search.file, self.settings.max_audio_seconds)
+            async with self.free:
+                found: list[dict[str, int]] = await self._step(speech, samples, search)
+                return found
+
     async def _step(self, call: Any, *args: Any) -> Any:
         future = asyncio.get_running_loop().run_in_executor(self.pool, call, *args)
         try:
@@ -80,10 +89,10 @@ class Service:
 
 
 class Audio:
-    """The endpoint of one task, as a raw ASGI application: who has sent all holds a place in the queue to the end."""
+    """An endpoint that takes sound, a raw ASGI application: who has sent all holds a place in the queue to the end."""
 
-    def __init__(self, service: Service, task: str) -> None:
-        self.service, self.task = service, task
+    def __init__(self, service: Service) -> None:
+        self.service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read and check the form, take a place, answer; stop when the client leaves."""
@@ -91,7 +100,7 @@ class Audio:
         try:
             with contextlib.suppress(ClientDisconnect):
                 self.service.queue.check()  # why send a file to a full queue?
-                query = await self.query(request)
+                query = self.query(await multipart.read(request))
                 with self.service.queue.place():
                     await _until_gone(self.answer(query, scope, receive, send), receive)
         except asyncio.CancelledError:
@@ -99,9 +108,37 @@ class Audio:
         finally:
             await request.close()
 
-    async def query(self, request: Request) -> Query:
-        """The form, read and checked."""
-        query = forms.check(await multipart.read(request), self.task, self.service.settings.language or None)
+    def query(self, form: FormData) -> Any:
+        """The checked form."""
+        raise NotImplementedError
+
+    async def answer(self, query: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the whole answer."""
+        raise NotImplementedError
+
+
+class Speech(Audio):
+    """Where somebody speaks, as Speaches tells it."""
+
+    def query(self, form: FormData) -> Search:
+        """The checked form."""
+        return forms.check_search(form)
+
+    async def answer(self, query: Search, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the list of places."""
+        await JSONResponse(await self.service.speech(query))(scope, receive, send)
+
+
+class Text(Audio):
+    """What is said: one task of the model."""
+
+    def __init__(self, service: Service, task: str) -> None:
+        super().__init__(service)
+        self.task = task
+
+    def query(self, form: FormData) -> Query:
+        """The checked form."""
+        query = forms.check(form, self.task, self.service.settings.language or None)
         self.service.check_model(query.model)
         return query
 
@@ -213,8 +250,9 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         Route("/api/ps", loaded),
         Route("/v1/models", models),
         Route("/v1/models/{id:path}", one_model),
-        Route("/v1/audio/transcriptions", Audio(service, "transcribe"), methods=["POST"]),
-        Route("/v1/audio/translations", Audio(service, "translate"), methods=["POST"]),
+        Route("/v1/audio/transcriptions", Text(service, "transcribe"), methods=["POST"]),
+        Route("/v1/audio/speech/timestamps", Speech(service), methods=["POST"]),
+        Route("/v1/audio/translations", Text(service, "translate"), methods=["POST"]),
     ]
     handlers: Any = {ApiError: refuse, HTTPException: refuse, Exception: refuse}
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)

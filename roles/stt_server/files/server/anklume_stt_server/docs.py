@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
+from math import inf
 from typing import Any
 
-from .forms import FORMATS, GRANULARITIES
+from .forms import DETECTION, DETECTOR, FORMATS, GRANULARITIES
 
 TEXT = {"type": "string"}
 FIELDS: dict[str, Any] = {
@@ -23,6 +24,13 @@ FIELDS: dict[str, Any] = {
     "timestamp_granularities[]": {"type": "array", "items": TEXT | {"enum": list(GRANULARITIES)}},
     "stream": {"type": "boolean", "default": False, "description": "Answer with events, one for each segment."},
 }
+SEARCH: dict[str, Any] = {
+    "file": FIELDS["file"],
+    "model": TEXT | {"enum": [DETECTOR], "default": DETECTOR},
+    **{name: {"type": "number", "minimum": 0} for name in DETECTION},
+}
+for name, (default, most) in DETECTION.items():
+    SEARCH[name] |= {key: value for key, value in (("default", default), ("maximum", most)) if value not in (None, inf)}
 PROBLEM = {"description": "What is wrong, in the body error: message, type, param, code."}
 
 
@@ -31,9 +39,11 @@ def _get(summary: str, said: str, *parameters: str) -> dict[str, Any]:
     return {"get": {"summary": summary, "parameters": named, "responses": {"200": {"description": said}}}}
 
 
-def _audio(summary: str) -> dict[str, Any]:
-    form = {"multipart/form-data": {"schema": {"type": "object", "required": ["file"], "properties": FIELDS}}}
-    responses = {"200": {"description": "The text, in the format asked for."}, "4XX": PROBLEM, "5XX": PROBLEM}
+def _audio(
+    summary: str, fields: dict[str, Any] = FIELDS, said: str = "The text, in the format asked for."
+) -> dict[str, Any]:
+    form = {"multipart/form-data": {"schema": {"type": "object", "required": ["file"], "properties": fields}}}
+    responses = {"200": {"description": said}, "4XX": PROBLEM, "5XX": PROBLEM}
     return {"post": {"summary": summary, "requestBody": {"required": True, "content": form}, "responses": responses}}
 
 
@@ -46,6 +56,7 @@ DOCUMENT: dict[str, Any] = {
         "/v1/models/{id}": _get("The model by any of its names.", "The model.", "id"),
         "/v1/audio/transcriptions": _audio("What is said."),
         "/v1/audio/translations": _audio("What is said, in English."),
+        "/v1/audio/speech/timestamps": _audio("Where somebody speaks.", SEARCH, "A list of start and end, in ms."),
         "/api/ps": _get("What is loaded now.", "The ids of the loaded models."),
     },
     "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},

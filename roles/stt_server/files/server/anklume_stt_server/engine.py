@@ -17,17 +17,24 @@ from typing import Any
 import ctranslate2
 import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
+from faster_whisper.vad import VadOptions, get_speech_timestamps
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
 
 from . import languages, models
 from .audio import RATE, check_decoding
 from .errors import SettingsError
-from .forms import Query
+from .forms import Query, Search
 from .settings import Settings
 from .times import within
 
 log = logging.getLogger(__name__)
+
+
+def speech(samples: Any, search: Search) -> list[dict[str, int]]:
+    """Where somebody speaks, in milliseconds."""
+    found = get_speech_timestamps(samples, VadOptions(**search.options))
+    return [{end: place * 1000 // RATE for end, place in part.items()} for part in found]
 
 
 class Engine:

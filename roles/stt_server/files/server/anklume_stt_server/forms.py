@@ -23,6 +23,16 @@ GRANULARITIES = ("word", "segment")
 NAMES = ("whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe")
 TRUTH = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
 DETECT = ("auto", "detect")
+# Where somebody speaks: what Speaches calls its detector, and its fields with their defaults and largest values.
+DETECTOR = "silero_vad_v5"
+DETECTION: dict[str, tuple[float | None, float]] = {
+    "threshold": (0.75, 1),
+    "neg_threshold": (None, math.inf),
+    "min_speech_duration_ms": (0, math.inf),
+    "max_speech_duration_s": (math.inf, math.inf),
+    "min_silence_duration_ms": (1000, math.inf),
+    "speech_pad_ms": (0, math.inf),
+}
 
 
 @dataclass(frozen=True)
@@ -41,14 +51,28 @@ class Query:
     granularities: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Search:
+    """A checked request that asks where somebody speaks."""
+
+    file: BinaryIO
+    options: dict[str, float | None]
+
+
+def check_search(form: FormData) -> Search:
+    """The form as a search; any fault is a 4xx that names the field."""
+    if (model := _text(form, "model", DETECTOR)) != DETECTOR:
+        raise ApiError(404, f"The model '{model}' does not exist", "model", "model_not_found")
+    options = {name: _number(form, name, default, most) for name, (default, most) in DETECTION.items()}
+    return Search(_file(form), options)
+
+
 def check(form: FormData, task: str, language: str | None = None, strict: bool = True) -> Query:
     """The form as a query; any fault is a 4xx that names the field. language is that of requests that name none.
 
     strict refuses what has no effect with the format asked for, as OpenAI does; Speaches takes and ignores it.
     """
-    file = form.get("file")
-    if not isinstance(file, UploadFile):
-        raise ApiError(400, "the part 'file' is missing: send the audio as a file", "file")
+    file = _file(form)
     shape, stream = _text(form, "response_format", "json").lower(), TRUTH.get(_text(form, "stream", "false").lower())
     if shape not in FORMATS:
         raise ApiError(400, f"'{shape[:50]}' is not one of {', '.join(FORMATS)}", "response_format")
@@ -66,13 +90,13 @@ def check(form: FormData, task: str, language: str | None = None, strict: bool =
         name = "timestamp_granularities"
         raise ApiError(400, f"{name} can be word and segment, and word needs response_format=verbose_json", name)
     return Query(
-        file=file.file,
+        file=file,
         task=task,
         model=_text(form, "model"),
         language=_language(_text(form, "language"), language),
         prompt=_text(form, "prompt") or None,
         hotwords=_text(form, "hotwords") or None,
-        temperature=_temperature(_text(form, "temperature", "0")),
+        temperature=_number(form, "temperature", 0, 1) or 0,
         format=shape,
         stream=stream,
         granularities=tuple(name for name in GRANULARITIES if name in granularities) or ("segment",),
@@ -87,13 +111,22 @@ def _language(name: str, default: str | None) -> str | None:
     raise ApiError(400, f"'{name[:50]}' is not a language such as 'en', 'fr-FR', 'german', or 'auto'", "language")
 
 
-def _temperature(text: str) -> float:
+def _file(form: FormData) -> BinaryIO:
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise ApiError(400, "the part 'file' is missing: send the audio as a file", "file")
+    return file.file
+
+
+def _number(form: FormData, name: str, default: float | None, most: float) -> float | None:
+    if not (text := _text(form, name)):
+        return default
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value <= 1:
-        raise ApiError(400, "temperature must be a number from 0 to 1", "temperature")
+    if not 0 <= value <= most:
+        raise ApiError(400, f"{name} must be a number from 0 {'on' if most == math.inf else f'to {most:g}'}", name)
     return value
 
 
