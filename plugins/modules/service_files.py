@@ -2,16 +2,17 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the small files of a service (units, settings, certificates) in one task."""
+"""Writes the small files and folders of a service (units, settings, certificates) in one task."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_files
-short_description: Write several small files at once
+short_description: Write several small files and folders at once
 version_added: 0.1.0
 description:
-  - Brings a set of text files to the given content, owner and mode, each atomically, and removes others.
+  - Brings a set of text files to the given content, owner and mode, each atomically, makes folders, and removes other
+    files.
   - A task costs about a third of a second per instance, whatever it does, so one task for all files of a service is
     what makes a second run fast.
 author:
@@ -21,7 +22,9 @@ extends_documentation_fragment:
   - anklume.stt.attributes.writes
 options:
   files:
-    description: The files. Folders that are missing above them are made, for everybody to read.
+    description:
+      - The files and folders, each after those that it lies in. Folders that are missing above a file are made, for
+        everybody to read.
     type: list
     elements: dict
     required: true
@@ -34,9 +37,9 @@ options:
         description: What it holds. Not for secrets; these go to O(secret_contents).
         type: str
       state:
-        description: Whether the file is there.
+        description: Whether the file is there, or a folder in its place.
         type: str
-        choices: [present, absent]
+        choices: [present, absent, directory]
         default: present
       owner:
         description: Its user.
@@ -47,9 +50,8 @@ options:
         type: str
         default: root
       mode:
-        description: Its mode, in octal digits.
+        description: Its mode, in octal digits; C(0644) when not given, of a folder C(0755).
         type: str
-        default: "0644"
   secret_contents:
     description: The content of those files of O(files) that have none, by path. Shown nowhere, in no diff either.
     type: dict
@@ -84,36 +86,27 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._services.placed import (
+    FILE_OPTIONS,
+    Wanted,
+    difference,
+    wanted,
+)
 
 
-def current_content(path: Path) -> str | None:
-    """What a file holds, None when it is not there."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
-
-
-def converge(module: AnsibleModule, file: dict[str, Any], secrets: dict[str, str]) -> dict[str, Any] | None:
+def converge(module: AnsibleModule, file: Wanted) -> dict[str, Any] | None:
     """Bring one file to what it should be; the difference, or None when there was none."""
-    path = Path(file["path"])
-    wanted = None if file["state"] == "absent" else secrets.get(file["path"], file["content"])
-    before = current_content(path)
-    if before != wanted and not module.check_mode:
-        write(module, path, wanted)
-    attributes = {name: file[name] for name in ("path", "owner", "group", "mode")} | {
-        "secontext": [None, None, None],
-        "attributes": None,
-    }
-    moved: dict[str, Any] = {}
-    if path.exists() and wanted is not None:
-        module.set_fs_attributes_if_different(attributes, False, diff=moved)
-    if before == wanted and not moved:
-        return None
-    if before == wanted:
-        return {"path": file["path"], **moved}
-    texts = ("", "(secret)\n") if file["path"] in secrets else (before or "", wanted or "")
-    return {"before_header": file["path"], "after_header": file["path"], "before": texts[0], "after": texts[1]}
+    found = difference(file)
+    if found and not module.check_mode:
+        if "before_header" in found:
+            write(module, file.path, file.content)
+        elif file.state == "directory":
+            file.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if file.state != "absent":
+            attributes = {"path": str(file.path), "secontext": [None, None, None], "attributes": None}
+            module.set_fs_attributes_if_different(attributes | file.attributes, False)
+    return found
 
 
 def write(module: AnsibleModule, path: Path, content: str | None) -> None:
@@ -131,29 +124,16 @@ def main() -> None:
     """Spec, desired, reconcile, exit."""
     module = AnsibleModule(
         argument_spec={
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "path": {"type": "path", "required": True},
-                    "content": {"type": "str"},
-                    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-                    "owner": {"type": "str", "default": "root"},
-                    "group": {"type": "str", "default": "root"},
-                    "mode": {"type": "str", "default": "0644"},
-                },
-            },
+            "files": {"type": "list", "elements": "dict", "required": True, "options": FILE_OPTIONS},
             "secret_contents": {"type": "dict", "default": {}, "no_log": True},
         },
         supports_check_mode=True,
     )
-    files, secrets = module.params["files"], module.params["secret_contents"]
-    for file in files:
-        if file["state"] == "present" and (file["content"] is None) != (file["path"] in secrets):
-            module.fail_json(msg=f"{file['path']}: give its content either in files or in secret_contents")
     try:
-        changes = {file["path"]: converge(module, file, secrets) for file in files}
+        files = wanted(module.params["files"], module.params["secret_contents"])
+        changes = {str(file.path): converge(module, file) for file in files}
+    except Error as error:
+        module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}")
     diff = [change for change in changes.values() if change]

@@ -2,19 +2,22 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a service role has to know about an instance before it changes anything, in one task."""
+"""What a service role has to know about an instance before it changes anything, and what differs, in one task."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: service_info
-short_description: Look at a service's release, user, unit and port on an instance
+short_description: Look at a service's release, user, files, units and ports on an instance, and say what differs
 version_added: 0.1.0
 author:
   - the anklume.stt authors (@anklume)
 description:
   - Reads, in one task, what the roles of this collection decide by. A task costs about a third of a second per
     instance, whatever it does, so that one larger look is what makes a second run fast.
+  - Told how files and units should be, it says which are not, so that a role whose service is as it should be has
+    nothing to do after the look. What is to be done is done, and shown in a diff, by M(anklume.stt.service_files)
+    and others.
 extends_documentation_fragment:
   - anklume.stt.attributes
   - anklume.stt.attributes.info
@@ -29,7 +32,7 @@ options:
     required: true
   release:
     description:
-      - The versioned folder that the service should run from, as V(/opt/speaches/1.0). A link C(current) stands
+      - The versioned folder that the service should run from, as V(/opt/stt-server/1.0). A link C(current) stands
         beside it.
     type: path
     required: true
@@ -45,6 +48,80 @@ options:
     type: list
     elements: int
     default: []
+  enabled:
+    description: Whether the service should run, and start with the machine. RV(started) goes by it.
+    type: bool
+    default: true
+  reads:
+    description: Files that the service reads at its start alone. RV(needs_restart) goes by them.
+    type: list
+    elements: path
+    default: []
+  units:
+    description: Other units that belong to the service, as a proxy before it or a timer.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The unit, without its suffix if that is C(.service).
+        type: str
+        required: true
+      user:
+        description: The user that it runs as.
+        type: str
+      ports:
+        description: The TCP ports that it should listen on.
+        type: list
+        elements: int
+        default: []
+      enabled:
+        description: Whether it should run, and start with the machine.
+        type: bool
+        default: true
+      reads:
+        description: Files that it reads at its start alone.
+        type: list
+        elements: path
+        default: []
+  files:
+    description:
+      - Files and folders as they should be, in the words of M(anklume.stt.service_files). RV(differing) names those
+        that are not.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Where the file lies.
+        type: path
+        required: true
+      content:
+        description: What it holds. Not for secrets; these go to O(secret_contents).
+        type: str
+      sha256:
+        description: The digest of what it holds, instead of the content, for a file that is copied by another task.
+        type: str
+      state:
+        description: Whether the file is there, or a folder in its place.
+        type: str
+        choices: [present, absent, directory]
+        default: present
+      owner:
+        description: Its user.
+        type: str
+        default: root
+      group:
+        description: Its group.
+        type: str
+        default: root
+      mode:
+        description: Its mode, in octal digits; C(0644) when not given, of a folder C(0755).
+        type: str
+  secret_contents:
+    description: The content of those files of O(files) that have none, by path. Shown nowhere.
+    type: dict
+    default: {}
   python:
     description: An interpreter to use instead of the first supported one on the path.
     type: path
@@ -53,6 +130,9 @@ options:
     type: list
     elements: str
     default: []
+seealso:
+  - module: anklume.stt.service_files
+  - module: anklume.stt.service_release
 """
 
 EXAMPLES = r"""
@@ -60,10 +140,31 @@ EXAMPLES = r"""
   anklume.stt.service_info:
     service: speaches
     user: speaches
-    release: /opt/speaches/faster_whisper-1
+    release: /opt/stt-server/faster_whisper-1
     port: 8000
     python_versions: ["3.11", "3.13"]
   register: look
+
+- name: Look at all that the service is made of
+  anklume.stt.service_info:
+    service: open-webui
+    user: open-webui
+    release: /opt/open-webui/0.12.4
+    lock: 0123abcd
+    port: 8080
+    files: "{{ service_files + proxy_files }}"
+    secret_contents: "{{ secrets }}"
+    reads: [/etc/open-webui/open-webui.env]
+    units:
+      - {name: caddy, user: caddy, ports: [443, 80], reads: [/etc/caddy/Caddyfile]}
+      - {name: open-webui-backup.timer}
+  register: look
+
+- name: Write what differs
+  anklume.stt.service_files:
+    files: "{{ service_files + proxy_files }}"
+    secret_contents: "{{ secrets }}"
+  when: look.differing | length > 0
 """
 
 RETURN = r"""
@@ -102,6 +203,15 @@ under_way:
   description: Whether a change of release was begun, and neither proved nor taken back.
   type: bool
   returned: always
+differing:
+  description: The paths of O(files) that are not as they should be.
+  type: list
+  elements: str
+  returned: always
+configured:
+  description: Whether C(current) points to O(release), no change of release is under way, and no file differs.
+  type: bool
+  returned: always
 user_exists:
   description: Whether the user is known.
   type: bool
@@ -114,6 +224,19 @@ active:
   description: Whether the service runs.
   type: bool
   returned: always
+enabled:
+  description: Whether the service starts with the machine.
+  type: bool
+  returned: always
+needs_restart:
+  description: Whether the service runs, and one of O(reads) was written after its start.
+  type: bool
+  returned: always
+started:
+  description:
+    - Whether the service runs and starts with the machine, or neither, as O(enabled) says, and needs no restart.
+  type: bool
+  returned: always
 port_owner:
   description:
     - The program that listens on RV(port_taken), as C(nginx, pid 123); empty when all ports are free or the service's
@@ -124,6 +247,20 @@ port_taken:
   description: The first of the ports that another program listens on; 0 when there is none.
   type: int
   returned: always
+units:
+  description: The same of the O(units), by name.
+  type: dict
+  returned: always
+  sample:
+    caddy:
+      user_exists: true
+      unit_exists: true
+      active: true
+      enabled: true
+      needs_restart: false
+      started: true
+      port_owner: ""
+      port_taken: 0
 free_mib:
   description: Free space where releases are kept, in MiB.
   type: int
@@ -133,18 +270,35 @@ free_mib:
 import os
 import platform
 import pwd
-import re
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._services.placed import FILE_OPTIONS, differing, wanted
 from ansible_collections.anklume.stt.plugins.module_utils._services.release import KEPT, LOCK, RECORD
+from ansible_collections.anklume.stt.plugins.module_utils._services.units import (
+    PROPERTIES,
+    Unit,
+    listeners,
+    units_of,
+)
+
+UNIT_OPTIONS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "user": {"type": "str"},
+    "ports": {"type": "list", "elements": "int", "default": []},
+    "enabled": {"type": "bool", "default": True},
+    "reads": {"type": "list", "elements": "path", "default": []},
+}
 
 
 def find_python(module: AnsibleModule, given: str | None, versions: list[str]) -> tuple[str, str]:
     """Path and version of the interpreter to use, two empty texts when none fits."""
     for candidate in [given] if given else [*(f"python{version}" for version in versions), "python3"]:
-        path = shutil.which(candidate)
+        path = shutil.which(candidate) if versions else None
         if not path:
             continue
         status, output, dummy = module.run_command([path, "-Ic", "import sys; print('%d.%d' % sys.version_info[:2])"])
@@ -153,26 +307,30 @@ def find_python(module: AnsibleModule, given: str | None, versions: list[str]) -
     return "", ""
 
 
-def port_owner(module: AnsibleModule, port: int, service: str) -> str:
-    """Who listens on a port, unless it is a process of the service's own control group."""
-    output = module.run_command(["ss", "-Hltnp", f"sport = :{port}"], check_rc=True)[1]
-    for name, pid in re.findall(r'\("([^"]+)",pid=(\d+)', output):
+def file_of(unit: str) -> str:
+    """The name of a unit's file."""
+    return unit if Path(unit).suffix in (".service", ".timer", ".socket", ".path") else f"{unit}.service"
+
+
+def owner_of(listening: list[tuple[str, str]], unit: str) -> str:
+    """Who listens, unless it is a process of the unit's own control group."""
+    for name, pid in listening:
         group = Path("/proc", pid, "cgroup")
-        if not (group.exists() and f"/{service}.service" in group.read_text(encoding="utf-8")):
-            return f"{name}, pid {pid}"
-    return "" if not output or "pid=" in output else "another program"
+        if not pid or not (group.exists() and f"/{file_of(unit)}" in group.read_text(encoding="utf-8")):
+            return f"{name}, pid {pid}" if pid else name
+    return ""
 
 
-def taken(module: AnsibleModule, ports: list[int], service: str) -> tuple[int, str]:
-    """The first port that is another program's, and the program; 0 and an empty text when there is none."""
-    owners = ((port, port_owner(module, port, service)) for port in ports)
+def taken(listening: dict[int, list[tuple[str, str]]], ports: list[int], unit: str) -> tuple[int, str]:
+    """The first port that another program listens on, and the program; 0 and an empty text when there is none."""
+    owners = ((port, owner_of(listening.get(port, []), unit)) for port in ports)
     return next(((port, owner) for port, owner in owners if owner), (0, ""))
 
 
-def user_exists(name: str) -> bool:
+def user_exists(name: str | None) -> bool:
     """Whether a user is known."""
     try:
-        pwd.getpwnam(name)
+        pwd.getpwnam(name or "")
     except KeyError:
         return False
     return True
@@ -185,8 +343,66 @@ def free_mib(folder: Path) -> int:
     return shutil.disk_usage(folder).free // 2**20
 
 
+def look_at_units(module: AnsibleModule, units: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What is so of each unit, by name."""
+    names = [file_of(unit["name"]) for unit in units]
+    shown = module.run_command(["systemctl", "show", f"--property={','.join(PROPERTIES)}", *names])[1]
+    seen = dict(zip(names, units_of(shown), strict=False))
+    listening = listeners(module.run_command(["ss", "-Hltnp"], check_rc=True)[1])
+    return {unit["name"]: look_at(unit, seen.get(file_of(unit["name"]), Unit()), listening) for unit in units}
+
+
+def look_at(wish: dict[str, Any], unit: Unit, listening: dict[int, list[tuple[str, str]]]) -> dict[str, Any]:
+    """What is so of one unit."""
+    now = time.time()
+    times = [path.stat().st_mtime for path in map(Path, wish["reads"]) if path.exists()]
+    needs_restart = unit.needs_restart(now - time.monotonic(), now, times)
+    port, owner = taken(listening, wish["ports"], wish["name"])
+    return {
+        "user_exists": user_exists(wish["user"]),
+        "unit_exists": unit.known or Path("/etc/systemd/system", file_of(wish["name"])).exists(),
+        "active": unit.active,
+        "enabled": unit.enabled,
+        "needs_restart": needs_restart,
+        "started": unit.as_wanted(wish["enabled"]) and not needs_restart,
+        "port_owner": owner,
+        "port_taken": port,
+    }
+
+
+def look(module: AnsibleModule) -> dict[str, Any]:
+    """What is so, and what differs from what is wanted."""
+    params = module.params
+    release = Path(params["release"])
+    lock, current = release / LOCK, release.parent / "current"
+    release_lock = lock.read_text(encoding="utf-8").strip() if lock.is_file() else ""
+    served = current.readlink().name if current.is_symlink() else ""
+    under_way = (release.parent / KEPT / RECORD).is_file()
+    different = differing(wanted(params["files"], params["secret_contents"]))
+    python, version = find_python(module, params["python"], params["python_versions"])
+    own = {name: params[name] for name in ("user", "enabled", "reads")}
+    own |= {"name": params["service"], "ports": [params["port"], *params["more_ports"]]}
+    units = look_at_units(module, [own, *params["units"]])
+    return {
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": python,
+        "python_version": version,
+        "release_lock": release_lock,
+        "installed": bool(release_lock) and release_lock == params["lock"],
+        "current": served,
+        "under_way": under_way,
+        "differing": different,
+        "configured": served == release.name and not under_way and not different,
+        "free_mib": free_mib(release),
+        **units.pop(params["service"]),
+        "units": units,
+    }
+
+
 def main() -> None:
     """Look and tell."""
+    files = FILE_OPTIONS | {"sha256": {"type": "str"}}
     module = AnsibleModule(
         argument_spec={
             "service": {"type": "str", "required": True},
@@ -195,33 +411,21 @@ def main() -> None:
             "lock": {"type": "str"},
             "port": {"type": "int", "required": True},
             "more_ports": {"type": "list", "elements": "int", "default": []},
+            "enabled": {"type": "bool", "default": True},
+            "reads": {"type": "list", "elements": "path", "default": []},
+            "units": {"type": "list", "elements": "dict", "default": [], "options": UNIT_OPTIONS},
+            "files": {"type": "list", "elements": "dict", "default": [], "options": files},
+            "secret_contents": {"type": "dict", "default": {}, "no_log": True},
             "python": {"type": "path"},
             "python_versions": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
-    service, release = module.params["service"], Path(module.params["release"])
-    lock, current = release / LOCK, release.parent / "current"
-    release_lock = lock.read_text(encoding="utf-8").strip() if lock.is_file() else ""
-    python, version = find_python(module, module.params["python"], module.params["python_versions"])
-    port, owner = taken(module, [module.params["port"], *module.params["more_ports"]], service)
-    module.exit_json(
-        changed=False,
-        machine=platform.machine(),
-        cores=len(os.sched_getaffinity(0)),
-        python=python,
-        python_version=version,
-        release_lock=release_lock,
-        installed=bool(release_lock) and release_lock == module.params["lock"],
-        current=current.readlink().name if current.is_symlink() else "",
-        under_way=(release.parent / KEPT / RECORD).is_file(),
-        user_exists=user_exists(module.params["user"]),
-        unit_exists=Path(f"/etc/systemd/system/{service}.service").exists(),
-        active=module.run_command(["systemctl", "is-active", "--quiet", service])[0] == 0,
-        port_owner=owner,
-        port_taken=port,
-        free_mib=free_mib(release),
-    )
+    try:
+        seen = look(module)
+    except (Error, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **seen)
 
 
 if __name__ == "__main__":

@@ -81,3 +81,20 @@ def test_content_comes_from_one_place(tmp_path: Path) -> None:
 def test_a_folder_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     assert run([{"path": str(tmp_path / "a"), "content": "x"}])["msg"] == f"{tmp_path}/a: Is a directory"
+
+
+def test_a_folder_is_made_with_its_mode(tmp_path: Path) -> None:
+    folder = tmp_path / "a/b"
+    file = {"path": str(folder), "state": "directory", "mode": "2770"}
+    assert run([file], check=True)["diff"][0]["after"] == {"state": "directory"}
+    assert not folder.exists()
+    assert run([file])["changed"] is True
+    assert oct(folder.stat().st_mode & 0o7777) == "0o2770"
+    assert run([file])["changed"] is False
+    folder.chmod(0o755)
+    assert run([file])["diff"] == [{"path": str(folder), "before": {"mode": "0755"}, "after": {"mode": "2770"}}]
+
+
+def test_a_file_in_the_way_of_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    assert run([{"path": str(tmp_path / "a"), "state": "directory"}])["msg"] == f"{tmp_path}/a: File exists"
