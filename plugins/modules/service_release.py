@@ -62,6 +62,22 @@ options:
     type: list
     elements: str
     default: []
+  keep:
+    description:
+      - Commands that keep what a new release changes for good, as a database, for O(state=switched). They run before
+        the link leaves the release that serves. Where one fails, nothing is switched.
+      - They can be run again after a run that was killed. What they kept before counts no more then.
+    type: list
+    elements: str
+    default: []
+  back:
+    description:
+      - Commands that bring back what O(keep) kept, for O(state=taken_back), before the old release is started; and for
+        O(state=switched) where a change that was not ended gives way to another. They stop the service first.
+      - They can be run again, and where O(keep) found nothing to keep there is nothing to bring back.
+    type: list
+    elements: str
+    default: []
   ready:
     description: Commands to run once O(release) is proved, and once the one before it was taken back and restarted.
     type: list
@@ -160,10 +176,10 @@ def runner(module: AnsibleModule) -> Any:
 def plan(params: dict[str, Any], state: State) -> list[Step]:
     """The steps to the wanted state."""
     if params["state"] == "switched":
-        return switch(state, params["release"], params["drain"])
+        return switch(state, params["release"], params["drain"], params["keep"], params["back"])
     if params["state"] == "proved":
         return prove(state, params["release"], params["releases"], params["ready"])
-    return take_back(state, params["service"], params["ready"])
+    return take_back(state, params["service"], params["ready"], params["back"])
 
 
 def reconcile(module: AnsibleModule) -> dict[str, Any]:
@@ -200,6 +216,8 @@ def main() -> None:
             "files": {"type": "list", "elements": "path", "default": []},
             "releases": {"type": "list", "elements": "str", "default": ["*"]},
             "drain": {"type": "list", "elements": "str", "default": []},
+            "keep": {"type": "list", "elements": "str", "default": []},
+            "back": {"type": "list", "elements": "str", "default": []},
             "ready": {"type": "list", "elements": "str", "default": []},
         },
         required_if=[("state", "switched", ["release"]), ("state", "proved", ["release"])],

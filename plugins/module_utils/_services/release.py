@@ -9,6 +9,10 @@ kept: the next run takes it up from there, and never keeps the files of a releas
 
     current = old ──keep──▶ kept ──link──▶ current = new ──(settings, restart, proof)──┬─▶ remove older ones, drop
                                                                                       └─▶ put back, link, start, drop
+
+What a new release changes for good (a database) has commands of the service that keep it and bring it back. While a
+change is under way and ``current`` is the old release, the data is the old one's: it is kept before the link leaves the
+old release, and brought back before the link returns to it.
 """
 
 from __future__ import annotations
@@ -69,15 +73,21 @@ _SAID = {
 }
 
 
-def switch(state: State, release: str, drain: Iterable[str] = ()) -> list[Step]:
+def switch(
+    state: State, release: str, drain: Iterable[str] = (), keep: Iterable[str] = (), back: Iterable[str] = ()
+) -> list[Step]:
     """The steps to another release; something to restart for wherever a change is under way."""
     if state.kept is None and state.current == release:
         return []
-    steps = [Step("run", command) for command in drain]
+    steps = _run(drain)
     if state.kept:
+        if state.current == state.kept.before != release:
+            steps += _run(keep)  # the old release may have written since
+        elif state.current not in (state.kept.before, release):
+            steps += _run(back)
         steps.append(Step("take_up", release))
     elif state.current in state.folders:
-        steps.append(Step("keep", release))
+        steps += [*_run(keep), Step("keep", release)]
     if state.current != release:
         steps.append(Step("link", release))
     return steps
@@ -98,13 +108,13 @@ def prove(state: State, release: str, releases: Sequence[str] = ("*",), ready: I
         if state.kept.before not in (name, release) and name != release and any(fnmatch(name, one) for one in releases)
     ]
     return [
-        *(Step("run", command) for command in ready),
+        *_run(ready),
         *(Step("remove", name) for name in older),
         Step("drop", state.kept.before),
     ]
 
 
-def take_back(state: State, service: str, ready: Iterable[str] = ()) -> list[Step]:
+def take_back(state: State, service: str, ready: Iterable[str] = (), back: Iterable[str] = ()) -> list[Step]:
     """The steps back to the release that served, with the files it ran with; none when nothing was switched."""
     if state.kept is None:
         return []
@@ -113,12 +123,16 @@ def take_back(state: State, service: str, ready: Iterable[str] = ()) -> list[Ste
         raise ServiceError(f"{before}, which served before {after}, is gone: nothing can be taken back")
     return [
         Step("put_back", before),
-        *([Step("link", before)] if state.current != before else []),
+        *([*_run(back), Step("link", before)] if state.current != before else []),
         *([Step("forget", after)] if after != before else []),
         Step("start", service),
-        *(Step("run", command) for command in ready),
+        *_run(ready),
         Step("drop", before),
     ]
+
+
+def _run(commands: Iterable[str]) -> list[Step]:
+    return [Step("run", command) for command in commands]
 
 
 def after(state: State, steps: Iterable[Step]) -> State:

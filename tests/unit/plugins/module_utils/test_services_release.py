@@ -46,6 +46,24 @@ class TestSwitch:
     def test_what_the_old_one_runs_with_is_kept_first_and_the_drain_comes_before_all(self) -> None:
         assert switch(SERVES, "2", ["drain"]) == steps(("run", "drain"), ("keep", "2"), ("link", "2"))
 
+    def test_data_is_kept_before_the_files_and_never_again_once_the_new_one_may_have_run(self) -> None:
+        assert switch(SERVES, "2", ["drain"], ["keep"], ["back"]) == steps(
+            ("run", "drain"), ("run", "keep"), ("keep", "2"), ("link", "2")
+        )
+        assert switch(SWITCHED, "2", keep=["keep"], back=["back"]) == steps(("take_up", "2"))
+
+    def test_data_is_kept_anew_where_the_old_one_may_have_written_since(self) -> None:
+        assert switch(KEPT, "2", keep=["keep"], back=["back"]) == steps(
+            ("run", "keep"), ("take_up", "2"), ("link", "2")
+        )
+        assert switch(KEPT, "1", keep=["keep"], back=["back"]) == steps(("take_up", "1"))
+
+    @pytest.mark.parametrize("release", ["1", "3"])
+    def test_data_is_brought_back_where_a_change_gives_way_to_another(self, release: str) -> None:
+        assert switch(SWITCHED, release, keep=["keep"], back=["back"]) == steps(
+            ("run", "back"), ("take_up", release), ("link", release)
+        )
+
     @pytest.mark.parametrize("state", HALF)
     @pytest.mark.parametrize("release", ALL)
     def test_an_interrupted_change_is_taken_up_and_nothing_is_kept_anew(self, state: State, release: str) -> None:
@@ -85,6 +103,10 @@ class TestTakeBack:
     def test_nothing_under_way_takes_nothing(self) -> None:
         assert take_back(SERVES, "stt") == []
 
+    def test_data_comes_back_before_the_link_unless_the_old_release_was_never_left(self) -> None:
+        assert take_back(SWITCHED, "stt", back=["back"])[:3] == steps(("put_back", "1"), ("run", "back"), ("link", "1"))
+        assert Step("run", "back") not in take_back(KEPT, "stt", back=["back"])
+
     def test_the_release_that_served_is_not_marked_as_failed(self) -> None:
         assert "forget" not in [step.do for step in take_back(State("1", ALL, Kept("1", "1")), "stt")]
 
@@ -119,6 +141,42 @@ def test_cut_anywhere_the_next_run_ends_right(first: str, wanted: str, works: bo
         failed = after(state, run(state, wanted, works=False))
         assert failed.kept is None
         assert failed.current in ("1", first), "never one that nobody has proved"
+
+
+@pytest.mark.parametrize("reboots", [True, False])
+@pytest.mark.parametrize("works", [True, False])
+@pytest.mark.parametrize("first", ["2", "3"])
+@pytest.mark.parametrize("wanted", ALL)
+def test_data_cut_anywhere_is_of_the_release_that_serves_or_older(
+    first: str, wanted: str, works: bool, reboots: bool
+) -> None:
+    """A release makes data its own when it starts, after a reboot too; an older one cannot read it then."""
+    data, saved = "1", ""
+
+    def run(state: State, release: str, works: bool, cut: int = 99) -> State:
+        nonlocal data, saved
+        todo = switch(state, release, keep=["keep"], back=["back"])
+        then = after(state, todo)
+        todo += [Step("start", "new")]
+        todo += prove(then, release) if works else take_back(then, "old", back=["back"])
+        for step in todo[:cut]:
+            if step == Step("run", "keep"):
+                assert data == "1", "only what was proved is kept"
+                saved = data
+            elif step == Step("run", "back"):
+                data = saved
+            state = after(state, [step])
+            if step.do == "start" or (step.do == "link" and reboots):
+                assert data <= state.current, "an older release cannot read it"
+                data = state.current
+        return state
+
+    for cut in range(20):
+        data, saved = "1", ""
+        state = run(SERVES, first, works, cut)
+        if wanted in state.folders and (state.kept or state.current <= wanted):
+            end = run(state, wanted, works=True)
+            assert (end.current, end.kept, data) == (wanted, None, wanted)
 
 
 def test_every_step_can_be_said() -> None:

@@ -191,6 +191,22 @@ class TestModule:
         place.go("proved", **hooks)
         assert (place.here / "ready").exists()
 
+    def test_data_is_kept_before_the_switch_and_brought_back_before_the_old_one_starts(self, place: Place) -> None:
+        data, kept = place.here / "data", place.here / "kept-data"
+        data.write_text("of 1")
+        hooks = {"keep": [f"cp {data} {kept}"], "back": [f"cp {kept} {data}", f"cp {place.here}/said {kept}.said"]}
+        place.go("switched", **hooks)
+        data.write_text("of 2")
+        (place.here / "said").touch()
+        place.go("taken_back", **hooks)
+        assert data.read_text() == "of 1"
+        assert (place.here / "kept-data.said").read_text() == "", "nothing was started yet"
+        assert place.said() == ["daemon-reload", "restart stt"]
+
+    def test_data_that_cannot_be_kept_leaves_all(self, place: Place) -> None:
+        assert "no room" in place.go("switched", keep=["sh -c 'echo no room >&2; exit 1'"])["msg"]
+        assert (place.current(), place.folders()) == ("1", {"1", "2", "3"})
+
     def test_a_drain_that_fails_leaves_all(self, place: Place) -> None:
         result = place.go("switched", drain=["sh -c 'echo still busy >&2; exit 1'"])
         assert result["msg"] == "`sh -c 'echo still busy >&2; exit 1'` failed: still busy"
