@@ -48,6 +48,12 @@ options:
     type: list
     elements: int
     default: []
+  url:
+    description: An address of the service, to be asked once. Certificates are not checked, and no proxy is used.
+    type: str
+  host:
+    description: The name that it is asked by, where O(url) names an address of the machine itself.
+    type: str
   enabled:
     description: Whether the service should run, and start with the machine. RV(started) goes by it.
     type: bool
@@ -203,6 +209,15 @@ under_way:
   description: Whether a change of release was begun, and neither proved nor taken back.
   type: bool
   returned: always
+before:
+  description: The release that served before such a change; empty when none is under way.
+  type: str
+  returned: always
+answer:
+  description: The C(status) that O(url) answers with, 0 when there is no answer, and in C(msg) why.
+  type: dict
+  returned: with O(url)
+  sample: {status: 200, msg: ""}
 differing:
   description: The paths of O(files) that are not as they should be.
   type: list
@@ -267,6 +282,7 @@ free_mib:
   returned: always
 """
 
+import json
 import os
 import platform
 import pwd
@@ -276,7 +292,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.http import Server
 from ansible_collections.anklume.stt.plugins.module_utils._services.placed import FILE_OPTIONS, differing, wanted
 from ansible_collections.anklume.stt.plugins.module_utils._services.release import KEPT, LOCK, RECORD
 from ansible_collections.anklume.stt.plugins.module_utils._services.units import (
@@ -336,6 +353,24 @@ def user_exists(name: str | None) -> bool:
     return True
 
 
+def release_before(home: Path) -> str:
+    """The release that served before a change that is under way; a record that is damaged tells none."""
+    try:
+        return str(json.loads((home / KEPT / RECORD).read_text(encoding="utf-8"))["before"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def ask(url: str, host: str | None) -> dict[str, Any]:
+    """What an address answers, in a few words."""
+    try:
+        server = Server(url, timeout=5, validate_certs=False, proxies=False)
+        status = server.request("GET", "", headers={"Host": host} if host else {}).status
+    except ServiceError as error:
+        return {"status": 0, "msg": str(error)}
+    return {"status": status, "msg": "" if status == 200 else f"{url} answers with status {status}"}
+
+
 def free_mib(folder: Path) -> int:
     """Free space in the nearest folder that exists, in MiB."""
     while not folder.exists():
@@ -392,9 +427,11 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "installed": bool(release_lock) and release_lock == params["lock"],
         "current": served,
         "under_way": under_way,
+        "before": release_before(release.parent),
         "differing": different,
         "configured": served == release.name and not under_way and not different,
         "free_mib": free_mib(release),
+        **({"answer": ask(params["url"], params["host"])} if params["url"] else {}),
         **units.pop(params["service"]),
         "units": units,
     }
@@ -411,6 +448,8 @@ def main() -> None:
             "lock": {"type": "str"},
             "port": {"type": "int", "required": True},
             "more_ports": {"type": "list", "elements": "int", "default": []},
+            "url": {"type": "str"},
+            "host": {"type": "str"},
             "enabled": {"type": "bool", "default": True},
             "reads": {"type": "list", "elements": "path", "default": []},
             "units": {"type": "list", "elements": "dict", "default": [], "options": UNIT_OPTIONS},

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from ansible_collections.anklume.stt.plugins.modules import service_info
 from module_runner import run_module
+from stt_stand_in import SttStandIn
 
 ME = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 
@@ -179,3 +180,25 @@ def test_an_interpreter_is_found(tmp_path: Path) -> None:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     assert look(tmp_path, python=sys.executable, python_versions=[version])["python_version"] == version
     assert look(tmp_path, python_versions=["2.7"])["python"] == ""
+
+
+def test_the_release_before_a_change_that_is_under_way(tmp_path: Path) -> None:
+    release(tmp_path)
+    assert look(tmp_path)["before"] == ""
+    (tmp_path / "home/kept").mkdir()
+    (tmp_path / "home/kept/release.json").write_text('{"before": "1", "after": "2", "files": {}}')
+    assert (look(tmp_path)["before"], look(tmp_path)["under_way"]) == ("1", True)
+    (tmp_path / "home/kept/release.json").write_text("[")
+    assert (look(tmp_path)["before"], look(tmp_path)["under_way"]) == ("", True)
+
+
+def test_an_address_is_asked_once_under_a_name(tmp_path: Path) -> None:
+    assert "answer" not in look(tmp_path)
+    with SttStandIn() as server:
+        assert look(tmp_path, url=f"{server.origin}/health", host="chat.example.org")["answer"] == {
+            "status": 200,
+            "msg": "",
+        }
+        assert look(tmp_path, url=f"{server.origin}/nowhere")["answer"]["msg"].endswith("answers with status 404")
+    answer = look(tmp_path, url=server.origin)["answer"]
+    assert (answer["status"], "connection refused" in answer["msg"]) == (0, True)
