@@ -30,6 +30,28 @@ options:
     description: More settings, whose values are shown nowhere.
     type: dict
     default: {}
+  stt_server:
+    description:
+      - The STT server that Open WebUI is to use. It is asked over the way that Open WebUI takes, so that an address, a
+        key or a model that cannot work changes nothing; in check mode a server that does not answer is a warning.
+      - Sets C(audio.stt.engine), C(audio.stt.openai.api_base_url), C(audio.stt.openai.api_key) and C(audio.stt.model).
+    type: dict
+    suboptions:
+      url:
+        description: Its address, with or without C(/v1). Empty turns speech to text off.
+        type: str
+        required: true
+      api_key:
+        description: The key that it wants.
+        type: str
+      model:
+        description: The model to ask for.
+        type: str
+      aliases:
+        description: Names that it understands beside those of its models, to be taken when no model is given.
+        type: list
+        elements: str
+        default: []
   python:
     description: The interpreter of Open WebUI's virtual environment.
     type: path
@@ -49,11 +71,10 @@ EXAMPLES = r"""
 - name: Let Open WebUI use an STT server
   anklume.stt.open_webui_config:
     settings:
-      audio.stt.engine: openai
-      audio.stt.openai.api_base_url: http://homelab-ai:8000/v1
-      audio.stt.model: whisper-1
-    secret_settings:
-      audio.stt.openai.api_key: "{{ vault_stt_key }}"
+      ui.enable_signup: false
+    stt_server:
+      url: http://homelab-ai:8000/v1
+      api_key: "{{ vault_stt_key }}"
 """
 
 RETURN = r"""
@@ -66,15 +87,44 @@ changed_settings:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import (
     Settings,
     changes,
+    choose_model,
     read_environment,
     shown,
+    stt_settings,
 )
+from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import AudioClient, normalise_base_url
+
+STT_SERVER = {
+    "type": "dict",
+    "options": {
+        "url": {"type": "str", "required": True},
+        "api_key": {"type": "str", "no_log": True},
+        "model": {"type": "str"},
+        "aliases": {"type": "list", "elements": "str", "default": []},
+    },
+}
+
+
+def settings_of(module: AnsibleModule, server: dict[str, Any]) -> dict[str, Any]:
+    """The settings for an STT server, once it has answered; none in check mode when it does not."""
+    if not server["url"]:
+        return stt_settings("", "")
+    try:
+        base_url, dummy = normalise_base_url(server["url"])
+        listed = AudioClient(base_url, api_key=server["api_key"] or "", timeout=10).models()
+        return stt_settings(base_url, choose_model(server["model"] or "", server["aliases"], listed))
+    except Error as error:
+        if not module.check_mode:
+            raise
+        module.warn(str(error))
+        return {}
 
 
 def main() -> None:
@@ -83,6 +133,7 @@ def main() -> None:
         argument_spec={
             "settings": {"type": "dict", "required": True},
             "secret_settings": {"type": "dict", "default": {}, "no_log": True},
+            "stt_server": STT_SERVER,
             "python": {"type": "path", "default": "/opt/open-webui/current/bin/python"},
             "environment_files": {
                 "type": "list",
@@ -93,9 +144,13 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    secrets = module.params["secret_settings"]
-    wanted = module.params["settings"] | secrets
+    secrets, server = module.params["secret_settings"], module.params["stt_server"]
+    wanted = module.params["settings"]
     try:
+        if server:
+            wanted |= settings_of(module, server)
+            secrets |= {"audio.stt.openai.api_key": (server["url"] and server["api_key"]) or ""}
+        wanted |= secrets
         environment: dict[str, str] = {}
         for path in module.params["environment_files"]:
             environment |= read_environment(Path(path).read_text(encoding="utf-8"))

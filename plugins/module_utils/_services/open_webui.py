@@ -66,6 +66,15 @@ def read_environment(text: str) -> dict[str, str]:
     return variables
 
 
+def write_environment(variables: Mapping[str, Any]) -> str:
+    """A systemd environment file, as read_environment reads it."""
+    lines = []
+    for name, value in sorted(variables.items(), key=lambda item: item[0].lower()):
+        quoted = str(value).replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'{name}="{quoted}"\n')
+    return "".join(lines)
+
+
 def changes(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The wanted settings that the database does not hold as they are."""
     return {key: value for key, value in wanted.items() if key not in current or current[key] != value}
@@ -91,6 +100,15 @@ def choose_model(wanted: str, aliases: list[str], listed: list[str]) -> str:
     if len(whispers or listed) != 1:
         raise ServiceError(f"the model to ask the STT server for is not clear, {known}: name one")
     return (whispers or listed)[0]
+
+
+def stt_settings(base_url: str, model: str) -> dict[str, Any]:
+    """The settings for an STT server, but for its key; empty texts turn speech to text off."""
+    return {
+        "audio.stt.engine": "openai" if base_url else "",
+        "audio.stt.openai.api_base_url": base_url,
+        "audio.stt.model": model,
+    }
 
 
 class Settings:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.modules import open_webui_config
 from module_runner import run_module
+from stt_stand_in import SttStandIn
 
 HAS = {
     "audio.stt.engine": "",
@@ -86,3 +88,47 @@ def test_an_unknown_user_is_told(data: Path) -> None:
         run(data, settings={}, user="nobody-of-ours")["msg"]
         == "there is no user nobody-of-ours: install Open WebUI first"
     )
+
+
+def stt(data: Path) -> dict[str, Any]:
+    return {key: value for key, value in stored(data).items() if key.startswith("audio.stt.")}
+
+
+def test_an_stt_server_is_asked_and_then_used(data: Path) -> None:
+    with SttStandIn(key="the-key", models=("big-whisper", "an-llm")) as server:
+        result = run(data, settings={}, stt_server={"url": f"{server.origin}/", "api_key": "the-key"})
+    assert result["changed"], result
+    assert "the-key" not in json.dumps(result)
+    assert stt(data) == {
+        "audio.stt.engine": "openai",
+        "audio.stt.openai.api_base_url": f"{server.origin}/v1",
+        "audio.stt.openai.api_key": "the-key",
+        "audio.stt.model": "big-whisper",
+    }
+
+
+def test_an_alias_is_taken_unless_a_model_is_named(data: Path) -> None:
+    with SttStandIn() as server:
+        run(data, settings={}, stt_server={"url": server.origin, "aliases": ["whisper-1"]})
+        assert stored(data)["audio.stt.model"] == "whisper-1"
+        assert stored(data)["audio.stt.openai.api_key"] == ""
+        run(data, settings={}, stt_server={"url": server.origin, "aliases": ["whisper-1"], "model": "tiny-test"})
+    assert stored(data)["audio.stt.model"] == "tiny-test"
+
+
+def test_a_server_that_does_not_answer_changes_nothing_and_is_a_warning_in_check_mode(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {"settings": {"new.key": True}, "stt_server": {"url": "http://127.0.0.1:9"}}
+    assert "connection refused" in run(data, **params)["msg"]
+    assert stored(data) == HAS
+    warned: list[str] = []
+    # where a test before has loaded Ansible's controller, warnings are shown and not in the result
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _, text: warned.append(text))
+    assert run(data, check=True, **params)["changed_settings"] == ["audio.stt.openai.api_key", "new.key"]
+    assert "connection refused" in warned[0]
+
+
+def test_no_address_turns_speech_to_text_off(data: Path) -> None:
+    run(data, settings={}, stt_server={"url": "", "api_key": "unused"})
+    assert set(stt(data).values()) == {""}
