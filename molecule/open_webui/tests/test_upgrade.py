@@ -65,17 +65,17 @@ def test_a_new_version_that_lacks_a_package(old: Machine, tmp_path: Path) -> Non
 def test_killed_in_the_middle_the_next_apply_finishes_it(old: Machine) -> None:
     run = old.start()
     deadline = time.monotonic() + 600
-    while not old.host.file("/opt/open-webui/UPGRADE").exists:
+    while not old.host.file("/opt/open-webui/kept/release.json").exists:
         assert time.monotonic() < deadline
         assert run.poll() is None
         time.sleep(0.2)
-    old.host.run_expect([0], "pkill -KILL -f [/]usr/local/sbin/open-webui-admin")
     os.killpg(run.pid, 9)
+    old.host.run_expect([0, 1], "pkill -KILL -f [/]usr/local/sbin/open-webui-admin")
     run.communicate()
     status, output = old.apply()
     assert status == 0, output[-3000:]
     assert (old.serves(), old.python(CHATS)) == ("0.12.4", "[('kept',)]")
-    assert not old.host.file("/opt/open-webui/UPGRADE").exists
+    assert not old.host.file("/opt/open-webui/kept").exists
     status, output = old.apply()
     assert (status, "failed=0" in output) == (0, True)
 

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Backups, restores and upgrades on a real database, with a service that only pretends: killed at every step, too."""
+"""Backups, restores and upgrades on a real database, with a service that only pretends: killed at every step, too.
+
+An upgrade is what the role does: service_release's steps, with open-webui-admin as its hooks, around a proof.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible_collections.anklume.stt.plugins.module_utils._services.release import Step, prove, switch, take_back
+from ansible_collections.anklume.stt.plugins.module_utils._services.release_files import Releases
 
 PROGRAM = Path(__file__).resolve().parents[4] / "roles/open_webui/files/open-webui-admin"
 OLD, NEW = "0.11.4-slim", "0.12.4-slim"
@@ -70,13 +75,9 @@ class Site(admin.Site):
         self.running = release
         return True
 
-    def switch(self, release: str, for_good: bool) -> None:
+    def note(self, backup: Path | None, tried: bool) -> None:
         self.step()
-        super().switch(release, for_good)
-
-    def note(self, upgrade: dict[str, str] | None) -> None:
-        self.step()
-        super().note(upgrade)
+        super().note(backup, tried)
 
     def backup(self, label: str) -> Path:
         self.step()
@@ -94,11 +95,54 @@ class Site(admin.Site):
         with sqlite3.connect(self.database) as database:
             return [title for (title,) in database.execute("select title from chat")]
 
+    def run(self, command: str) -> None:
+        """What service_release runs: a hook, or the service manager."""
+        program, verb, *_ = command.split()
+        if program == "open-webui-admin":
+            getattr(admin, verb)(self)
+        elif verb == "restart":
+            self.start()
+
+    def apply(self, steps: list[Step]) -> None:
+        for step in steps:
+            self.step()
+            self.releases.apply(step)
+        self.step()
+
+    @property
+    def releases(self) -> Releases:
+        return Releases(self.home, [], self.run)
+
+    def is_under_way(self) -> bool:
+        return self.releases.observe().kept is not None
+
+    def goes_to(self, release: str) -> None:
+        """As on a machine that was restored: this release is the one in use."""
+        self.releases.apply(Step("link", release))
+
+
+def upgrade(site: Site, release: str) -> bool:
+    """What the role does; whether there was anything to do."""
+    if not site.releases.whole(release):
+        (site.home / release / "lock.sha256").touch()
+    hooks = {name: [f"open-webui-admin {name}"] for name in ("keep", "back", "ready")}
+    steps = switch(site.releases.observe(), release, keep=hooks["keep"], back=hooks["back"])
+    site.apply(steps)
+    if not steps:
+        return False
+    try:
+        admin.prove(site)
+    except admin.AdminError:
+        site.apply(take_back(site.releases.observe(), "open-webui", hooks["ready"], hooks["back"]))
+        raise
+    site.apply(prove(site.releases.observe(), release, ["[0-9]*"]))
+    return True
+
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(admin.subprocess, "run", lambda *_args, **_options: None)
-    site = Site(tmp_path, "http://127.0.0.1:1", 5)
+    site = Site(tmp_path, 5)
     for folder in (site.data / "uploads", site.backups, site.home / OLD, site.home / NEW):
         folder.mkdir(parents=True)
     for release in (OLD, NEW):
@@ -111,24 +155,33 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
         database.execute("create table chat (title text)")
         database.execute("insert into chat values ('kept')")
     (site.data / "uploads/a.txt").write_text("attached")
-    site.switch(OLD, for_good=True)
+    site.goes_to(OLD)
     site.running = OLD
     return site
 
 
 def test_an_upgrade_serves_and_keeps_the_data(site: Site) -> None:
-    assert admin.upgrade(site, NEW) == f"{OLD} → {NEW}"
+    assert upgrade(site, NEW)
     assert (site.running, site.current.readlink().name, site.chats()) == (NEW, NEW, ["kept"])
-    assert not site.upgrade_note.exists()
-    assert admin.upgrade(site, NEW) == "there already"
+    assert not site.is_under_way()
+    assert not upgrade(site, NEW)
 
 
 def test_a_broken_version_gives_way_to_the_old_one_with_its_data(site: Site) -> None:
     site.broken = (NEW,)
-    with pytest.raises(admin.AdminError, match=f"so {OLD} serves again with its data as it was: ModuleNotFoundError"):
-        admin.upgrade(site, NEW)
-    assert (site.running, site.chats(), site.upgrade_note.exists()) == (OLD, ["kept"], False)
+    with pytest.raises(admin.AdminError, match="ModuleNotFoundError"):
+        upgrade(site, NEW)
+    assert (site.running, site.chats(), site.is_under_way()) == (OLD, ["kept"], False)
     assert not (site.home / NEW / "lock.sha256").exists()
+
+
+def test_an_old_version_that_does_not_start_either_is_told(site: Site) -> None:
+    site.broken = (OLD, NEW)
+    with pytest.raises(admin.AdminError, match=f"{OLD} was put back and does not become ready: ModuleNotFoundError"):
+        upgrade(site, NEW)
+    site.broken = ()
+    assert upgrade(site, OLD)
+    assert (site.running, site.chats(), site.is_under_way()) == (OLD, ["kept"], False)
 
 
 def test_the_reason_is_the_error_of_the_first_attempt_however_much_follows() -> None:
@@ -147,16 +200,9 @@ def test_no_backup_no_upgrade(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(admin, "copy_database", full)
     with pytest.raises(admin.AdminError, match="No space left on device"):
-        admin.upgrade(site, NEW)
-    assert (site.current_release(), site.chats()) == (OLD, ["kept"])
+        upgrade(site, NEW)
+    assert (site.running, site.current_release(), site.chats()) == (OLD, OLD, ["kept"])
     assert [path.name for path in site.backups.iterdir()] == []
-
-
-def test_an_older_version_is_refused(site: Site) -> None:
-    admin.upgrade(site, NEW)
-    with pytest.raises(admin.AdminError, match="is older than"):
-        admin.upgrade(site, OLD)
-    assert site.running == NEW
 
 
 @pytest.mark.parametrize("broken", [(), (NEW,)], ids=["works", "broken"])
@@ -167,7 +213,7 @@ def test_killed_anywhere_the_next_run_finishes_or_goes_back(site: Site, broken: 
         site.steps_to_live = steps
         site.broken = broken
         try:
-            admin.upgrade(site, NEW)
+            upgrade(site, NEW)
             finished = True
         except admin.AdminError:
             finished = True
@@ -175,45 +221,88 @@ def test_killed_anywhere_the_next_run_finishes_or_goes_back(site: Site, broken: 
             pass
         site.steps_to_live = 10**6
         try:
-            admin.upgrade(site, NEW)
+            upgrade(site, NEW)
         except admin.AdminError:
             assert broken
         assert site.running == (OLD if broken else NEW), f"killed at step {steps}"
         assert site.chats() == ["kept"]
-        assert not site.upgrade_note.exists()
+        assert not site.is_under_way()
         assert [path for path in site.data.iterdir() if path.name.startswith(".")] == []
         # back to the start, as a restored machine
         site.broken = ()
         for path in sorted(site.backups.glob("*-upgrade.tar.gz"))[:1]:
             with site.unpacked(path) as content:
                 site.put_back(content, folders=False)
-        site.switch(OLD, for_good=True)
+        site.goes_to(OLD)
         (site.home / NEW / "lock.sha256").touch()
         steps += 1
-    assert steps > 5
+    assert steps > 10
+
+
+def killed_while_it_serves(site: Site) -> None:
+    """An upgrade to the new version that was killed once it served, before anybody knew."""
+    prove_it = admin.prove
+
+    def prove_and_die(site: Site) -> None:
+        prove_it(site)
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(admin, "prove", prove_and_die)
+        upgrade(site, NEW)
+    assert site.is_under_way()
+    assert site.current_release() == NEW
 
 
 def test_data_written_since_a_kill_is_not_thrown_away(site: Site) -> None:
     """The new version came up after the kill and people worked with it for days."""
-    site.steps_to_live = 5
-    with pytest.raises(Killed):
-        admin.upgrade(site, NEW)
-    assert site.upgrade_note.exists()
-    assert site.current_release() == NEW
+    killed_while_it_serves(site)
     with sqlite3.connect(site.database) as database:
         database.execute("insert into chat values ('written since')")
-    site.steps_to_live = 10**6
-    admin.upgrade(site, NEW)
+    upgrade(site, NEW)
     assert site.chats() == ["kept", "written since"]
 
 
 def test_another_version_wanted_after_a_kill_goes_back_first(site: Site) -> None:
-    site.steps_to_live = 5
-    with pytest.raises(Killed):
-        admin.upgrade(site, NEW)
-    site.steps_to_live = 10**6
-    assert admin.upgrade(site, OLD) == "there already"
+    killed_while_it_serves(site)
+    upgrade(site, OLD)
     assert (site.running, site.chats(), site.current.readlink().name) == (OLD, ["kept"], OLD)
+
+
+def test_what_is_thrown_away_is_in_a_backup(site: Site) -> None:
+    killed_while_it_serves(site)
+    with sqlite3.connect(site.database) as database:
+        database.execute("insert into chat values ('written since')")
+    upgrade(site, OLD)
+    assert site.chats() == ["kept"]
+    (backup,) = site.backups.glob(f"*-{NEW}-restore.tar.gz")
+    with site.unpacked(backup) as content, sqlite3.connect(content / "webui.db") as database:
+        assert database.execute("select title from chat").fetchall() == [("kept",), ("written since",)]
+
+
+def test_killed_halfway_through_the_change_of_the_database_it_is_given_the_backup_again(site: Site) -> None:
+    killed_while_it_serves(site)
+    with sqlite3.connect(site.database) as database:
+        database.execute("insert into schema values ('9 of a step that cannot be done twice')")
+    upgrade(site, NEW)
+    assert (site.running, site.chats(), site.is_under_way()) == (NEW, ["kept"], False)
+
+
+def test_what_was_kept_for_an_earlier_change_counts_no_more(site: Site) -> None:
+    upgrade(site, NEW)
+    with sqlite3.connect(site.database) as database:
+        database.execute("insert into chat values ('written since')")
+    site.broken = (NEW,)
+    with pytest.raises(admin.AdminError):
+        admin.prove(site)
+    admin.back(site)
+    assert site.chats() == ["kept", "written since"]
+
+
+def test_the_address_is_the_one_that_the_unit_says(site: Site) -> None:
+    site.unit.parent.mkdir(parents=True)
+    site.unit.write_text("[Service]\nExecStart=/x/bin/open-webui serve --host 0.0.0.0 --port 3000\n")
+    assert site.url() == "http://127.0.0.1:3000"
 
 
 def test_a_backup_holds_what_was_written_last_and_the_attachments(site: Site) -> None:
@@ -286,9 +375,9 @@ def test_a_backup_cannot_write_elsewhere(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_backup_of_a_newer_version_is_refused(site: Site) -> None:
-    admin.upgrade(site, NEW)
+    upgrade(site, NEW)
     backup = site.backup("asked")
-    site.switch(OLD, for_good=True)
+    site.goes_to(OLD)
     with pytest.raises(admin.AdminError, match="was made by a newer Open WebUI"):
         admin.restore(site, backup)
 

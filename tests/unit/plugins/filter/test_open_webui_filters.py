@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filters of the role open_webui, with files on the controller."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.anklume.stt.plugins.filter.open_webui import (
+    certificate_faults,
+    plan,
+    proxy_pem,
+    stt_server,
+    with_contents,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import (
+    read_environment,
+    write_environment,
+)
+
+ROLE = Path(__file__).resolve().parents[4] / "roles/open_webui"
+DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+
+
+def given(**variables: Any) -> dict[str, Any]:
+    return DEFAULTS | {f"open_webui_{name}": value for name, value in variables.items()}
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A certificate and its key."""
+    folder = tmp_path_factory.mktemp("pair")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc"]
+    command += ["-days", "2", "-subj", "/CN=test", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return str(certificate), str(key)
+
+
+class TestPlan:
+    def test_the_role_s_own_lock_file_is_read_and_a_sentence_found(self) -> None:
+        found = plan(DEFAULTS, {"machine": "web", "address": "10.0.0.3"}, "/p", str(ROLE))
+        assert (found["lock"]["missing"], len(found["lock"]["digest"]), found["faults"]) == (False, 64, [])
+        assert (found["secrets"], found["clip"]["there"]) == ("/p/secrets", "/opt/open-webui/clips/en.wav")
+
+    def test_what_is_no_file_is_a_fault(self) -> None:
+        found = plan(given(acme_authority="/nowhere.pem", version="99"), {"machine": "web"}, "/p", str(ROLE))
+        assert found["faults"] == ["open_webui_acme_authority (/nowhere.pem) is no file on the controller"]
+        assert found["lock"]["missing"]
+
+    def test_secrets_are_made_unless_they_are_given_or_there(self, tmp_path: Path) -> None:
+        def to_make(**variables: Any) -> list[str]:
+            made = plan(given(**variables), {"machine": "web"}, str(tmp_path), str(ROLE))["secrets_to_make"]
+            return [Path(path).name for path in made]
+
+        assert to_make() == ["web-open-webui-admin-password", "web-open-webui-secret-key"]
+        assert to_make(admin_password="hush") == ["web-open-webui-secret-key"]
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets/web-open-webui-secret-key").touch()
+        assert to_make(admin_password="hush") == []
+
+
+class TestCertificate:
+    def test_a_pair_that_fits(self, pair: tuple[str, str]) -> None:
+        assert certificate_faults(*pair) == []
+        assert certificate_faults("", "") == []
+
+    def test_of_a_pair_on_the_instance_nothing_is_known_here(self) -> None:
+        assert certificate_faults("/there/certificate.pem", "/there/key.pem", there=False) == []
+        assert certificate_faults("/there/certificate.pem", "", there=False) != []
+
+    def test_what_does_not_fit_is_told(self, pair: tuple[str, str], tmp_path: Path) -> None:
+        certificate, key = pair
+        assert "go together: give both or neither" in certificate_faults(certificate, "")[0]
+        assert "is no file on the controller" in certificate_faults(certificate, "/nowhere.pem")[0]
+        text = tmp_path / "text.pem"
+        text.write_text("no key")
+        for one, other in ((certificate, certificate), (certificate, str(text)), (str(text), key)):
+            fault = f"{one} and {other} are not a certificate and its key in PEM, without a password ("
+            assert certificate_faults(one, other)[0].startswith(fault)
+
+    def test_what_the_proxy_serves_with(self, pair: tuple[str, str], tmp_path: Path) -> None:
+        certificate, key = pair
+        variables = given(tls_certificate=certificate, tls_key=key)
+        both = proxy_pem(variables, {"certificate": "given"})
+        assert both == Path(key).read_text() + Path(certificate).read_text()
+        assert (
+            proxy_pem(variables, {"certificate": "internal", "internal_pem": certificate})
+            == Path(certificate).read_text()
+        )
+        assert proxy_pem(variables, {"certificate": "internal", "internal_pem": str(tmp_path / "not yet")}) == ""
+        assert proxy_pem(variables, {"certificate": "acme"}) == ""
+
+
+def test_files_are_filled_from_templates_or_from_the_controller(tmp_path: Path) -> None:
+    (tmp_path / "program").write_text("#!/bin/sh\n")
+    files = [
+        {"path": "/a", "source": "a.j2", "state": "present", "mode": "0644"},
+        {"path": "/b", "source": str(tmp_path / "program"), "state": "present"},
+        {"path": "/secret", "source": "", "state": "present"},
+        {"path": "/gone", "source": "", "state": "absent"},
+    ]
+    assert with_contents(files, {"a.j2": "text"}) == [
+        {"path": "/a", "state": "present", "mode": "0644", "content": "text"},
+        {"path": "/b", "state": "present", "content": "#!/bin/sh\n"},
+        {"path": "/secret", "state": "present"},
+        {"path": "/gone", "state": "absent", "content": ""},
+    ]
+
+
+HOSTVARS = {"ai": {"ansible_host": "10.0.0.8", "stt_server_api_key": "auto"}}
+
+
+class TestSttServer:
+    def test_of_one_of_ours_key_and_alias_are_known(self, tmp_path: Path) -> None:
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets/ai-speaches-api-key").write_text("made\n")
+        found = stt_server(given(stt_url="http://10.0.0.8:8000"), ["ai"], HOSTVARS, str(tmp_path))
+        assert (found["api_key"], found["aliases"]) == ("made", ["whisper-1"])
+        found = stt_server(given(stt_url="http://ai:8000", stt_api_key="own"), ["ai"], HOSTVARS, str(tmp_path))
+        assert found["api_key"] == "own"
+
+    def test_of_another_nothing_is_known(self, tmp_path: Path) -> None:
+        variables = given(stt_url="http://other:8000", stt_model="big")
+        assert stt_server(variables, ["ai"], HOSTVARS, str(tmp_path)) == {
+            "url": "http://other:8000",
+            "api_key": "",
+            "model": "big",
+            "aliases": [],
+        }
+
+
+def test_an_environment_file_is_read_as_it_was_written() -> None:
+    variables = {"b": 'say "hi" \\ bye', "A": "", "C": 200}
+    text = write_environment(variables)
+    assert text.splitlines()[0] == 'A=""'
+    assert read_environment(text) == {"A": "", "b": 'say "hi" \\ bye', "C": "200"}
