@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import CLONE, Project, Run, inside
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the container too
 TINY = Path(__file__).with_name("playbooks") / "tiny.yml"
 
 

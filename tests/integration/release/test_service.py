@@ -9,9 +9,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 from conftest import NAME, PARTS, ROOT, Project, Run, inside
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits for the container too
 LINES = 12
 """How many lines outside its role a service may need."""
 
