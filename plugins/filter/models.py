@@ -18,6 +18,16 @@ def hub_id(name: str) -> str:
         raise AnsibleFilterError(str(error)) from error
 
 
+def hub_ids(names: list[str]) -> list[str]:
+    """The hub ids behind names of models, each once."""
+    return list(dict.fromkeys(map(hub_id, names)))
+
+
+def resident_models(models: list[str], default: str, model_ttl: int) -> list[str]:
+    """The models that are never unloaded: those named, and the default model where its time to live says so."""
+    return hub_ids([default, *models] if model_ttl == -1 else models)
+
+
 def model_aliases(names: list[str], own: dict[str, str] | None = None) -> dict[str, str]:
     """The other names of some models, each with its hub id; one's own names are added, and come first."""
     aliases = {}
@@ -27,9 +37,22 @@ def model_aliases(names: list[str], own: dict[str, str] | None = None) -> dict[s
     return aliases | {name: hub_id(model) for name, model in (own or {}).items()}
 
 
+def served_aliases(names: list[str], own: dict[str, str] | None = None) -> dict[str, str]:
+    """The other names under which a server has its models: OpenAI's too, for the first, which is the default."""
+    default = hub_id(names[0])
+    openai = dict.fromkeys(("gpt-4o-transcribe", "gpt-4o-mini-transcribe"), default)
+    return openai | model_aliases(names, own) | {"whisper-1": default}
+
+
 class FilterModule:
     """The filters, by name."""
 
     def filters(self) -> dict[str, object]:
         """Map names to functions."""
-        return {"hub_id": hub_id, "model_aliases": model_aliases}
+        return {
+            "hub_id": hub_id,
+            "hub_ids": hub_ids,
+            "model_aliases": model_aliases,
+            "resident_models": resident_models,
+            "served_aliases": served_aliases,
+        }

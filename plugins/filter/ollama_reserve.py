@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible.module_utils.parsing.convert_bool import boolean
+from ansible_collections.anklume.stt.plugins.filter.stt_server import role_defaults
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, FitError
+from ansible_collections.anklume.stt.plugins.module_utils._services.gpu_neighbours import questions
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MARGIN
 from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import Load, ollama_reserve, tell_left
 
@@ -38,8 +39,9 @@ options:
     type: str
     required: true
   mib:
-    description: A reserve to take instead of the sum, in MiB. It may not be larger than the GPU.
-    type: int
+    description: A reserve to take instead of the sum, in MiB, or V(auto). It may not be larger than the GPU.
+    type: raw
+    default: auto
 """
 
 EXAMPLES = r"""
@@ -77,22 +79,18 @@ def reserve_of_fits(fits: Iterable[Mapping[str, Any]], version: str, mib: int | 
     return {"line": reserve.line, "reserved_mib": reserve.mib, "left_mib": reserve.left, "left": left}
 
 
-def _ollama_reserve(fits: Iterable[Mapping[str, Any]], version: str, mib: int | None = None) -> dict[str, Any]:
+def _ollama_reserve(fits: Iterable[Mapping[str, Any]], version: str, mib: int | str = "auto") -> dict[str, Any]:
     try:
-        return reserve_of_fits(fits, version, mib)
+        return reserve_of_fits(fits, version, None if mib in ("auto", "off") else int(mib))
     except Error as exc:
         raise AnsibleFilterError(str(exc)) from exc
 
 
-def stt_servers(
-    machines: Iterable[str], hostvars: Mapping[str, Any], defaults: Mapping[str, Any]
+def ollama_questions(
+    reserve: object, machine: str, groups: Mapping[str, Iterable[str]], hostvars: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """The variables of the role stt_server on each machine where it is enabled, and the machine's `name`."""
-    servers = [
-        {"name": name, **{key: hostvars[name].get(key, default) for key, default in defaults.items()}}
-        for name in machines
-    ]
-    return [server for server in servers if boolean(server["stt_server_enabled"])]
+    """What stt_fit has to be asked for the reserve of a machine; the input is its `ollama_gpu_reserve`."""
+    return questions(reserve, machine, groups, hostvars, role_defaults("stt_server"))
 
 
 class FilterModule:
@@ -100,4 +98,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return them as Ansible asks for them."""
-        return {"ollama_reserve": _ollama_reserve, "stt_servers": stt_servers}
+        return {"ollama_reserve": _ollama_reserve, "ollama_questions": ollama_questions}

@@ -36,6 +36,11 @@ options:
         beside it.
     type: path
     required: true
+  former_home:
+    description:
+      - The folder that the releases lay in before. It is looked at in the place of the one of O(release) as long as
+        they lie there.
+    type: path
   lock:
     description: What RV(release_lock) is when the wanted release is whole.
     type: str
@@ -218,6 +223,10 @@ answer:
   type: dict
   returned: with O(url)
   sample: {status: 200, msg: ""}
+moves:
+  description: Whether the releases lie in O(former_home) still. M(anklume.stt.service_release) moves them.
+  type: bool
+  returned: always
 differing:
   description: The paths of O(files) that are not as they should be.
   type: list
@@ -296,6 +305,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Er
 from ansible_collections.anklume.stt.plugins.module_utils._base.http import Server
 from ansible_collections.anklume.stt.plugins.module_utils._services.placed import FILE_OPTIONS, differing, wanted
 from ansible_collections.anklume.stt.plugins.module_utils._services.release import KEPT, LOCK, RECORD
+from ansible_collections.anklume.stt.plugins.module_utils._services.release_files import lie_in, moves
 from ansible_collections.anklume.stt.plugins.module_utils._services.units import (
     PROPERTIES,
     Unit,
@@ -409,10 +419,12 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     """What is so, and what differs from what is wanted."""
     params = module.params
     release = Path(params["release"])
-    lock, current = release / LOCK, release.parent / "current"
+    former = Path(params["former_home"] or release.parent)
+    home = lie_in(former, release.parent)
+    lock, current = home / release.name / LOCK, home / "current"
     release_lock = lock.read_text(encoding="utf-8").strip() if lock.is_file() else ""
     served = current.readlink().name if current.is_symlink() else ""
-    under_way = (release.parent / KEPT / RECORD).is_file()
+    under_way = (home / KEPT / RECORD).is_file()
     different = differing(wanted(params["files"], params["secret_contents"]))
     python, version = find_python(module, params["python"], params["python_versions"])
     own = {name: params[name] for name in ("user", "enabled", "reads")}
@@ -428,6 +440,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "current": served,
         "under_way": under_way,
         "before": release_before(release.parent),
+        "moves": moves(former, release.parent),
         "differing": different,
         "configured": served == release.name and not under_way and not different,
         "free_mib": free_mib(release),
@@ -445,6 +458,7 @@ def main() -> None:
             "service": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
             "release": {"type": "path", "required": True},
+            "former_home": {"type": "path"},
             "lock": {"type": "str"},
             "port": {"type": "int", "required": True},
             "more_ports": {"type": "list", "elements": "int", "default": []},

@@ -39,9 +39,16 @@ options:
         it stays. A folder that cannot be removed is a warning.
       - V(taken_back) puts files and link back and restarts the service. The release that failed is marked as not
         whole, so that it is installed anew before it is tried again. Nothing happens when nothing was switched.
+      - V(moved) brings all releases from O(former_home) to O(home), and leaves a link there, for they hold paths of
+        their own. Nothing is restarted. Nothing happens where O(home) is there already.
     type: str
-    choices: [switched, proved, taken_back]
+    choices: [switched, proved, taken_back, moved]
     required: true
+  former_home:
+    description:
+      - The folder that the releases lay in before, for O(state=moved). In check mode the releases are looked at there,
+        for as long as they were not moved.
+    type: path
   release:
     description: The release, a folder in O(home). It is whole when it holds a file C(lock.sha256).
     type: str
@@ -159,7 +166,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.release impo
     switch,
     take_back,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._services.release_files import Releases
+from ansible_collections.anklume.stt.plugins.module_utils._services.release_files import Releases, lie_in, moves
 
 
 def runner(module: AnsibleModule) -> Any:
@@ -175,6 +182,9 @@ def runner(module: AnsibleModule) -> Any:
 
 def plan(params: dict[str, Any], state: State) -> list[Step]:
     """The steps to the wanted state."""
+    if params["state"] == "moved":
+        there = moves(Path(params["former_home"]), Path(params["home"]))
+        return [Step("move", params["former_home"])] if there else []
     if params["state"] == "switched":
         return switch(state, params["release"], params["drain"], params["keep"], params["back"])
     if params["state"] == "proved":
@@ -185,7 +195,10 @@ def plan(params: dict[str, Any], state: State) -> list[Step]:
 def reconcile(module: AnsibleModule) -> dict[str, Any]:
     """Observe, plan, do, and tell."""
     params = module.params
-    releases = Releases(Path(params["home"]), params["files"], runner(module))
+    home = Path(params["home"])
+    if module.check_mode and params["former_home"]:
+        home = lie_in(Path(params["former_home"]), home)
+    releases = Releases(home, params["files"], runner(module))
     before = releases.observe()
     steps = plan(params, before)
     if not module.check_mode:
@@ -211,7 +224,8 @@ def main() -> None:
         argument_spec={
             "service": {"type": "str", "required": True},
             "home": {"type": "path", "required": True},
-            "state": {"type": "str", "choices": ["switched", "proved", "taken_back"], "required": True},
+            "state": {"type": "str", "choices": ["switched", "proved", "taken_back", "moved"], "required": True},
+            "former_home": {"type": "path"},
             "release": {"type": "str"},
             "files": {"type": "list", "elements": "path", "default": []},
             "releases": {"type": "list", "elements": "str", "default": ["*"]},
@@ -220,7 +234,11 @@ def main() -> None:
             "back": {"type": "list", "elements": "str", "default": []},
             "ready": {"type": "list", "elements": "str", "default": []},
         },
-        required_if=[("state", "switched", ["release"]), ("state", "proved", ["release"])],
+        required_if=[
+            ("state", "switched", ["release"]),
+            ("state", "proved", ["release"]),
+            ("state", "moved", ["former_home"]),
+        ],
         supports_check_mode=True,
     )
     try:

@@ -74,6 +74,45 @@ options:
     description: The language of the speech. Models that know English alone are chosen for V(en) alone.
     type: str
     default: ""
+  variables:
+    description:
+      - Variables of the role C(stt_server), in place of the options that they stand for; filter
+        P(anklume.stt.judged_variables#filter) picks them.
+    type: dict
+    suboptions:
+      stt_server_model:
+        description: In place of O(model).
+        type: str
+      stt_server_quantization:
+        description: In place of O(compute_type).
+        type: str
+      stt_server_device:
+        description: In place of O(device).
+        type: str
+        choices: [auto, cpu, cuda]
+      stt_server_gpu:
+        description: In place of O(gpu).
+        type: raw
+      stt_server_vram_others:
+        description: In place of O(others).
+        type: list
+        elements: dict
+      stt_server_batch_size:
+        description: In place of O(batch_size).
+        type: int
+      stt_server_beam_size:
+        description: In place of O(beam_size).
+        type: int
+      stt_server_workers:
+        description: In place of O(workers).
+        type: int
+      stt_server_vram_policy:
+        description: In place of O(policy).
+        type: str
+        choices: [fits, tight]
+      stt_server_language:
+        description: In place of O(language).
+        type: str
   ctranslate2:
     description: The version of CTranslate2.
     type: str
@@ -232,6 +271,10 @@ gpu:
   description: The GPU judged by. Null on a processor.
   type: dict
   returned: always
+cores:
+  description: Number of processors this machine may use.
+  type: int
+  returned: always
 reasons:
   description: Why it is not V(fits).
   type: list
@@ -315,7 +358,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._vram.gather import ask
+from ansible_collections.anklume.stt.plugins.module_utils._vram.gather import VARIABLES, ask
 
 ARGUMENTS: dict[str, Any] = {
     "model": {"type": "str", "default": "auto"},
@@ -343,6 +386,13 @@ ARGUMENTS: dict[str, Any] = {
     },
     "nvidia_smi": {"type": "path"},
     "timeout": {"type": "int", "default": 20},
+}
+ARGUMENTS["variables"] = {
+    "type": "dict",
+    "options": {
+        name: {key: value for key, value in ARGUMENTS[option].items() if key != "default"}
+        for name, option in VARIABLES.items()
+    },
 }
 
 

@@ -14,7 +14,7 @@ author:
   - the anklume.stt authors (@anklume)
 description:
   - Lists the models that lie in a Hugging Face cache folder, whether each can be loaded, and what takes up space there
-    without being a model yet.
+    without being a model yet. Told which there should be, it says what M(anklume.stt.stt_model) would find to do.
 extends_documentation_fragment:
   - anklume.stt.attributes
   - anklume.stt.attributes.info
@@ -23,6 +23,18 @@ options:
     description: The cache folder, which the STT server knows as C(HF_HOME). Models lie in C(hub/) below it.
     type: path
     required: true
+  wanted:
+    description: The models that there should be, as ids or short names.
+    type: list
+    elements: str
+    default: []
+  group:
+    description: Group that their files should belong to. Not looked at when not given.
+    type: str
+  mode:
+    description: Permissions that their files should have.
+    type: str
+    default: "0644"
 seealso:
   - module: anklume.stt.stt_model
 """
@@ -34,8 +46,14 @@ EXAMPLES = r"""
   register: found
 
 - name: What is there and not asked for
+  anklume.stt.stt_model_info:
+    cache: /var/lib/speaches
+    wanted: [small]
+  register: found
+
+- name: Tell it
   ansible.builtin.debug:
-    msg: "{{ found.models | map(attribute='name') | difference(wanted) }}"
+    msg: "{{ found.unnamed }}"
 """
 
 RETURN = r"""
@@ -70,6 +88,17 @@ models:
       description: Why it cannot.
       type: list
       elements: str
+differing:
+  description:
+    - Ids of those of O(wanted) that are not there, cannot be loaded, or are not as the module would leave them.
+  type: list
+  elements: str
+  returned: always
+unnamed:
+  description: Ids of the models that are there and not in O(wanted).
+  type: list
+  elements: str
+  returned: always
 unfinished:
   description: Downloads that were interrupted, as C(name) and C(size) in bytes.
   type: list
@@ -78,23 +107,48 @@ unfinished:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._models.cache import ModelCache
+from ansible_collections.anklume.stt.plugins.module_utils._models.cache import Installed, ModelCache, Ownership
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
 
-SPEC = {"cache": {"type": "path", "required": True}}
+SPEC: dict[str, Any] = {
+    "cache": {"type": "path", "required": True},
+    "wanted": {"type": "list", "elements": "str", "default": []},
+    "group": {"type": "str"},
+    "mode": {"type": "str", "default": "0644"},
+}
+
+
+def as_left(cache: ModelCache, installed: Installed) -> bool:
+    """Whether stt_model would find nothing to do."""
+    asked_for = installed.source.get("requested", "main") == "main"
+    return asked_for and not installed.problems and not cache.adjust(installed, dry=True)
+
+
+def observe(params: dict[str, Any]) -> dict[str, Any]:
+    """What is there, and what of it is not as wanted."""
+    cache = ModelCache(Path(params["cache"]), Ownership.named(None, params["group"], params["mode"]))
+    wanted = [resolve_model(name) for name in params["wanted"]]
+    there = {installed.model: installed for installed in cache.all()}
+    return {
+        "models": [installed.described() for installed in there.values()],
+        "differing": [name for name in wanted if name not in there or not as_left(cache, there[name])],
+        "unnamed": [name for name in there if name not in wanted],
+        "unfinished": cache.unfinished(),
+    }
 
 
 def main() -> None:
     """Spec → observe → exit."""
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    cache = ModelCache(Path(module.params["cache"]))
     try:
-        models = [installed.described() for installed in cache.all()]
-        module.exit_json(changed=False, models=models, unfinished=cache.unfinished())
+        seen = observe(module.params)
     except (Error, OSError) as exc:
-        module.fail_json(msg=f"{cache.root}: {exc}")
+        module.fail_json(msg=f"{module.params['cache']}: {exc}")
+    module.exit_json(changed=False, **seen)
 
 
 if __name__ == "__main__":

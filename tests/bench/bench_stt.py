@@ -239,7 +239,7 @@ def in_an_instance(arguments: Sequence[str]) -> int:
         for command in (["molecule", "converge", "-s", "speaches"], play):
             subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
             current = subprocess.run(
-                [*there, "readlink", "-f", "/opt/speaches/current"], check=True, capture_output=True, text=True
+                [*there, "readlink", "-f", "/opt/stt-server/current"], check=True, capture_output=True, text=True
             )
             releases.append(current.stdout.strip())
         for command in (disk, [*there, "systemctl", "stop", "speaches"]):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.anklume.stt.plugins.module_utils._vram.gather import VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles/stt_server"
@@ -32,7 +33,7 @@ def test_the_page_is_current() -> None:
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_every_variable_is_used(name: str) -> None:
-    assert re.search(rf"\b{name}\b", EVERYWHERE)
+    assert re.search(rf"\b{name}\b", EVERYWHERE) or name in VARIABLES
 
 
 @pytest.mark.parametrize("engine", ENGINES)

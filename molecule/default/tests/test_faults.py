@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 
-def play(project: Path, name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+def play(project: Path, name: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     command = ["ansible-playbook", "-i", str(project / "inventory"), f"anklume.stt.{name}", "-e", json.dumps(variables)]
+    command += options
     plain = os.environ | {"ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
     return subprocess.run(command, capture_output=True, text=True, env=plain)
 
@@ -25,9 +26,9 @@ def play(project: Path, name: str, **variables: Any) -> subprocess.CompletedProc
 def ai(machine: Any) -> Iterator[Any]:
     """The instance of the STT server; afterwards it must still recognise speech."""
     host = machine("mdef-ai")
-    releases = host.check_output("ls /opt/speaches")
+    releases = host.check_output("ls /opt/stt-server")
     yield host
-    assert host.check_output("ls /opt/speaches") == releases
+    assert host.check_output("ls /opt/stt-server") == releases
     assert host.run("curl -sf --retry 10 --retry-connrefused http://127.0.0.1:8000/health").rc == 0
 
 
@@ -49,13 +50,13 @@ def test_a_taken_port_is_refused_and_its_owner_named(project: Path, ai: Any) -> 
 
 
 def test_a_full_disk_is_refused_before_anything_is_installed(project: Path, ai: Any) -> None:
-    # a new release is wanted (another engine lock), and /opt/speaches has no room
+    # a new release is wanted (another engine lock), and /opt/stt-server has no room
     ai.check_output("mkdir -p /mnt/full && mount -t tmpfs -o size=1m tmpfs /mnt/full")
-    ai.check_output("mount --bind /mnt/full /opt/speaches")
+    ai.check_output("mount --bind /mnt/full /opt/stt-server")
     try:
         result = play(project, "stt")
     finally:
-        ai.check_output("umount /opt/speaches && umount /mnt/full")
+        ai.check_output("umount /opt/stt-server && umount /mnt/full")
     assert result.returncode != 0
     assert "MiB are free under /opt" in flat(result), flat(result)
     assert "changed=0" in flat(result)
@@ -93,16 +94,39 @@ def test_an_unknown_engine_is_refused(project: Path, ai: Any) -> None:
 
 def test_an_unreachable_registry_leaves_what_serves(project: Path, ai: Any) -> None:
     # the package index of the role uv points nowhere, and uv's cache is hidden; a new release is wanted
-    lock = ai.check_output("cat /opt/speaches/current/lock.sha256")
-    ai.check_output("echo other > /opt/speaches/current/lock.sha256 && mount -t tmpfs tmpfs /var/cache/uv")
+    lock = ai.check_output("cat /opt/stt-server/current/lock.sha256")
+    ai.check_output("echo other > /opt/stt-server/current/lock.sha256 && mount -t tmpfs tmpfs /var/cache/uv")
     try:
         result = play(project, "stt", uv_index_url="http://127.0.0.1:9/simple")
         serving = ai.run("curl -sf http://127.0.0.1:8000/health").rc
     finally:
-        ai.check_output(f"umount /var/cache/uv; echo {lock} > /opt/speaches/current/lock.sha256")
+        ai.check_output(f"umount /var/cache/uv; echo {lock} > /opt/stt-server/current/lock.sha256")
     assert result.returncode != 0
     assert "127.0.0.1:9" in flat(result), flat(result)
     assert serving == 0
+
+
+def test_releases_in_their_former_folder_are_moved_and_stay_reachable_there(project: Path, ai: Any) -> None:
+    ai.check_output("rm -f /opt/speaches && mv /opt/stt-server /opt/speaches")
+    planned = play(project, "stt", "--check")
+    assert planned.returncode == 0 and "Bring the releases" in flat(planned), flat(planned)
+    assert ai.check_output("test -d /opt/speaches/current && ls -d /opt/s*").split() == ["/opt/speaches"]
+    moved = play(project, "stt")
+    assert moved.returncode == 0 and "changed=1 " in flat(moved), flat(moved)
+    assert ai.check_output("readlink /opt/speaches; readlink -f /opt/speaches/current").split() == [
+        "stt-server",
+        ai.check_output("readlink -f /opt/stt-server/current"),
+    ]
+    assert "changed=0" in flat(play(project, "stt"))
+
+
+def test_settings_that_were_written_before_a_kill_are_started_with(project: Path, ai: Any) -> None:
+    pid = ai.check_output("systemctl show -P MainPID speaches")
+    ai.check_output("touch /etc/speaches/speaches.env")
+    restarted = play(project, "stt")
+    assert restarted.returncode == 0 and "changed=1 " in flat(restarted), flat(restarted)
+    assert ai.check_output("systemctl show -P MainPID speaches") != pid
+    assert "changed=0" in flat(play(project, "stt"))
 
 
 def test_a_missing_infra_yml_says_how_to_begin(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_the_watch_sees_a_library_that_reports(capture: Path, ai: Any) -> None:
     """Without its switch onnxruntime asks within seconds, and would in the tests above."""
     start = time.time()
     use = "from faster_whisper.vad import get_vad_model; import time; get_vad_model(); time.sleep(15)"
-    ai.check_output(f"cd /tmp && env -u ORT_DISABLE_TELEMETRY HOME=/tmp /opt/speaches/current/bin/python -c '{use}'")
+    ai.check_output(f"cd /tmp && env -u ORT_DISABLE_TELEMETRY HOME=/tmp /opt/stt-server/current/bin/python -c '{use}'")
     try:
         questions = {packet.question for packet in between(capture, start, time.time())}
         assert [name for name in questions if REPORTER in name], "the switch has become needless"

@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT / "tests/stand_ins"))
 
 import pack_speaches
 
-CURRENT = "readlink /opt/speaches/current"
-RELEASES = "find /opt/speaches -mindepth 1 -maxdepth 1 -type d -name 'speaches-*' -printf '%f\\n' | sort"
+CURRENT = "readlink /opt/stt-server/current"
+RELEASES = "find /opt/stt-server -mindepth 1 -maxdepth 1 -type d -name 'speaches-*' -printf '%f\\n' | sort"
 
 
 @pytest.fixture(autouse=True)
@@ -89,12 +89,12 @@ def test_a_broken_version_gives_way_to_the_old_one(project: Path, tmp_path: Path
 
 @thorough
 def test_a_full_disk_stops_nothing(ai: Any, ask: Ask, project: Path) -> None:
-    ai.check_output("mount -t tmpfs -o size=100m full /opt/speaches")
+    ai.check_output("mount -t tmpfs -o size=100m full /opt/stt-server")
     try:
         status, output = apply(project, stt_server_speaches_tree="1" * 40)
         wait(ask)
     finally:
-        ai.check_output("umount /opt/speaches")
+        ai.check_output("umount /opt/stt-server")
     assert status
     assert "100 MiB are free under /opt" in output
 
@@ -111,7 +111,7 @@ def test_the_next_apply_repairs(project: Path) -> None:
 @pytest.mark.timeout(900)
 def test_an_upgrade_keeps_one_release_to_go_back_to(ai: Any, ask: Ask, project: Path, tmp_path: Path) -> None:
     old = ai.check_output(CURRENT)
-    ai.check_output("mkdir /opt/speaches/speaches-cpu-older")
+    ai.check_output("mkdir /opt/stt-server/speaches-cpu-older")
     status, output = apply(project, **another_version(tmp_path))
     assert status == 0, output
     wait(ask)

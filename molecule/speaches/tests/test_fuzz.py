@@ -12,7 +12,7 @@ import pytest
 from conftest import NAME, PORT, PROJECT, Ask, wait
 from suite import LONG, ROOT
 
-PYTHON = "/opt/speaches/current/bin/python"
+PYTHON = "/opt/stt-server/current/bin/python"
 CURSOR = "/run/fuzz-cursor"
 
 

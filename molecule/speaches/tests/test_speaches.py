@@ -21,7 +21,7 @@ from suite import ROOT
 STOCK, FULL = 8101, 8102
 FRENCH = "fr-bonjour.wav"
 LARGE = "/srv/clips/large.txt"
-CURRENT = "/opt/speaches/current"
+CURRENT = "/opt/stt-server/current"
 IMPORTED = (
     "aiortc, aiostream, av, cachetools, fastapi, faster_whisper, gradio, httpx, httpx_sse, httpx_ws, huggingface_hub,"
     " kokoro_onnx, numpy, onnx_asr, onnx_diarization, onnxruntime, openai, opentelemetry, piper, pydantic,"

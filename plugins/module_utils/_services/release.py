@@ -62,6 +62,7 @@ class Step:
 
 _SAID = {
     "run": "run {}",
+    "move": "bring the releases here from {}, and leave a link there",
     "keep": "keep the files that the old release runs with, until {} is proved",
     "take_up": "take up the change that was interrupted, to {}",
     "link": "point current to {}",

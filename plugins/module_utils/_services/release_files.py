@@ -18,6 +18,35 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.files import syn
 from ansible_collections.anklume.stt.plugins.module_utils._services.release import KEPT, LOCK, RECORD, Kept, State, Step
 
 Run = Callable[[str], None]
+_LINK = "former"
+"""The link that is left where the releases lay, as long as it waits in their folder for its place."""
+
+
+def moves(former: Path, home: Path) -> bool:
+    """Whether the releases lie in a folder of another name still, or its link was not put in its place."""
+    return (home / _LINK).is_symlink() or (
+        not home.exists() and former.is_dir() and not former.is_symlink() and not former.is_mount()
+    )
+
+
+def lie_in(former: Path, home: Path) -> Path:
+    """Where the releases are."""
+    return former if moves(former, home) and not home.exists() else home
+
+
+def move(former: Path, home: Path) -> None:
+    """Give the releases' folder its name and leave a link under the former one: releases hold paths of their own.
+
+    The link is made before and lies in the folder until its place is free, so that one that is missing is seen.
+    """
+    if not home.exists():
+        link = former / _LINK
+        link.unlink(missing_ok=True)
+        link.symlink_to(home.name if home.parent == former.parent else home)
+        former.rename(home)
+    (home / _LINK).rename(former)
+    sync_path(former.parent)
+    sync_path(home.parent)
 
 
 class Releases:
@@ -78,6 +107,9 @@ class Releases:
             os.fsync(file.fileno())
         staged.replace(folder / RECORD)
         sync_path(folder)
+
+    def _move(self, former: str) -> None:
+        move(Path(former), self.home)
 
     def _run(self, command: str) -> None:
         self.run(command)

@@ -10,8 +10,16 @@ import hashlib
 import json
 from pathlib import Path
 
-CLIPS = Path(__file__).resolve().parents[3] / "data" / "clips"
+from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE
+
+_COLLECTION = Path(__file__).resolve().parents[3]
+CLIPS = _COLLECTION / "data" / "clips"
 """Spoken sentences, and sentences.json, which says what is spoken."""
+
+
+def role_folder(role: str) -> Path:
+    """Where a role of this collection lies, on the controller."""
+    return _COLLECTION / "roles" / BY_ROLE[role].role
 
 
 def spoken_clip(language: str | None = None) -> dict[str, str]:

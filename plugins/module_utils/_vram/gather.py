@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,26 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
     assumed_subject,
     subject_of,
 )
+
+VARIABLES = {
+    "stt_server_model": "model",
+    "stt_server_quantization": "compute_type",
+    "stt_server_device": "device",
+    "stt_server_gpu": "gpu",
+    "stt_server_vram_others": "others",
+    "stt_server_batch_size": "batch_size",
+    "stt_server_beam_size": "beam_size",
+    "stt_server_workers": "workers",
+    "stt_server_vram_policy": "policy",
+    "stt_server_language": "language",
+}
+"""The variables of the role stt_server that a verdict goes by, and the options of stt_fit that they stand for."""
+
+
+def asked(params: dict[str, Any]) -> dict[str, Any]:
+    """The options, with those that are given as variables of the role in their places."""
+    given = params["variables"] or {}
+    return params | {option: given[name] for name, option in VARIABLES.items() if name in given}
 
 
 def own_gpu(facts: probe.GpuFacts, notes: list[str]) -> Gpu | None:
@@ -90,8 +111,9 @@ def find_subject(params: dict[str, Any], here: Mapping[str, Path]) -> Subject | 
     return assumed_subject(name)
 
 
-def ask(params: dict[str, Any]) -> dict[str, Any]:
+def ask(options: dict[str, Any]) -> dict[str, Any]:
     """The answer to what the options of stt_fit ask."""
+    params = asked(options)
     notes: list[str] = []
     here = find_models(params)
     place = find_place(params, here, notes)
@@ -111,6 +133,7 @@ def ask(params: dict[str, Any]) -> dict[str, Any]:
     )
     result = answer(question, place)
     result["notes"] = [*notes, *result["notes"]]
+    result["cores"] = len(os.sched_getaffinity(0))
     if params["table"]:
         result["table"] = table(place, serving)
     return result

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.anklume.stt.plugins.filter.models import hub_id, model_aliases
+from ansible_collections.anklume.stt.plugins.filter.models import (
+    hub_id,
+    hub_ids,
+    model_aliases,
+    resident_models,
+    served_aliases,
+)
 
 
 def test_short_names_and_hub_ids() -> None:
@@ -30,3 +36,16 @@ def test_ones_own_names_come_first() -> None:
         "small": "Systran/faster-whisper-tiny",
         "fast": "Systran/faster-whisper-base",
     }
+
+
+def test_a_server_has_its_first_model_under_openais_names() -> None:
+    small, base = hub_id("small"), hub_id("base")
+    aliases = served_aliases([small, base], {"gpt-4o-transcribe": "base", "whisper-1": "base", "fast": "base"})
+    assert aliases["whisper-1"] == aliases["gpt-4o-mini-transcribe"] == aliases["small"] == small
+    assert aliases["gpt-4o-transcribe"] == aliases["fast"] == aliases["base"] == base
+
+
+def test_models_that_stay() -> None:
+    assert hub_ids(["small", "Systran/faster-whisper-small", "tiny"]) == [hub_id("small"), hub_id("tiny")]
+    assert resident_models(["tiny"], "small", -1) == [hub_id("small"), hub_id("tiny")]
+    assert resident_models(["tiny"], "small", 300) == [hub_id("tiny")]

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.anklume.stt.plugins.filter.ollama_reserve import FilterModule
+from ansible_collections.anklume.stt.plugins.module_utils._services.gpu_neighbours import on_same_gpu
+from ansible_collections.anklume.stt.plugins.module_utils._vram.gather import VARIABLES
 
 ollama_reserve = FilterModule().filters()["ollama_reserve"]
-stt_servers = FilterModule().filters()["stt_servers"]
+ollama_questions = FilterModule().filters()["ollama_questions"]
 GPU = {"memory_total_mib": 12288, "memory_reserved_mib": 250}
 FIT = {"gpu": GPU, "estimate": {"worst": 2000, "idle": 1200}}
 
@@ -50,9 +52,38 @@ def test_nothing_where_there_is_no_gpu(fits: list[dict[str, Any]]) -> None:
     assert ollama_reserve(fits, "0.30.0") == {}
 
 
+GROUPS = {"role_stt_server": ["ai", "ai2", "ai3"], "role_ollama_server": ["ai"], "role_open_webui": ["ai2"]}
+
+
+def asked(reserve: object, machine: str = "ai", **hostvars: dict[str, Any]) -> list[dict[str, Any]]:
+    everywhere = {name: hostvars.get(name, {}) for name in ("ai", "ai2", "ai3")}
+    return list(ollama_questions(reserve, machine, GROUPS, everywhere))
+
+
 def test_the_servers_have_their_own_variables_and_the_defaults() -> None:
-    hostvars = {"a": {"stt_server_model": "small"}, "b": {"stt_server_enabled": "no"}}
-    defaults = {"stt_server_enabled": True, "stt_server_model": "large-v3-turbo"}
-    assert stt_servers(["a", "b"], hostvars, defaults) == [
-        {"name": "a", "stt_server_enabled": True, "stt_server_model": "small"}
-    ]
+    (question,) = asked("auto", ai={"stt_server_model": "small", "stt_server_model_ttl": 60})
+    assert (question["name"], question["stt_server_model_ttl"]) == ("ai", 60)
+    assert question["variables"]["stt_server_model"] == "small"
+    assert question["variables"]["stt_server_quantization"] == "float16"
+    assert set(question["variables"]) == set(VARIABLES)
+
+
+def test_a_server_that_is_off_needs_nothing() -> None:
+    assert asked("auto", ai={"stt_server_enabled": "no"}) == []
+
+
+def test_servers_of_other_machines_count_where_both_have_the_gpu() -> None:
+    gpu = {"instance_gpu": True}
+    assert [each["name"] for each in asked("auto", ai=gpu, ai2=gpu)] == ["ai", "ai2"]
+    assert [each["name"] for each in asked("auto", ai2=gpu, ai3=gpu)] == ["ai"]
+    assert on_same_gpu("stt_server", "ai", GROUPS, {"ai": {}}) == [{"role": "ollama_server", "name": "ai"}]
+    assert on_same_gpu("ollama_server", "ai", {}, {"ai": gpu}) == []
+
+
+def test_a_reserve_that_is_given_needs_the_gpu_alone_and_one_that_is_off_nothing() -> None:
+    (question,) = asked(3000, ai={"stt_server_model": "small"})
+    assert question["name"] == "the GPU"
+    assert question["variables"]["stt_server_model"] == "tiny"
+    assert asked("off") == asked(False) == []
+    assert ollama_reserve([], "0.24.0", mib="off") == {}
+    assert ollama_reserve([FIT], "0.24.0", mib="auto") == ollama_reserve([FIT], "0.24.0")

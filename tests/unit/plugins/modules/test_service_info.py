@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.anklume.stt.plugins.module_utils._services.release_files import move
 from ansible_collections.anklume.stt.plugins.modules import service_info
 from module_runner import run_module
 from stt_stand_in import SttStandIn
@@ -87,6 +88,17 @@ def test_a_release_is_installed_and_another_serves_or_is_on_its_way(tmp_path: Pa
     (tmp_path / "home/current").unlink()
     (tmp_path / "home/current").symlink_to("1")
     assert look(tmp_path)["configured"] is False
+
+
+def test_releases_that_lie_in_a_folder_of_another_name(tmp_path: Path) -> None:
+    release(tmp_path)
+    former = tmp_path / "former"
+    (tmp_path / "home").rename(former)
+    seen = look(tmp_path, lock="abc", former_home=str(former))
+    assert (seen["moves"], seen["installed"], seen["current"]) == (True, True, "2")
+    move(former, tmp_path / "home")
+    seen = look(tmp_path, lock="abc", former_home=str(former))
+    assert (seen["moves"], seen["installed"], seen["current"]) == (False, True, "2")
 
 
 class TestFiles:

@@ -106,6 +106,31 @@ class TestModule:
             assert not place.go(state)["changed"], state
         assert (place.current(), place.settings()) == ("2", written("2"))
 
+    def test_moved_to_another_folder_with_a_link_in_its_place(self, place: Place) -> None:
+        new = place.here / "new"
+        params: dict[str, Any] = {"home": str(new), "former_home": str(place.home)}
+        assert place.go("moved", check=True, **params)["steps"] == [
+            f"bring the releases here from {place.home}, and leave a link there"
+        ]
+        assert not new.exists()
+        assert place.go("moved", **params)["changed"]
+        assert place.home.readlink() == Path("new") and (place.home / "1/lock.sha256").read_text() == "1"
+        assert {path.name for path in new.iterdir()} == {"1", "2", "3", "current"}
+        assert not place.go("moved", **params)["changed"]
+        assert place.go("switched", home=str(new))["current"] == "2"
+
+    def test_moved_though_it_was_cut_off_before_the_link(self, place: Place) -> None:
+        new = place.here / "new"
+        (place.home / "former").symlink_to("new")
+        place.home.rename(new)
+        assert place.go("moved", home=str(new), former_home=str(place.home))["changed"]
+        assert (place.home / "current").exists() and not (new / "former").exists()
+
+    def test_nothing_to_move_is_no_fault(self, place: Place) -> None:
+        assert not place.go("moved", former_home=str(place.here / "nowhere"))["changed"]
+        fresh = {"home": str(place.here / "new"), "former_home": str(place.here / "nowhere")}
+        assert not place.go("moved", **fresh)["changed"]
+
     def test_taken_back_with_the_files_that_it_ran_with(self, place: Place) -> None:
         place.env.chmod(0o640)
         place.go("switched")

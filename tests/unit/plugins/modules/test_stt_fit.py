@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.anklume.stt.plugins.module_utils._vram import probe
+from ansible_collections.anklume.stt.plugins.module_utils._vram import gather, probe
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import CTRANSLATE2, parse_version
 from ansible_collections.anklume.stt.plugins.modules import gpu_info, stt_fit
 from module_runner import run_module
@@ -246,3 +247,28 @@ def test_wrong_input_is_told_the_nearest_valid_value(wrong: dict[str, Any], told
     result = fit(**{"gpu": "RTX 3060", "model": "small", "compute_type": "int8", **wrong})
     assert result["failed"]
     assert told in result["msg"]
+
+
+def test_variables_of_the_role_stand_for_options() -> None:
+    variables = {
+        "stt_server_model": "large-v3",
+        "stt_server_quantization": "float16",
+        "stt_server_device": "auto",
+        "stt_server_gpu": {"memory_mib": 4096, "capability": "8.6"},
+        "stt_server_vram_others": [],
+        "stt_server_batch_size": "8",
+        "stt_server_beam_size": 5,
+        "stt_server_workers": 1,
+        "stt_server_vram_policy": "tight",
+        "stt_server_language": "",
+    }
+    options = {option: variables[name] for name, option in gather.VARIABLES.items()}
+    assert set(variables) == set(gather.VARIABLES)
+    by_variables, by_options = fit(variables=variables), fit(**options)
+    assert by_variables["verdict"] == "does_not_fit"
+    assert {**by_variables, "invocation": ""} == {**by_options, "invocation": ""}
+    assert "stt_server_workers" in fit(variables={"stt_server_workers": "many"})["msg"]
+
+
+def test_the_processors_are_counted() -> None:
+    assert fit(model="tiny", device="cpu", compute_type="int8")["cores"] == len(os.sched_getaffinity(0))

@@ -304,6 +304,7 @@ def test_a_branch_is_not_looked_up_again_and_a_commit_is(hub: HubStandIn, cache:
     assert [path.name for path in loaded_offline(cache).parent.iterdir()] == [new]
     assert hub.sent - sent < 10_000, "the weights did not change and were fetched again"
     assert good(from_hub(hub, cache, revision=new))["changed"] is False
+    assert good(run_module(stt_model_info, cache=str(cache), wanted=[NAME]))["differing"] == [NAME]
 
 
 def test_what_serves_goes_on_serving_while_a_new_revision_fails(hub: HubStandIn, cache: Path) -> None:
@@ -332,6 +333,7 @@ def test_a_damaged_model_is_seen_and_repaired(hub: HubStandIn, cache: Path, dama
         shutil.rmtree(snapshot)
     (seen,) = good(run_module(stt_model_info, cache=str(cache)))["models"]
     assert seen["complete"] is False and seen["problems"]
+    assert good(run_module(stt_model_info, cache=str(cache), wanted=[NAME]))["differing"] == [NAME]
     sent = hub.sent
     assert good(from_hub(hub, cache))["changed"]
     assert (loaded_offline(cache) / "model.bin").read_bytes() == WEIGHTS
@@ -339,6 +341,22 @@ def test_a_damaged_model_is_seen_and_repaired(hub: HubStandIn, cache: Path, dama
     if damage not in ("short", "no snapshot"):
         assert hub.sent - sent < 10_000
     assert good(from_hub(hub, cache))["changed"] is False
+
+
+def test_info_says_what_the_module_would_find_to_do(hub: HubStandIn, cache: Path) -> None:
+    def look(*wanted: str, **params: str) -> tuple[list[str], list[str]]:
+        seen = good(run_module(stt_model_info, cache=str(cache), wanted=list(wanted), **params))
+        return seen["differing"], seen["unnamed"]
+
+    assert look(NAME) == ([NAME], [])
+    snapshot = Path(good(from_hub(hub, cache))["model"]["path"])
+    assert look(NAME) == ([], [])
+    assert look("tiny") == (["Systran/faster-whisper-tiny"], [NAME])
+    (snapshot / "model.bin").chmod(0o600)
+    assert look(NAME) == ([NAME], [])
+    assert look(NAME, mode="0600") == ([NAME], [])
+    good(from_hub(hub, cache, mode="0600"))
+    assert look(NAME, mode="0600") == ([], [])
 
 
 def laid_out_as_the_official_client_does(snapshot: Path) -> Path:

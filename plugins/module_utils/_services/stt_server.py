@@ -1,0 +1,71 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role stt_server computes from its variables: what a release is made of, and what cannot be had."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
+
+Variables = Mapping[str, Any]
+
+
+def lock_of(folder: Path, patterns: Iterable[str], source: str = "") -> str:
+    """The digest of all that a release is made of: files of the role, by name and content, and an engine's source."""
+    digest = hashlib.sha256(source.encode())
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
+        digest.update(f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def source_is_remote(source: str) -> bool:
+    """Whether an engine's source comes from an archive's or a repository's address, and not from a file."""
+    return source.startswith(("http://", "https://")) or source.endswith(".git")
+
+
+def hub_ids(names: Iterable[str]) -> list[str]:
+    """The hub ids behind names of models, each once."""
+    return list(dict.fromkeys(map(resolve_model, names)))
+
+
+def refusals(variables: Variables, engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Why what the role's variables ask for cannot be had, each with what to do."""
+    name = variables["stt_server_engine"]
+    if name not in engines:
+        known = ", ".join(engines)
+        return [
+            f"stt_server_engine is {name}, and this version can install {known}: set stt_server_engine to one of them"
+        ]
+    return [*_in_vain(name, engines[name]["cannot"], variables), *_contradictions(variables)]
+
+
+def _in_vain(engine: str, cannot: Variables, variables: Variables) -> Iterable[str]:
+    for name, nothing in cannot.items():
+        if variables[name] != nothing:
+            yield (
+                f"the engine {engine} cannot do what {name} asks for: leave it at {json.dumps(nothing)}, or choose the"
+                " engine speaches"
+            )
+
+
+def _contradictions(variables: Variables) -> Iterable[str]:
+    models = hub_ids(
+        name for name in [*variables["stt_server_extra_models"], variables["stt_server_model"]] if name != "auto"
+    )
+    if set(hub_ids(variables["stt_server_resident_models"])) - set(models):
+        yield "every model of stt_server_resident_models must be stt_server_model or one of stt_server_extra_models"
+    wheels = variables["stt_server_wheels"]
+    if wheels and not wheels.startswith("/"):
+        yield f"stt_server_wheels is a folder on the instance, as an absolute path; {wheels} is not"
+    source = variables["stt_server_speaches_source"]
+    if variables["stt_server_engine"] == "speaches" and not source_is_remote(source) and not Path(source).is_file():
+        yield (
+            f"stt_server_speaches_source names {source}, which is no file on the controller: give an archive there, or"
+            " the address of an archive (http, https) or of a git repository (ending in .git)"
+        )

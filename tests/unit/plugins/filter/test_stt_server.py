@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role stt_server computes: its releases' locks, and what cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+from ansible_collections.anklume.stt.plugins.filter.stt_server import FilterModule, role_defaults
+from ansible_collections.anklume.stt.plugins.module_utils._services.stt_server import lock_of
+
+FILTERS = FilterModule().filters()
+ROLE = Path(__file__).resolve().parents[4] / "roles/stt_server"
+ENGINES = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__stt_server_engines"]
+GIVEN = role_defaults("stt_server") | {"stt_server_speaches_source": "https://example.org/a.tar.gz"}
+
+
+def refused(**variables: Any) -> str:
+    given = {f"stt_server_{name}": value for name, value in variables.items()}
+    return "; ".join(FILTERS["stt_refusals"](GIVEN | given, ENGINES))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_defaults_can_be_had(engine: str) -> None:
+    assert refused(engine=engine) == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"engine": "vosk"}, "stt_server_engine is vosk, and this version can install speaches, faster_whisper: set"),
+        (
+            {"engine": "faster_whisper", "ui": True},
+            "cannot do what stt_server_ui asks for: leave it at false, or choose",
+        ),
+        ({"engine": "faster_whisper", "aliases": {"a": "b"}}, "stt_server_aliases asks for: leave it at {}"),
+        ({"resident_models": ["small"]}, "every model of stt_server_resident_models must be"),
+        ({"wheels": "wheels"}, "as an absolute path; wheels is not"),
+        ({"speaches_source": "/nowhere.tar"}, "names /nowhere.tar, which is no file on the controller"),
+    ],
+)
+def test_what_cannot_be_had_is_said(variables: dict[str, Any], said: str) -> None:
+    assert said in refused(**variables)
+
+
+def test_what_can_be_had_is_not_refused() -> None:
+    assert refused(resident_models=["Systran/faster-whisper-small"], extra_models=["small"]) == ""
+    assert refused(resident_models=["small"], model="small") == ""
+    assert refused(model="auto", wheels="/srv/wheels", speaches_source=__file__) == ""
+    assert refused(speaches_source="ssh://host/speaches.git") == ""
+    with pytest.raises(AnsibleFilterError, match="not a known model"):
+        refused(extra_models=["smal"])
+
+
+def test_a_source_is_an_address_or_a_file() -> None:
+    remote = FILTERS["source_is_remote"]
+    assert remote("http://a/b.tar") and remote("https://a") and remote("git@host:a.git")
+    assert not remote("/srv/a.tar.gz")
+
+
+def test_a_lock_goes_by_names_contents_and_source(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("a")
+    (tmp_path / "b.py").write_text("b")
+    seen = {lock_of(tmp_path, ["*.py"]), lock_of(tmp_path, ["*.py"], "tree"), lock_of(tmp_path, ["a.py"])}
+    assert lock_of(tmp_path, ["b.py", "a.py", "*.py"]) in seen
+    (tmp_path / "a.py").write_text("b")
+    (tmp_path / "b.py").write_text("a")
+    assert len({*seen, lock_of(tmp_path, ["*.py"])}) == 4
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_part_of_a_release_is_there(engine: str) -> None:
+    assert [part for part in ENGINES[engine]["parts"] if not list((ROLE / "files").glob(part))] == []
+    assert len(FILTERS["release_lock"](ENGINES[engine]["parts"], "stt_server", "tree")) == 64
+
+
+def test_a_verdict_goes_by_variables_of_the_role() -> None:
+    judged = FILTERS["judged_variables"](GIVEN)
+    assert set(judged) < set(FILTERS["role_variables"]("stt_server"))
+    assert judged["stt_server_model"] == GIVEN["stt_server_model"]
