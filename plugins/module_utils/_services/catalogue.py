@@ -66,6 +66,7 @@ SERVICES = (
         url_path="/v1",
         gpu=True,
         key_variable="stt_server_api_key",
+        folder="stt-server",
     ),
     Service(
         role="ollama_server",
