@@ -439,7 +439,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "installed": bool(release_lock) and release_lock == params["lock"],
         "current": served,
         "under_way": under_way,
-        "before": release_before(release.parent),
+        "before": release_before(home),
         "moves": moves(former, release.parent),
         "differing": different,
         "configured": served == release.name and not under_way and not different,
