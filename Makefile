@@ -205,5 +205,5 @@ $(BROWSER_STAMP): tests/browser/package-lock.json
 	@type chromium certutil tcpdump >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium libnss3-tools tcpdump
 	@cd tests/browser && npm ci --silent
 	@touch $@
-molecule: venv-test $(BROWSER_STAMP) ## the scenarios on real Incus; SCENARIO=default runs one
+molecule: venv-test $(BROWSER_STAMP) $(CLIENTS_VENV)/.stamp ## the scenarios on real Incus; SCENARIO=default runs one
 	@for scenario in $(or $(SCENARIO),$(notdir $(patsubst %/,%,$(wildcard molecule/*/)))); do molecule test -s "$$scenario"; done

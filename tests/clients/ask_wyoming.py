@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Asks a Wyoming server as Home Assistant does: what it has, or the text of a WAV file. Prints JSON.
 
-usage: ask_wyoming.py PORT [FILE [LANGUAGE]]
+usage: ask_wyoming.py ADDRESS [FILE [LANGUAGE]]      an address is HOST:PORT, or the port alone on this machine
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ async def describe(client: AsyncTcpClient) -> dict[str, object]:
     while event := await client.read_event():
         if Info.is_type(event.type):
             info = Info.from_event(event)
-            return {"models": [model.name for program in info.asr for model in program.models]}
+            models = [model for program in info.asr for model in program.models]
+            return {"models": [model.name for model in models], "languages": models[0].languages}
     raise ConnectionError("the server has closed")
 
 
@@ -42,8 +43,9 @@ async def transcribe(client: AsyncTcpClient, path: str, language: str | None) ->
     raise ConnectionError("the server has closed")
 
 
-async def main(port: str, path: str = "", language: str = "") -> None:
-    async with AsyncTcpClient("127.0.0.1", int(port)) as client:
+async def main(address: str, path: str = "", language: str = "") -> None:
+    host, _, port = address.rpartition(":")
+    async with AsyncTcpClient(host or "127.0.0.1", int(port)) as client:
         answer = await (transcribe(client, path, language or None) if path else describe(client))
     print(json.dumps(answer))
 

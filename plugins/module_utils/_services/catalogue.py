@@ -85,6 +85,13 @@ SERVICES = (
         talks_to=("ollama_server", "stt_server"),
         login=True,
     ),
+    Service(
+        role="wyoming",
+        unit="wyoming",
+        port_variable="wyoming_port",
+        port=10300,
+        talks_to=("stt_server",),
+    ),
 )
 BY_ROLE = {service.role: service for service in SERVICES}
 

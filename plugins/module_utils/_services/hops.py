@@ -103,6 +103,24 @@ def _open_webui(machine: Answer, answers: Answer) -> list[Hop]:
     return found
 
 
+def _wyoming(machine: Answer, answers: Answer) -> list[Hop]:
+    """The bridge, the way behind it (of which the bridge itself tells its clients nothing), and the whole way."""
+    heard, asked = answers["heard"], answers["asked"]
+    models, languages = heard.get("models", []), heard.get("languages", [])
+    offered = f"{', '.join(models)} in {len(languages)} languages" if models else heard.get("msg", "no answer")
+    return [
+        _unit("wyoming", machine, answers["seen"]),
+        _hop(f"port {answers['port']}", bool(models), offered, logs(machine, "wyoming")),
+        _hop(
+            "Wyoming to STT server",
+            "model" in asked,
+            asked.get("base_url", "") if "model" in asked else asked.get("msg", "not asked"),
+            "compare wyoming_stt_url and wyoming_stt_api_key with the STT server's, then make apply",
+        ),
+        _sentence("Wyoming", heard, answers["spoken"], logs(machine, "wyoming")),
+    ]
+
+
 def _hop(hop: str, ok: bool, detail: str, next_step: str) -> Hop:
     return {"hop": hop, "ok": ok, "detail": detail, "next_step": next_step}
 
@@ -111,4 +129,5 @@ _HOPS: dict[str, Callable[[Answer, Answer], list[Hop]]] = {
     "stt_server": _stt_server,
     "ollama_server": _ollama_server,
     "open_webui": _open_webui,
+    "wyoming": _wyoming,
 }

@@ -120,3 +120,34 @@ def test_open_webui_that_reaches_nothing() -> None:
     ]
     assert seen["Open WebUI to Ollama"]["next_step"] == "is Ollama running at http://ai:11434?"
     assert seen["HTTPS"]["next_step"] == "incus exec ai --project home -- journalctl -u caddy -n 50"
+
+
+def bridge(**answers: Any) -> dict[str, dict[str, Any]]:
+    heard = HEARD | {"models": ["whisper-1"], "languages": ["en", "fr"]}
+    asked = {"model": "whisper-1", "base_url": "http://ai:8000/v1"}
+    given = {"seen": UP, "heard": heard, "asked": asked, "port": 10300, "spoken": FOX}
+    return {hop["hop"]: hop for hop in hops("wyoming", MACHINE, given | answers)}
+
+
+def test_a_bridge_that_works() -> None:
+    seen = bridge()
+    assert list(seen) == ["unit wyoming", "port 10300", "Wyoming to STT server", "Wyoming"]
+    assert all(hop["ok"] for hop in seen.values())
+    assert seen["port 10300"]["detail"] == "whisper-1 in 2 languages"
+    assert seen["Wyoming to STT server"]["detail"] == "http://ai:8000/v1"
+    assert (seen["Wyoming"]["spoken"], seen["Wyoming"]["recognised"]) == (FOX, FOX)
+
+
+def test_a_bridge_whose_key_is_refused_says_so_where_it_happens() -> None:
+    heard = {"models": ["whisper-1"], "languages": ["en"], "msg": "Speech-to-text transcription failed", "failed": True}
+    asked = {"base_url": "http://ai:8000/v1", "msg": "the server refuses this API key", "failed": True}
+    seen = bridge(heard=heard, asked=asked)
+    assert [hop["ok"] for hop in seen.values()] == [True, True, False, False]
+    assert seen["Wyoming to STT server"]["detail"] == "the server refuses this API key"
+    assert "wyoming_stt_api_key" in seen["Wyoming to STT server"]["next_step"]
+    assert seen["Wyoming"]["detail"] == "Speech-to-text transcription failed"
+
+
+def test_a_bridge_that_is_down() -> None:
+    seen = bridge(seen=DOWN, heard={"msg": "connection refused"})
+    assert [hop["ok"] for hop in seen.values()] == [False, False, True, False]

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Home Assistant's way, with the client that it is made of: found, asked, understood; and what goes wrong is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from suite import PLAIN, ROOT
+
+SCENARIO = Path(__file__).resolve().parents[1]
+PYTHON = ROOT / ".cache/venv-clients/bin/python"
+CLIPS = ROOT / "tests/data/clips"
+SENTENCES = {entry["clip"]: entry["text"] for entry in json.loads((ROOT / "tests/data/sentences.json").read_text())}
+ADDRESS = "10.173.1.10:10300"
+SETTINGS = "/etc/wyoming/wyoming.env"
+ANNOUNCEMENT = "/etc/avahi/services/wyoming.service"
+
+
+def client(name: str, *arguments: object) -> dict[str, Any]:
+    """What one of the programs of tests/clients prints, run on this machine: outside the instance."""
+    command = [PYTHON, ROOT / "tests/clients" / name, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def play(project: Path, playbook: object, **variables: Any) -> tuple[int, str]:
+    """Status and output, in one line, of a playbook with other variables."""
+    command = ["ansible-playbook", "-i", str(project / "inventory"), str(playbook), "-e", json.dumps(variables)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | PLAIN, timeout=600, check=False)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.fixture(scope="session")
+def voice(machine: Callable[[str], Any]) -> Any:
+    return machine("mwyo-voice")
+
+
+@pytest.fixture
+def serves_afterwards(voice: Any) -> Iterator[None]:
+    """The same release, with the same settings, understands a client after what was tried."""
+    look = f"readlink /opt/wyoming/current; cat {SETTINGS} /etc/systemd/system/wyoming.service"
+    before = voice.check_output(look)
+    yield
+    assert voice.check_output(look) == before
+    voice.check_output("timeout 30 sh -c 'until ss -Hltn sport = :10300 | grep -q .; do sleep 0.3; done'")
+    assert client("ask_wyoming.py", ADDRESS, CLIPS / "en-fox.wav", "en")["text"] == SENTENCES["en-fox.wav"]
+
+
+def test_the_unit_runs_starts_at_boot_and_is_hardened(voice: Any) -> None:
+    service = voice.service("wyoming")
+    assert service.is_running and service.is_enabled
+    report = voice.check_output("systemd-analyze security --no-pager wyoming")
+    exposure = re.search(r"Overall exposure level for .*: ([\d.]+)", report)
+    assert exposure and float(exposure[1]) < 2.0, report
+    assert voice.check_output("ps -o user= -p $(systemctl show -P MainPID wyoming)") == "wyoming"
+
+
+def test_the_key_is_for_the_service_alone(voice: Any, project: Path) -> None:
+    settings = voice.file(SETTINGS)
+    assert (settings.user, settings.group, settings.mode) == ("root", "wyoming", 0o640)
+    key = (project / "secrets/mwyo-voice-speaches-api-key").read_text()
+    assert key in settings.content_string
+    assert key not in voice.check_output("ps -eo args; cat /etc/systemd/system/wyoming.service")
+
+
+def test_a_client_learns_what_there_is(voice: Any) -> None:
+    offered = client("ask_wyoming.py", ADDRESS)
+    assert offered["models"] == ["whisper-1"]
+    assert {"en", "fr", "de", "nl"} <= set(offered["languages"])
+
+
+@pytest.mark.parametrize(("name", "language"), [("en-fox.wav", "en"), ("fr-serveur.wav", "fr"), ("en-fox.wav", "")])
+def test_a_sentence_comes_back(name: str, language: str) -> None:
+    assert client("ask_wyoming.py", ADDRESS, CLIPS / name, language)["text"] == SENTENCES[name]
+
+
+def test_what_was_said_stays_out_of_the_log(voice: Any) -> None:
+    assert "fox" not in voice.check_output("journalctl -u wyoming -o cat --no-pager")
+
+
+def test_it_is_found_by_its_announcement() -> None:
+    found = client("find_wyoming.py", "mwyo-voice", 15)
+    assert found["port"] == 10300
+    assert "10.173.1.10" in found["addresses"]
+
+
+def test_verify_is_green_and_changes_nothing(project: Path) -> None:
+    status, output = play(project, "anklume.stt.verify", verify_json=f"{project}/verify.json")
+    assert status == 0, output
+    assert not re.search(r"changed=[1-9]", output)
+    hops = {hop["hop"]: hop for hop in json.loads((project / "verify.json").read_text())}
+    assert {"unit wyoming", "port 10300", "Wyoming to STT server", "Wyoming"} <= set(hops)
+    assert hops["Wyoming"]["recognised"] == "The quick brown fox jumps over the lazy dog."
+
+
+@pytest.mark.usefixtures("serves_afterwards")
+class TestFaults:
+    def test_a_wrong_key_is_refused_before_anything_is_changed(self, project: Path) -> None:
+        status, output = play(project, SCENARIO / "role.yml", wyoming_stt_api_key="wrong")
+        assert status
+        assert "the server refuses this API key" in output
+        assert "changed=0" in output
+
+    def test_a_taken_port_is_refused_and_its_owner_named(self, voice: Any, project: Path) -> None:
+        status, output = play(project, SCENARIO / "role.yml", wyoming_port=8000)
+        assert status
+        assert "port 8000 is taken by python" in output
+        assert "changed=0" in output
+
+    def test_a_broken_release_gives_way_to_the_old_one(self, project: Path, tmp_path: Path) -> None:
+        """The same packages but one: installed beside, started, found broken, taken back with its settings."""
+        lock = (ROOT / "roles/wyoming/files/requirements-py313.txt").read_text()  # of Debian 13
+        broken = tmp_path / "requirements.txt"
+        broken.write_text(re.sub(r"^openai==.*\n(    --hash.*\n)+", "", lock, flags=re.M))
+        other = {"__wyoming_requirements": str(broken), "__wyoming_lock": "b" * 64}
+        status, output = play(project, SCENARIO / "role.yml", **other, wyoming_log_level="info")
+        assert status
+        assert "the log says ModuleNotFoundError: No module named 'openai'" in output
+        assert "-bbbbbbbbbbbb was taken back" in output and "serves again" in output
+
+
+def test_a_key_that_changed_behind_it_is_told_by_the_hops(voice: Any, project: Path) -> None:
+    voice.check_output(f"sed -i 's/^STT_OPENAI_KEY=.*/STT_OPENAI_KEY=wrong/' {SETTINGS} && systemctl restart wyoming")
+    status, output = play(project, "anklume.stt.verify", wyoming_stt_api_key="wrong")
+    assert status
+    assert "2 of 8 hops FAILED" in output
+    assert "the server refuses this API key" in output
+    assert "Speech-to-text transcription failed" in output
+
+
+def test_turned_off_it_is_silent(voice: Any, project: Path) -> None:
+    status, output = play(project, SCENARIO / "role.yml", wyoming_enabled=False)
+    assert status == 0, output
+    assert not voice.service("wyoming").is_running
+    assert not voice.file(ANNOUNCEMENT).exists
+
+
+def test_the_next_apply_repairs_and_then_nothing_is_left_to_do(project: Path) -> None:
+    status, output = play(project, SCENARIO / "role.yml")
+    assert status == 0, output
+    assert client("ask_wyoming.py", ADDRESS, CLIPS / "en-fox.wav", "en")["text"] == SENTENCES["en-fox.wav"]
+    assert "changed=0" in play(project, SCENARIO / "role.yml")[1]
