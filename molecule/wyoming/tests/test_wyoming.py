@@ -79,6 +79,15 @@ def test_a_client_learns_what_there_is(voice: Any) -> None:
     assert {"en", "fr", "de", "nl"} <= set(offered["languages"])
 
 
+def test_the_documented_question_is_answered() -> None:
+    page = (ROOT / "docs/how-to/home-assistant.md").read_text()
+    (line,) = re.findall(r"^echo .* \| curl .*$", page, re.M)
+    host, port = ADDRESS.split(":")
+    assert f"homelab-voice:{port}" in line
+    asked = subprocess.run(line.replace("homelab-voice", host), shell=True, capture_output=True, text=True, check=False)
+    assert '"whisper-1"' in asked.stdout, asked
+
+
 @pytest.mark.parametrize(("name", "language"), [("en-fox.wav", "en"), ("fr-serveur.wav", "fr"), ("en-fox.wav", "")])
 def test_a_sentence_comes_back(name: str, language: str) -> None:
     assert client("ask_wyoming.py", ADDRESS, CLIPS / name, language)["text"] == SENTENCES[name]
