@@ -5,22 +5,28 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from suite import PLAIN, ROOT
+import wire
+from suite import PLAIN, ROOT, download
 
 SCENARIO = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / ".cache/venv-clients/bin/python"
 CLIPS = ROOT / "tests/data/clips"
 SENTENCES = {entry["clip"]: entry["text"] for entry in json.loads((ROOT / "tests/data/sentences.json").read_text())}
+NAME = "mwyo-voice"
 ADDRESS = "10.173.1.10:10300"
+NETWORK = ipaddress.ip_network("10.173.1.0/24")
 SETTINGS = "/etc/wyoming/wyoming.env"
 ANNOUNCEMENT = "/etc/avahi/services/wyoming.service"
 
@@ -40,9 +46,21 @@ def play(project: Path, playbook: object, **variables: Any) -> tuple[int, str]:
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
+def wait_for_port(voice: Any) -> None:
+    voice.check_output("timeout 30 sh -c 'until ss -Hltn sport = :10300 | grep -q .; do sleep 0.3; done'")
+
+
+def until_there(file: Path) -> None:
+    """Return once a watch has begun to write its file."""
+    deadline = time.monotonic() + 20
+    while not (file.exists() and file.stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="session")
 def voice(machine: Callable[[str], Any]) -> Any:
-    return machine("mwyo-voice")
+    return machine(NAME)
 
 
 @pytest.fixture
@@ -52,7 +70,7 @@ def serves_afterwards(voice: Any) -> Iterator[None]:
     before = voice.check_output(look)
     yield
     assert voice.check_output(look) == before
-    voice.check_output("timeout 30 sh -c 'until ss -Hltn sport = :10300 | grep -q .; do sleep 0.3; done'")
+    wait_for_port(voice)
     assert client("ask_wyoming.py", ADDRESS, CLIPS / "en-fox.wav", "en")["text"] == SENTENCES["en-fox.wav"]
 
 
@@ -97,8 +115,28 @@ def test_what_was_said_stays_out_of_the_log(voice: Any) -> None:
     assert "fox" not in voice.check_output("journalctl -u wyoming -o cat --no-pager")
 
 
+def test_nothing_leaves(voice: Any, tmp_path: Path) -> None:
+    """A start, a question, a sentence and some idle seconds, with every packet that the machine hands to the host."""
+    seen = tmp_path / "wire.pcap"
+    watch = subprocess.Popen([sys.executable, ROOT / "molecule/wire.py", "net-mwyo", seen])
+    try:
+        until_there(seen)
+        voice.check_output("systemctl restart wyoming")
+        wait_for_port(voice)
+        assert client("ask_wyoming.py", ADDRESS, CLIPS / "en-fox.wav", "en")["text"] == SENTENCES["en-fox.wav"]
+        time.sleep(5)
+    finally:
+        watch.terminate()
+        watch.wait(10)
+    packets = wire.sent(seen)
+    addresses = [ipaddress.ip_address(packet.destination) for packet in packets]
+    assert any(address in NETWORK for address in addresses), "the watch saw nothing of the client"
+    assert [one for one in addresses if not (one in NETWORK or one.is_multicast or one.is_link_local)] == []
+    assert {packet.question for packet in packets} == {""}
+
+
 def test_it_is_found_by_its_announcement() -> None:
-    found = client("find_wyoming.py", "mwyo-voice", 15)
+    found = client("find_wyoming.py", NAME, 15)
     assert found["port"] == 10300
     assert "10.173.1.10" in found["addresses"]
 
@@ -136,6 +174,24 @@ class TestFaults:
         assert status
         assert "the log says ModuleNotFoundError: No module named 'openai'" in output
         assert "-bbbbbbbbbbbb was taken back" in output and "serves again" in output
+
+
+def test_another_release_from_wheels_alone(voice: Any, project: Path) -> None:
+    """Without an index and without uv's cache; it serves, and the one before it stays to go back to."""
+    wheels = download(ROOT / "roles/wyoming/files/requirements-py313.txt", "3.13")
+    voice.check_output("rm -rf /srv/wheels && mkdir -p /srv/wheels")
+    files = [str(path) for path in wheels.glob("*.whl")]
+    subprocess.run(["incus", "file", "push", "-q", *files, f"{NAME}/srv/wheels/", "--project", "mwyo"], check=True)
+    before = voice.check_output("readlink /opt/wyoming/current")
+    voice.check_output("mount -t tmpfs tmpfs /var/cache/uv")
+    try:
+        given = {"wyoming_wheels": "/srv/wheels", "uv_index_url": "http://127.0.0.1:9/simple"}
+        status, output = play(project, SCENARIO / "role.yml", **given, __wyoming_lock="c" * 64)
+    finally:
+        voice.check_output("umount /var/cache/uv")
+    assert status == 0, output
+    assert voice.check_output("readlink /opt/wyoming/current") == "0.8.0-cccccccccccc"
+    assert set(voice.check_output("ls /opt/wyoming").split()) == {"0.8.0-cccccccccccc", before, "current"}
 
 
 def test_a_key_that_changed_behind_it_is_told_by_the_hops(voice: Any, project: Path) -> None:
