@@ -9,6 +9,7 @@ import json
 import os
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +22,8 @@ from typing import Any
 import pytest
 from suite import PLAIN, ROOT, Instance
 
+# a test makes certificates as the collection does
+sys.path.insert(0, str(ROOT / ".cache/collections"))
 SCENARIO = Path(__file__).resolve().parents[1]
 CLIPS = ROOT / "tests/data/clips"
 ADDRESS = "10.175.1.30"
