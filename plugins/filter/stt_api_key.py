@@ -1,13 +1,14 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that know the key of a machine's STT server, and where it is kept."""
+"""Filters that know the keys of a machine's STT server, and where they are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._services.speech import api_key, api_key_file
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import api_key, api_keys, key_files
 
 DOCUMENTATION = r"""
 name: stt_api_key
@@ -17,8 +18,9 @@ author:
   - the anklume.stt authors (@anklume)
 description:
   - Turns C(stt_server_api_key) into the key itself. With V(auto) it is the one that the role C(stt_server) made, in the
-    project's folder C(secrets/); it is empty before that. Where the file lies, C(anklume.stt.stt_api_key_file) says, of
-    a machine and a project's folder.
+    project's folder C(secrets/); it is empty before that.
+  - C(anklume.stt.stt_api_keys) does the same for C(stt_server_api_keys), and C(anklume.stt.stt_key_files) says, of both
+    variables, where the keys lie that are to be made.
 positional: machine, project_dir
 options:
   _input:
@@ -52,13 +54,13 @@ _value:
 """
 
 
-def _api_key_file(machine: str, project_dir: str) -> str:
-    return str(api_key_file(machine, project_dir))
-
-
 class FilterModule:
     """The filters, by name."""
 
-    def filters(self) -> dict[str, Callable[..., str]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         """Return them as Ansible asks for them."""
-        return {"stt_api_key": api_key, "stt_api_key_file": _api_key_file}
+        return {
+            "stt_api_key": api_key,
+            "stt_api_keys": api_keys,
+            "stt_key_files": key_files,
+        }

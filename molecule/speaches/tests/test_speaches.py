@@ -71,6 +71,19 @@ class TestEndpoints:
         for wrong in (None, "wrong"):
             assert ask(path, key=wrong, **fields).status == 403
 
+    def test_each_key_opens(self, ask: Ask, project: Path) -> None:
+        made = (project / "secrets/mspc-ai-stt-key-phone").read_text()
+        for key in (made, "tablet-4711"):
+            assert ask("/v1/models", key=key).status == 200
+
+    @pytest.mark.parametrize(("key", "status"), [("tablet-4711", 101), ("wrong", 403)])
+    def test_each_key_opens_the_websocket(self, ask: Ask, key: str, status: int) -> None:
+        headers = "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"
+        options = [
+            f"-H{line}" for line in (*headers, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", f"X-API-Key: {key}")
+        ]
+        assert ask("/v1/realtime?model=whisper-1", "-m3", *options, key=None).status == status
+
     def test_lists_the_model(self, ask: Ask) -> None:
         assert "anklume/whisper-test" in [model["id"] for model in ask("/v1/models").json["data"]]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE
@@ -40,19 +41,33 @@ def _clips() -> dict[str, dict[str, str]]:
     }
 
 
-def api_key_file(machine: str, project_dir: str) -> Path:
-    """Where the key lies that was made for a machine's STT server, on the controller."""
-    return Path(project_dir) / "secrets" / f"{machine}-speaches-api-key"
+def api_key_file(machine: str, project_dir: str, name: str = "") -> Path:
+    """Where the key lies that was made for a machine's STT server, on the controller; or the one of this name."""
+    return Path(project_dir) / "secrets" / (f"{machine}-stt-key-{name}" if name else f"{machine}-speaches-api-key")
 
 
-def api_key(given: str | None, machine: str, project_dir: str) -> str:
+def api_key(given: str | None, machine: str, project_dir: str, name: str = "") -> str:
     """The key of a machine's STT server, from its stt_server_api_key; with "auto" the one that was made.
+
+    `name` is that of another key, of stt_server_api_keys, where it is not the first.
 
     Empty where none is asked for, and where none was made yet.
     """
     if given != "auto":
         return given or ""
     try:
-        return api_key_file(machine, project_dir).read_text(encoding="utf-8").rstrip()
+        return api_key_file(machine, project_dir, name).read_text(encoding="utf-8").rstrip()
     except FileNotFoundError:
         return ""
+
+
+def api_keys(named: Mapping[str, str], machine: str, project_dir: str) -> list[str]:
+    """The other keys of a machine's STT server, from its stt_server_api_keys."""
+    return [api_key(given, machine, project_dir, name) for name, given in named.items()]
+
+
+def key_files(given: str, named: Mapping[str, str], machine: str, project_dir: str) -> list[str]:
+    """Where the keys lie, on the controller, that are to be made ("auto") and not given."""
+    return [
+        str(api_key_file(machine, project_dir, name)) for name, key in {"": given, **named}.items() if key == "auto"
+    ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,20 @@ def _contradictions(variables: Variables) -> Iterable[str]:
     wheels = variables["stt_server_wheels"]
     if wheels and not wheels.startswith("/"):
         yield f"stt_server_wheels is a folder on the instance, as an absolute path; {wheels} is not"
+    yield from _keys(variables["stt_server_api_key"], variables["stt_server_api_keys"])
     source = variables["stt_server_speaches_source"]
     if variables["stt_server_engine"] == "speaches" and not source_is_remote(source) and not Path(source).is_file():
         yield (
             f"stt_server_speaches_source names {source}, which is no file on the controller: give an archive there, or"
             " the address of an archive (http, https) or of a git repository (ending in .git)"
         )
+
+
+def _keys(first: str, named: Mapping[str, str]) -> Iterable[str]:
+    if named and not first:
+        yield "stt_server_api_keys are keys beside stt_server_api_key, which is empty: set it too, to auto for example"
+    for name, key in named.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            yield f"stt_server_api_keys has a name {name}: names have letters, digits, - and _"
+        elif not key or re.search(r"[\s,]", key):
+            yield f"the key {name} of stt_server_api_keys is empty or has a space or a comma in it: give another, or auto"

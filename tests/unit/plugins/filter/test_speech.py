@@ -13,7 +13,7 @@ from ansible_collections.anklume.stt.plugins.filter import spoken_clip as clips
 from ansible_collections.anklume.stt.plugins.filter import stt_api_key as keys
 
 spoken_clip = clips.FilterModule().filters()["spoken_clip"]
-stt_api_key, stt_api_key_file = keys.FilterModule().filters().values()
+stt_api_key, stt_api_keys, stt_key_files = keys.FilterModule().filters().values()
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,19 @@ def test_a_key_is_given_made_or_not_asked_for(tmp_path: Path) -> None:
     assert stt_api_key("given", "ai", str(tmp_path)) == "given"
     assert stt_api_key("", "ai", str(tmp_path)) == stt_api_key(None, "ai", str(tmp_path)) == ""
     assert stt_api_key("auto", "ai", str(tmp_path)) == ""
-    file = Path(stt_api_key_file("ai", str(tmp_path)))
+    (file,) = map(Path, stt_key_files("auto", {}, "ai", str(tmp_path)))
     assert file == tmp_path / "secrets/ai-speaches-api-key"
     file.parent.mkdir()
     file.write_text("made\n")
     assert stt_api_key("auto", "ai", str(tmp_path)) == "made"
+
+
+def test_each_of_several_keys_is_given_or_made(tmp_path: Path) -> None:
+    named = {"phone": "auto", "tablet": "given"}
+    (file,) = map(Path, stt_key_files("given", named, "ai", str(tmp_path)))
+    assert file == tmp_path / "secrets/ai-stt-key-phone"
+    assert stt_api_keys(named, "ai", str(tmp_path)) == ["", "given"]
+    file.parent.mkdir()
+    file.write_text("made\n")
+    assert stt_api_keys(named, "ai", str(tmp_path)) == ["made", "given"]
+    assert len(stt_key_files("auto", named, "ai", str(tmp_path))) == 2

@@ -41,6 +41,9 @@ def test_the_defaults_can_be_had(engine: str) -> None:
         ({"engine": "faster_whisper", "aliases": {"a": "b"}}, "stt_server_aliases asks for: leave it at {}"),
         ({"resident_models": ["small"]}, "every model of stt_server_resident_models must be"),
         ({"wheels": "wheels"}, "as an absolute path; wheels is not"),
+        ({"api_keys": {"phone": "auto"}}, "keys beside stt_server_api_key, which is empty: set it too"),
+        ({"api_key": "auto", "api_keys": {"a b": "auto"}}, "a name a b: names have letters"),
+        ({"api_key": "auto", "api_keys": {"phone": "a,b"}}, "the key phone of stt_server_api_keys is empty, or has"),
         ({"speaches_source": "/nowhere.tar"}, "names /nowhere.tar, which is no file on the controller"),
     ],
 )
@@ -52,6 +55,7 @@ def test_what_can_be_had_is_not_refused() -> None:
     assert refused(resident_models=["Systran/faster-whisper-small"], extra_models=["small"]) == ""
     assert refused(resident_models=["small"], model="small") == ""
     assert refused(model="auto", wheels="/srv/wheels", speaches_source=__file__) == ""
+    assert refused(api_key="auto", api_keys={"phone": "auto", "home-assistant": "4711"}) == ""
     assert refused(speaches_source="ssh://host/speaches.git") == ""
     with pytest.raises(AnsibleFilterError, match="not a known model"):
         refused(extra_models=["smal"])
