@@ -80,4 +80,4 @@ def _keys(first: str, named: Mapping[str, str]) -> Iterable[str]:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
             yield f"stt_server_api_keys has a name {name}: names have letters, digits, - and _"
         elif not key or re.search(r"[\s,]", key):
-            yield f"the key {name} of stt_server_api_keys is empty or has a space or a comma in it: give another, or auto"
+            yield f"the key {name} of stt_server_api_keys is empty, or holds a space or a comma: give another, or auto"

@@ -43,7 +43,7 @@ def test_the_defaults_can_be_had(engine: str) -> None:
         ({"wheels": "wheels"}, "as an absolute path; wheels is not"),
         ({"api_keys": {"phone": "auto"}}, "keys beside stt_server_api_key, which is empty: set it too"),
         ({"api_key": "auto", "api_keys": {"a b": "auto"}}, "a name a b: names have letters"),
-        ({"api_key": "auto", "api_keys": {"phone": "a,b"}}, "the key phone of stt_server_api_keys is empty, or has"),
+        ({"api_key": "auto", "api_keys": {"phone": "a,b"}}, "the key phone of stt_server_api_keys is empty, or holds"),
         ({"speaches_source": "/nowhere.tar"}, "names /nowhere.tar, which is no file on the controller"),
     ],
 )
