@@ -360,7 +360,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._vram.gather import VARIABLES, ask
 
-ARGUMENTS: dict[str, Any] = {
+ASKED: dict[str, Any] = {
     "model": {"type": "str", "default": "auto"},
     "compute_type": {"type": "str", "default": "auto"},
     "device": {"type": "str", "choices": ["auto", "cpu", "cuda"], "default": "auto"},
@@ -387,13 +387,11 @@ ARGUMENTS: dict[str, Any] = {
     "nvidia_smi": {"type": "path"},
     "timeout": {"type": "int", "default": 20},
 }
-ARGUMENTS["variables"] = {
-    "type": "dict",
-    "options": {
-        name: {key: value for key, value in ARGUMENTS[option].items() if key != "default"}
-        for name, option in VARIABLES.items()
-    },
+SAME: dict[str, Any] = {
+    name: {key: value for key, value in ASKED[option].items() if key != "default"} for name, option in VARIABLES.items()
 }
+"""The same under the names of the role's variables."""
+ARGUMENTS: dict[str, Any] = ASKED | {"variables": {"type": "dict", "options": SAME}}
 
 
 def main() -> None:

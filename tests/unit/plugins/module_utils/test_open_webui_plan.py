@@ -135,7 +135,7 @@ class TestEnvironment:
 
 class TestFiles:
     def test_what_is_off_is_absent(self) -> None:
-        groups = files(DEFAULTS, "internal", "/role", "/p/secrets/ca")
+        groups = files(given(audio_retention=""), "internal", "/role", "/p/secrets/ca")
         states = {file["path"]: file["state"] for group in groups.values() for file in group}
         assert {path for path, state in states.items() if state == "absent"} == {
             "/etc/tmpfiles.d/open-webui.conf",
