@@ -33,7 +33,7 @@ def undone(webui: Any, do: str, undo: str) -> Iterator[None]:
 def test_a_taken_port_is_named_with_who_has_it(role: Role, webui: Any, service: str, port: int) -> None:
     squat = f"systemctl stop {service}; systemd-run --quiet --unit squatter python3 -m http.server {port}"
     wait = f"until ss -Hltn sport = :{port} | grep -q .; do sleep 0.1; done"
-    with undone(webui, f"{squat}; {wait}", f"systemctl stop squatter; systemctl start {service}"):
+    with undone(webui, f"{squat}; {wait}", f"systemctl stop squatter; systemctl start {service}; {wait}"):
         result = role("-t", "open_webui_preflight")
     assert result.status != 0
     assert f"port {port} is taken on this instance by python3, pid" in result.output
