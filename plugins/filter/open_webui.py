@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.anklume.stt.plugins.module_utils._services import open_webui_plan
 from ansible_collections.anklume.stt.plugins.module_utils._services.names import Place
 from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import write_environment
-from ansible_collections.anklume.stt.plugins.module_utils._services.speech import api_key, spoken_clip
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import server_at, spoken_clip
 
 Given = Mapping[str, Any]
 Plan = dict[str, Any]
@@ -88,15 +88,9 @@ def environment(given: Given, planned: Plan) -> str:
 
 
 def stt_server(given: Given, machines: Iterable[str], hostvars: Mapping[str, Any], project: str) -> dict[str, Any]:
-    """The STT server, as open_webui_config takes it: of ours we know the key, and that it understands whisper-1."""
-    machine = open_webui_plan.stt_machine(given["open_webui_stt_url"], machines, hostvars)
-    made = api_key(hostvars[machine].get("stt_server_api_key"), machine, project) if machine else ""
-    return {
-        "url": given["open_webui_stt_url"],
-        "api_key": given["open_webui_stt_api_key"] or made,
-        "model": given["open_webui_stt_model"],
-        "aliases": ["whisper-1"] if machine else [],
-    }
+    """The STT server, as open_webui_config takes it."""
+    url, key = given["open_webui_stt_url"], given["open_webui_stt_api_key"]
+    return server_at(url, key, machines, hostvars, project) | {"model": given["open_webui_stt_model"]}
 
 
 class FilterModule:

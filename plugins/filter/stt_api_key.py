@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._services.speech import api_key, api_keys, key_files
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import (
+    api_key,
+    api_keys,
+    key_files,
+    server_at,
+)
 
 DOCUMENTATION = r"""
 name: stt_api_key
@@ -21,6 +26,8 @@ description:
     project's folder C(secrets/); it is empty before that.
   - C(anklume.stt.stt_api_keys) does the same for C(stt_server_api_keys), and C(anklume.stt.stt_key_files) says, of both
     variables, where the keys lie that are to be made.
+  - C(anklume.stt.stt_server_at) gives an address its key and the aliases that are known of it, of a given key, the
+    machines with an STT server, their variables and the project's folder.
 positional: machine, project_dir
 options:
   _input:
@@ -63,4 +70,5 @@ class FilterModule:
             "stt_api_key": api_key,
             "stt_api_keys": api_keys,
             "stt_key_files": key_files,
+            "stt_server_at": server_at,
         }

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE
 from ansible_collections.anklume.stt.plugins.module_utils._services.names import OWN, Place, host_names, origins
@@ -162,15 +161,6 @@ def settings(given: Given, planned: Plan) -> dict[str, Any]:
         "ollama.enable": bool(ollama),
         "ollama.base_urls": [ollama.rstrip("/")] if ollama else [],
     }
-
-
-def stt_machine(url: str, machines: Iterable[str], hostvars: Mapping[str, Any]) -> str:
-    """The machine of ours that an STT server's address names, by its name or its address; empty when it is none."""
-    host = urlsplit("//" + url.rpartition("//")[2]).hostname if url else ""
-    known = list(machines)
-    if host in known:
-        return str(host)
-    return next((name for name in known if host and hostvars[name].get("ansible_host") == host), "")
 
 
 def version(release: str) -> tuple[int, ...]:

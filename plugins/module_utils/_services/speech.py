@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE
 
@@ -71,3 +73,24 @@ def key_files(given: str, named: Mapping[str, str], machine: str, project_dir: s
     return [
         str(api_key_file(machine, project_dir, name)) for name, key in {"": given, **named}.items() if key == "auto"
     ]
+
+
+def stt_machine(url: str, machines: Iterable[str], hostvars: Mapping[str, Any]) -> str:
+    """The machine of ours that an STT server's address names, by its name or its address; empty when it is none."""
+    host = urlsplit("//" + url.rpartition("//")[2]).hostname if url else ""
+    known = list(machines)
+    if host in known:
+        return str(host)
+    return next((name for name in known if host and hostvars[name].get("ansible_host") == host), "")
+
+
+def server_at(
+    url: str, key: str, machines: Iterable[str], hostvars: Mapping[str, Any], project_dir: str
+) -> dict[str, Any]:
+    """An STT server as its clients need it (url, api_key, aliases): of ours we know the key, and the name whisper-1.
+
+    `machines` are those with an STT server, `hostvars` their variables; `key` is one that was given.
+    """
+    machine = stt_machine(url, machines, hostvars)
+    made = api_key(hostvars[machine].get("stt_server_api_key"), machine, project_dir) if machine else ""
+    return {"url": url, "api_key": key or made, "aliases": ["whisper-1"] if machine else []}

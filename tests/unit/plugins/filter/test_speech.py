@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.anklume.stt.plugins.filter import spoken_clip as clips
 from ansible_collections.anklume.stt.plugins.filter import stt_api_key as keys
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import stt_machine
 
 spoken_clip = clips.FilterModule().filters()["spoken_clip"]
-stt_api_key, stt_api_keys, stt_key_files = keys.FilterModule().filters().values()
+stt_api_key, stt_api_keys, stt_key_files, stt_server_at = keys.FilterModule().filters().values()
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,27 @@ def test_each_of_several_keys_is_given_or_made(tmp_path: Path) -> None:
     file.write_text("made\n")
     assert stt_api_keys(named, "ai", str(tmp_path)) == ["made", "given"]
     assert len(stt_key_files("auto", named, "ai", str(tmp_path))) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "machine"),
+    [
+        ("http://ai:8000/v1", "ai"),
+        ("http://10.0.0.9:8000", "other"),
+        ("10.0.0.9:8000/v1", "other"),
+        ("http://10.0.0.99:8000", ""),
+        ("", ""),
+    ],
+)
+def test_a_machine_of_ours_is_known_by_its_name_or_its_address(url: str, machine: str) -> None:
+    hostvars = {"ai": {"ansible_host": "10.0.0.8"}, "other": {"ansible_host": "10.0.0.9"}, "bare": {}}
+    assert stt_machine(url, ["bare", "ai", "other"], hostvars) == machine
+
+
+def test_of_our_own_server_the_key_and_an_alias_are_known(tmp_path: Path) -> None:
+    hostvars = {"ai": {"stt_server_api_key": "its"}}
+    ours = stt_server_at("http://ai:8000/v1", "", ["ai"], hostvars, str(tmp_path))
+    assert ours == {"url": "http://ai:8000/v1", "api_key": "its", "aliases": ["whisper-1"]}
+    assert stt_server_at("http://ai:8000/v1", "given", ["ai"], hostvars, str(tmp_path))["api_key"] == "given"
+    other = stt_server_at("http://elsewhere/v1", "", ["ai"], hostvars, str(tmp_path))
+    assert (other["api_key"], other["aliases"]) == ("", [])

@@ -20,7 +20,6 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui_p
     read_lock,
     refusals,
     settings,
-    stt_machine,
     version,
 )
 
@@ -168,21 +167,6 @@ def test_settings_name_ollama_without_a_slash_at_its_end_or_turn_it_off() -> Non
     assert (found["ollama.enable"], found["ollama.base_urls"]) == (True, ["http://ai:11434"])
     found = settings(given(ollama_url=""), planned())
     assert (found["ollama.enable"], found["ollama.base_urls"], found["webui.url"]) == (False, [], "https://web")
-
-
-@pytest.mark.parametrize(
-    ("url", "machine"),
-    [
-        ("http://ai:8000/v1", "ai"),
-        ("http://10.0.0.9:8000", "other"),
-        ("10.0.0.9:8000/v1", "other"),
-        ("http://10.0.0.99:8000", ""),
-        ("", ""),
-    ],
-)
-def test_a_machine_of_ours_is_known_by_its_name_or_its_address(url: str, machine: str) -> None:
-    hostvars = {"ai": {"ansible_host": "10.0.0.8"}, "other": {"ansible_host": "10.0.0.9"}, "bare": {}}
-    assert stt_machine(url, ["bare", "ai", "other"], hostvars) == machine
 
 
 def test_a_version_is_compared_by_its_numbers() -> None:
