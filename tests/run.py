@@ -50,7 +50,7 @@ PARTS = (
     Part("speaches", "molecule SCENARIO=speaches", 240),
     Part("open_webui", "molecule SCENARIO=open_webui", 360),
     Part("homelab", "molecule SCENARIO=homelab", 240),
-    Part("wyoming", "molecule SCENARIO=wyoming", 150),
+    Part("wyoming", "molecule SCENARIO=wyoming", 240),
     Part("base_system", "molecule SCENARIO=base_system", 240, long=True),
     Part("older", "test-older", 600, long=True),
     Part("bench", "bench", 300, long=True),

@@ -214,4 +214,5 @@ def test_the_next_apply_repairs_and_then_nothing_is_left_to_do(project: Path) ->
     status, output = play(project, SCENARIO / "role.yml")
     assert status == 0, output
     assert client("ask_wyoming.py", ADDRESS, CLIPS / "en-fox.wav", "en")["text"] == SENTENCES["en-fox.wav"]
+    assert client("find_wyoming.py", NAME, 15)["port"] == 10300
     assert "changed=0" in play(project, SCENARIO / "role.yml")[1]
