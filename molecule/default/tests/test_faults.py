@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+HEALTH = "curl -sf --retry 30 --retry-delay 1 --retry-connrefused http://127.0.0.1:8000/health"
+
 
 def play(project: Path, name: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     command = ["ansible-playbook", "-i", str(project / "inventory"), f"anklume.stt.{name}", "-e", json.dumps(variables)]
@@ -29,7 +31,7 @@ def ai(machine: Any) -> Iterator[Any]:
     releases = host.check_output("ls /opt/stt-server")
     yield host
     assert host.check_output("ls /opt/stt-server") == releases
-    assert host.run("curl -sf --retry 10 --retry-connrefused http://127.0.0.1:8000/health").rc == 0
+    assert host.run(HEALTH).rc == 0
 
 
 def flat(result: subprocess.CompletedProcess[str]) -> str:
@@ -93,14 +95,19 @@ def test_an_unknown_engine_is_refused(project: Path, ai: Any) -> None:
 
 
 def test_an_unreachable_registry_leaves_what_serves(project: Path, ai: Any) -> None:
-    # the package index of the role uv points nowhere, and uv's cache is hidden; a new release is wanted
-    lock = ai.check_output("cat /opt/stt-server/current/lock.sha256")
-    ai.check_output("echo other > /opt/stt-server/current/lock.sha256 && mount -t tmpfs tmpfs /var/cache/uv")
+    # the package index of the role uv points nowhere, and uv's cache is hidden
+    release = ai.check_output("basename $(readlink /opt/stt-server/current)")
+    ai.check_output(f"cd /opt/stt-server && mv {release} other && ln -sfn other current")
+    ai.check_output("mount -t tmpfs tmpfs /var/cache/uv")
     try:
         result = play(project, "stt", uv_index_url="http://127.0.0.1:9/simple")
-        serving = ai.run("curl -sf http://127.0.0.1:8000/health").rc
+        serving = ai.run(
+            "systemctl restart speaches && curl -sf --retry 5 --retry-connrefused http://127.0.0.1:8000/health"
+        ).rc
     finally:
-        ai.check_output(f"umount /var/cache/uv; echo {lock} > /opt/stt-server/current/lock.sha256")
+        ai.check_output("umount /var/cache/uv")
+        there = f"cd /opt/stt-server && rm -rf {release} && mv other {release}"
+        ai.check_output(f"{there} && ln -sfn {release} current")
     assert result.returncode != 0
     assert "127.0.0.1:9" in flat(result), flat(result)
     assert serving == 0
