@@ -76,11 +76,11 @@ class TestEndpoints:
         for key in (made, "tablet-4711"):
             assert ask("/v1/models", key=key).status == 200
 
-    @pytest.mark.parametrize(("key", "status"), [("tablet-4711", 101), ("wrong", 403)])
-    def test_each_key_opens_the_websocket(self, ask: Ask, key: str, status: int) -> None:
+    @pytest.mark.parametrize(("sent", "status"), [("tablet-4711", 101), ("wrong", 403)])
+    def test_each_key_opens_the_websocket(self, ask: Ask, sent: str, status: int) -> None:
         headers = "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"
         options = [
-            f"-H{line}" for line in (*headers, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", f"X-API-Key: {key}")
+            f"-H{line}" for line in (*headers, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", f"X-API-Key: {sent}")
         ]
         assert ask("/v1/realtime?model=whisper-1", "-m3", *options, key=None).status == status
 
