@@ -53,6 +53,18 @@ def test_entry_points_are_found() -> None:
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 class TestRole:
+    def test_no_wall_between_roles_is_broken(self, role: Path) -> None:
+        others = "|".join(other.name for other in ROLES if other != role)
+        for path in role.rglob("*.*"):
+            if path.suffix in (".yml", ".j2") and path.parent.name != "meta":
+                text = path.read_text()
+                assert not re.search(rf"role_path[^\n]*\.\./|roles/({others})/|\.\./({others})/", text), path
+
+    def test_whatever_looks_at_other_machines_is_a_tested_function(self, role: Path) -> None:
+        """In vars/ the variables of other machines are handed over, and never looked into."""
+        for path in role.glob("vars/*.yml"):
+            assert not re.search(r"hostvars *[\[.]|extract', *hostvars|if [^}]*hostvars", path.read_text()), path
+
     def test_what_is_entered_from_outside_is_specified_and_nothing_else(self, role: Path) -> None:
         there = {path.stem for path in (role / "tasks").iterdir()}
         used = {tasks for name, tasks in ENTERED if name == role.name or "{{" in name}
