@@ -8,8 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.anklume.stt.plugins.filter.open_webui_names import FilterModule
-from ansible_collections.anklume.stt.plugins.module_utils._services.names import is_private, permitted, trust_pages
+from ansible_collections.anklume.stt.plugins.filter.authority_names import FilterModule
+from ansible_collections.anklume.stt.plugins.module_utils._services.names import (
+    Place,
+    host_names,
+    is_private,
+    origins,
+    permitted,
+    trust_pages,
+)
 from ansible_collections.anklume.stt.plugins.modules.internal_certificate import may_sign_for
 
 FILTERS = FilterModule().filters()
@@ -22,7 +29,7 @@ HOST = ["voice.local", "192.168.1.5"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "names", "origins"),
+    ("arguments", "names", "ways"),
     [
         ({"address": "10.1.2.3"}, ["web", "10.1.2.3"], ["https://web", "https://10.1.2.3"]),
         ({}, ["web"], ["https://web"]),
@@ -41,17 +48,17 @@ HOST = ["voice.local", "192.168.1.5"]
         ({"address": "fd00::1"}, ["web", "fd00::1"], ["https://web", "https://[fd00::1]"]),
     ],
 )
-def test_names_and_origins(arguments: dict[str, Any], names: list[str], origins: list[str]) -> None:
-    arguments = {"chosen": [], "machine": "web", **arguments}
-    assert FILTERS["open_webui_names"](**arguments) == names
-    assert FILTERS["open_webui_origins"](**arguments) == [*origins, "https://localhost", "https://127.0.0.1"]
+def test_names_and_origins(arguments: dict[str, Any], names: list[str], ways: list[str]) -> None:
+    sites = Place("web", **arguments).sites(443)
+    assert host_names(sites) == names
+    assert origins(sites, https=True, port=443) == [*ways, "https://localhost", "https://127.0.0.1"]
 
 
 def test_without_https_the_port_stands_in_the_origin_and_what_is_published_leads_there() -> None:
-    published = [{"port": 80, "to": 3100}, {"port": 443, "to": 443}]
-    host = ["voice.local"]
-    origins = FILTERS["open_webui_origins"]([], "web", "10.1.2.3", published, host, https=False, port="3100")
-    assert origins == [
+    place = Place(
+        "web", "10.1.2.3", published=[{"port": 80, "to": 3100}, {"port": 443, "to": 443}], host=["voice.local"]
+    )
+    assert origins(place.sites(3100), https=False, port=3100) == [
         "http://voice.local",
         "http://web:3100",
         "http://10.1.2.3:3100",
