@@ -124,7 +124,7 @@ $(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_co
 
 ##@ Tests
 .PHONY: test test-fast test-long test-older lint sanity units test-infra test-release bench-sync test-host test-incus bench-incus bench-apply bench molecule
-test: ## everything that can be tested here, real Incus included (30 minutes at most)
+test: ## everything that can be tested here, real Incus included (50 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
 test-fast: ## the linters of Python and YAML, and the units, for the inner loop (under a minute)
 	@$(MAKE) venv >/dev/null && python tests/run.py fast $(PARTS)
