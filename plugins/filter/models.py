@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
-from ansible_collections.anklume.stt.plugins.module_utils._vram.models import find_model, resolve_model
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import find_model, resolve_models
 
 
 def hub_id(name: str) -> str:
     """The hub id behind a short name; a hub id stays as it is."""
-    try:
-        return resolve_model(name)
-    except FitError as error:
-        raise AnsibleFilterError(str(error)) from error
+    return hub_ids([name])[0]
 
 
 def hub_ids(names: list[str]) -> list[str]:
     """The hub ids behind names of models, each once."""
-    return list(dict.fromkeys(map(hub_id, names)))
+    try:
+        return resolve_models(names)
+    except FitError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 def resident_models(models: list[str], default: str, model_ttl: int) -> list[str]:

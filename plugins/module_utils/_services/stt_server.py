@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_models
 
 Variables = Mapping[str, Any]
 
@@ -28,11 +28,6 @@ def lock_of(folder: Path, patterns: Iterable[str], source: str = "") -> str:
 def source_is_remote(source: str) -> bool:
     """Whether an engine's source comes from an archive's or a repository's address, and not from a file."""
     return source.startswith(("http://", "https://")) or source.endswith(".git")
-
-
-def hub_ids(names: Iterable[str]) -> list[str]:
-    """The hub ids behind names of models, each once."""
-    return list(dict.fromkeys(map(resolve_model, names)))
 
 
 def refusals(variables: Variables, engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -56,10 +51,10 @@ def _in_vain(engine: str, cannot: Variables, variables: Variables) -> Iterable[s
 
 
 def _contradictions(variables: Variables) -> Iterable[str]:
-    models = hub_ids(
+    models = resolve_models(
         name for name in [*variables["stt_server_extra_models"], variables["stt_server_model"]] if name != "auto"
     )
-    if set(hub_ids(variables["stt_server_resident_models"])) - set(models):
+    if set(resolve_models(variables["stt_server_resident_models"])) - set(models):
         yield "every model of stt_server_resident_models must be stt_server_model or one of stt_server_extra_models"
     wheels = variables["stt_server_wheels"]
     if wheels and not wheels.startswith("/"):

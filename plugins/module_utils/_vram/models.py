@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
@@ -189,6 +189,11 @@ def resolve_model(name: str) -> str:
     raise FitError(
         f"{name!r} is not a known model{nearest(name, short)}: use one of {', '.join(short)}, or a hub id owner/name"
     )
+
+
+def resolve_models(names: Iterable[str]) -> list[str]:
+    """The hub ids behind names of models, each once, in order."""
+    return list(dict.fromkeys(map(resolve_model, names)))
 
 
 def nearest(word: str, known: Collection[str]) -> str:
