@@ -24,8 +24,10 @@ import pytest
 import uvicorn
 from anklume_stt_server.__main__ import main
 from anklume_stt_server.app import create_app
+from anklume_stt_server.errors import ApiError
 from anklume_stt_server.forms import Query
 from anklume_stt_server.keys import WRONG_AT_ONCE, WRONG_SECONDS
+from anklume_stt_server.recognizer import Step
 from anklume_stt_server.settings import Settings
 
 from .conftest import CLIPS, MODEL, PACKAGE, SENTENCES, Server, Start, free_port, until, wav
@@ -152,13 +154,12 @@ class SlowEngine:
     def __init__(self) -> None:
         self.words, self.closed = 0, 0
 
-    def transcribe(self, samples: np.ndarray, query: Query) -> Iterator[Any]:
-        yield SimpleNamespace(duration=1.0, language="en")
+    def transcribe(self, samples: np.ndarray, query: Query) -> Iterator[Step]:
         try:
             while True:
                 time.sleep(0.05)
                 self.words += 1
-                yield SimpleNamespace(text=" word")
+                yield Step(1.0, "en", [SimpleNamespace(text=" word")])
         finally:
             self.closed += 1
 
@@ -196,15 +197,22 @@ def test_work_stops_between_segments_when_the_client_leaves(streamed: bool) -> N
         leave_early(url + URL, FOX.read_bytes(), 0.3)  # a 503 if the first one still held its place
 
 
-def test_one_request_is_decoded_ahead_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded: list[object] = []
-    monkeypatch.setattr("anklume_stt_server.app.decode", lambda *_: decoded.append(0) or np.zeros(16000, np.float32))
+def test_of_long_sounds_one_is_decoded_ahead_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[float] = []
+
+    def decode(_: object, most: float) -> np.ndarray:
+        if most < 601:
+            raise ApiError(413, "too long", "file", "audio_too_long")
+        decoded.append(most)
+        return np.zeros(16000, np.float32)
+
+    monkeypatch.setattr("anklume_stt_server.app.decode", decode)
     engine = SlowEngine()
     with served(engine, workers=1) as url, concurrent.futures.ThreadPoolExecutor(3) as pool:
         clients = [pool.submit(leave_early, url + URL, FOX.read_bytes(), 1) for _ in range(3)]
         until(lambda: len(decoded) == 2)
         time.sleep(0.3)
-        assert len(decoded) == 2
+        assert decoded == [7200, 7200]
         assert engine.closed == 0
         for client in clients:
             client.result()

@@ -11,8 +11,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, BinaryIO
 
+from faster_whisper.vad import VadOptions
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -23,18 +24,22 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from . import docs, formats, forms, multipart
+from . import docs, formats, forms, multipart, voice
 from .addresses import Addresses
-from .audio import RATE, decode
+from .audio import PROCESSES, RATE, decode
 from .connections import live_with_few_files
-from .engine import Engine, speech
+from .engine import Engine
 from .errors import ApiError, OpenAiErrors
 from .forms import Query, Search
 from .guards import Queue, Uploads
 from .keys import ApiKey
+from .recognizer import Heard, Step
 from .settings import Settings
+from .turns import Turns
 
 log = logging.getLogger(__name__)
+SHORT, LONG = 60, 600  # seconds of sound
+EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
 class Service:
@@ -43,10 +48,15 @@ class Service:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings, self.engine = settings, engine
         self.names = {"", engine.name, *forms.NAMES, *settings.model_aliases}
-        # one more than work is decoded already, so that no worker waits for it
-        self.pool = ThreadPoolExecutor(settings.workers + 1, "inference")
-        self.begun = asyncio.Semaphore(settings.workers + 1)
-        self.free = asyncio.Semaphore(settings.workers)
+        self.workers = ThreadPoolExecutor(settings.workers, "inference")
+        self.decoders = ThreadPoolExecutor(PROCESSES, "decoding")
+        self.turns = Turns(settings.workers)
+        # how long a sound is shows when it is decoded; of the longer ones few are held in memory at once
+        longest = settings.max_audio_seconds
+        self.lanes: list[tuple[float, Any]] = [(min(SHORT, longest), contextlib.nullcontext())]
+        for most in (LONG, longest):
+            if most > self.lanes[-1][0]:
+                self.lanes.append((min(most, longest), asyncio.Semaphore(settings.workers + 1)))
         self.queue = Queue(settings.workers, settings.queue_length)
 
     def check_model(self, name: str) -> None:
@@ -54,38 +64,60 @@ class Service:
         if name not in self.names:
             raise ApiError(404, f"The model '{name}' does not exist", "model", "model_not_found")
 
-    async def results(self, query: Query) -> AsyncIterator[Any]:
-        """What the engine yields, each step in a worker thread; leaving the loop stops the work after its step."""
-        async with self.begun:
-            samples = await self._step(decode, query.file, self.settings.max_audio_seconds)
-            async with self.free:
-                started = time.monotonic()
-                work = self.engine.transcribe(samples, query)
-                try:
-                    while (item := await self._step(next, work, None)) is not None:
-                        yield item
-                finally:
-                    with contextlib.suppress(RuntimeError):  # when the server stops there are no threads left for it
-                        await self._step(work.close)
-                    spent, seconds = time.monotonic() - started, len(samples) / RATE
-                    self.queue.took(spent)
-                    log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, spent / seconds)
+    async def results(self, query: Query) -> AsyncIterator[Heard]:
+        """What is recognised, after each step of the work; leaving the loop stops it."""
+        async with self._sound(query.file) as samples:
+            seconds = left = len(samples) / RATE
+            heard, spent, last = Heard(seconds), 0.0, False
+            work = self.engine.transcribe(samples, query)
+            try:
+                while not last:
+                    async with self.turns.turn(left):
+                        started = time.monotonic()
+                        step: Step = await _in_thread(self.workers, next, work)
+                        spent += time.monotonic() - started
+                    left, last = step.left, step.last
+                    heard.add(step)
+                    yield heard
+            finally:
+                with contextlib.suppress(RuntimeError):  # when the server stops there are no threads left for it
+                    await _in_thread(self.workers, work.close)
+                self.queue.took(spent)
+                log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, spent / seconds)
 
     async def speech(self, search: Search) -> list[dict[str, int]]:
-        """Where somebody speaks, found by a worker thread in its turn."""
-        async with self.begun:
-            samples = await self._step(decode, search.file, self.settings.max_audio_seconds)
-            async with self.free:
-                found: list[dict[str, int]] = await self._step(speech, samples, search)
-                return found
+        """Where somebody speaks, in milliseconds."""
+        async with self._sound(search.file) as samples:
+            found, last = [], False
+            work = voice.places(samples, VadOptions(**search.options))
+            while not last:
+                async with self.turns.turn(len(samples) / RATE):
+                    places, last = await _in_thread(self.workers, next, work)
+                found += [{end: place * 1000 // RATE for end, place in each.items()} for each in places]
+            return found
 
-    async def _step(self, call: Any, *args: Any) -> Any:
-        future = asyncio.get_running_loop().run_in_executor(self.pool, call, *args)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait([future])  # a thread cannot be stopped: its worker is busy until then
-            raise
+    @contextlib.asynccontextmanager
+    async def _sound(self, file: BinaryIO) -> AsyncIterator[Any]:
+        """The samples of a file; as long as they are used they take one of the places for their length."""
+        for most, places in self.lanes:
+            async with places:
+                try:
+                    samples = await _in_thread(self.decoders, decode, file, most)
+                except ApiError as error:
+                    if error.body["error"]["code"] != "audio_too_long" or most == self.settings.max_audio_seconds:
+                        raise
+                    continue
+                yield samples
+                return
+
+
+async def _in_thread(pool: ThreadPoolExecutor, call: Any, *args: Any) -> Any:
+    future = asyncio.get_running_loop().run_in_executor(pool, call, *args)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])  # a thread cannot be stopped: its worker is busy until then
+        raise
 
 
 class Audio:
@@ -143,26 +175,28 @@ class Text(Audio):
         return query
 
     async def answer(self, query: Query, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the whole answer, or one event for each segment as soon as it is recognised."""
-        results = self.service.results(query)
-        info, segments, said = await anext(results), [], ""
-        if not query.stream:
-            segments = [segment async for segment in results]
-            await formats.render(query, info, segments)(scope, receive, send)
-            return
-        headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        """Send the whole answer, or an event for each step that brought text, as soon as it is done."""
+        said, begun = "", False
         try:
-            async for segment in results:
-                segments.append(segment)
-                said, before = formats.full_text(segments), said
-                event = formats.delta(said[len(before) :])
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-            last = formats.done(info, segments)
-        except Exception:  # the status is sent: all that is left is an event
-            log.exception("a stream failed")
+            async for heard in self.service.results(query):
+                if not query.stream:
+                    continue
+                if not begun:
+                    await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+                    begun = True
+                said, before = formats.full_text(heard.segments), said
+                if piece := said[len(before) :]:
+                    await send({"type": "http.response.body", "body": formats.delta(piece), "more_body": True})
+            last = formats.done(heard)
+        except Exception:
+            if not begun:
+                raise
+            log.exception("a stream failed")  # the status is sent: all that is left is an event
             last = formats.event(ApiError(500, "the transcription failed").body)
-        await send({"type": "http.response.body", "body": last})
+        if begun:
+            await send({"type": "http.response.body", "body": last})
+        else:
+            await formats.render(query, heard)(scope, receive, send)
 
 
 async def _until_gone(answer: Coroutine[Any, Any, None], receive: Receive) -> None:
@@ -235,7 +269,8 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         yield
         if task:
             task.cancel()
-        service.pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (service.workers, service.decoders):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     middleware = [Middleware(Addresses), Middleware(Uploads, max_bytes=settings.max_upload_bytes)]
     if settings.cors_origins:

@@ -15,26 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import ctranslate2
-import numpy as np
-from faster_whisper import BatchedInferencePipeline, WhisperModel
-from faster_whisper.vad import VadOptions, get_speech_timestamps
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
 
 from . import languages, models
-from .audio import RATE, check_decoding
+from .audio import check_decoding
 from .errors import SettingsError
-from .forms import Query, Search
+from .forms import Query
+from .recognizer import Recognizer, Step
 from .settings import Settings
-from .times import within
+from .whisper import Whisper
 
 log = logging.getLogger(__name__)
-
-
-def speech(samples: Any, search: Search) -> list[dict[str, int]]:
-    """Where somebody speaks, in milliseconds."""
-    found = get_speech_timestamps(samples, VadOptions(**search.options))
-    return [{end: place * 1000 // RATE for end, place in part.items()} for part in found]
 
 
 class Engine:
@@ -48,7 +40,7 @@ class Engine:
         if settings.language and settings.language not in languages.LANGUAGES:
             raise SettingsError(f"STT_LANGUAGE={settings.language}: not a language code that Whisper knows")
         _check_device(settings)
-        self._model: Any = None
+        self._model: Recognizer | None = None
         self._users = 0
         self._idle_since = time.monotonic()
         self._lock = threading.Lock()
@@ -56,37 +48,16 @@ class Engine:
     def start(self) -> None:
         """Load the model and prove with one inference that it works, and that files can be decoded."""
         check_decoding()
-        noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
         with self._borrowed() as model:
             try:
-                list(model.transcribe(noise, language="en", beam_size=1, temperature=0, max_new_tokens=1)[0])
+                model.prove()
             except Exception as error:
                 raise models.not_loaded(self.path, error) from error
 
-    def transcribe(self, samples: Any, query: Query) -> Generator[Any, None, None]:
-        """First what is known of the whole (language, duration), then the segments as they are recognised."""
+    def transcribe(self, samples: Any, query: Query) -> Generator[Step, None, None]:
+        """What the model recognises, step by step."""
         with self._borrowed() as model:
-            languages.check_known(model, query.language)
-            options: dict[str, Any] = {
-                "task": query.task,
-                "language": query.language,
-                "initial_prompt": query.prompt,
-                "hotwords": query.hotwords,
-                "beam_size": self.settings.beam_size,
-                "word_timestamps": "word" in query.granularities,
-                "vad_filter": True,
-            }
-            if self.settings.batch_size > 1 and query.temperature == 0:
-                options["batch_size"] = self.settings.batch_size
-                options["without_timestamps"] = query.format in ("json", "text") and not query.stream
-                # A pipeline of its own for each request: it keeps state while it works.
-                segments, info = BatchedInferencePipeline(model).transcribe(samples, **options)
-            else:
-                if query.temperature > 0:
-                    options["temperature"] = query.temperature
-                segments, info = model.transcribe(samples, **options)
-            yield info
-            yield from (within(segment, info.duration) for segment in segments if segment.text.strip())
+            yield from model.transcribe(samples, query)
 
     @property
     def loaded(self) -> bool:
@@ -103,7 +74,7 @@ class Engine:
                 log.info("model unloaded")
 
     @contextmanager
-    def _borrowed(self) -> Iterator[Any]:
+    def _borrowed(self) -> Iterator[Recognizer]:
         with self._lock:
             self._model = self._model or self._load()
             self._users += 1
@@ -116,11 +87,10 @@ class Engine:
             if self.settings.model_ttl == 0:
                 self.unload_if_idle()
 
-    def _load(self) -> Any:
-        s, started = self.settings, time.monotonic()
-        place = {"device": s.device, "compute_type": s.compute_type}
+    def _load(self) -> Recognizer:
+        started = time.monotonic()
         try:
-            model = WhisperModel(str(self.path), cpu_threads=s.cpu_threads, num_workers=s.workers, **place)
+            model = Whisper(self.path, self.settings)
         except Exception as error:  # a damaged tokenizer.json is a bare one
             self.healthy = False
             raise models.not_loaded(self.path, error) from error

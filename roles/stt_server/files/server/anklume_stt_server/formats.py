@@ -15,6 +15,7 @@ from faster_whisper.utils import format_timestamp
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from .forms import Query
+from .recognizer import Heard
 
 
 def full_text(segments: Sequence[Any]) -> str:
@@ -22,17 +23,18 @@ def full_text(segments: Sequence[Any]) -> str:
     return "".join(segment.text.rstrip() for segment in segments).lstrip()
 
 
-def render(query: Query, info: Any, segments: Sequence[Any]) -> Response:
+def render(query: Query, heard: Heard) -> Response:
     """The answer in the format asked for."""
+    segments = heard.segments
     if query.format == "text":
         return PlainTextResponse(full_text(segments) + "\n")
     if query.format == "srt":
         return PlainTextResponse("".join(f"{i}\n{_cue(s, ',')}" for i, s in enumerate(segments, 1)))
     if query.format == "vtt":
         return PlainTextResponse("WEBVTT\n\n" + "".join(_cue(s, ".") for s in segments), media_type="text/vtt")
-    answer = _result(info, segments)
+    answer = _result(heard)
     if query.format == "verbose_json":
-        answer |= {"task": query.task, "language": info.language, "duration": round(info.duration, 3)}
+        answer |= {"task": query.task, "language": heard.language, "duration": round(heard.seconds, 3)}
         if "segment" in query.granularities:
             answer["segments"] = [{**asdict(s), "id": i, "words": None} for i, s in enumerate(segments)]
         if "word" in query.granularities:
@@ -46,9 +48,9 @@ def delta(text: str) -> bytes:
     return event({"type": "transcript.text.delta", "delta": text})
 
 
-def done(info: Any, segments: Sequence[Any]) -> bytes:
+def done(heard: Heard) -> bytes:
     """The last event."""
-    return event({"type": "transcript.text.done", **_result(info, segments)})
+    return event({"type": "transcript.text.done", **_result(heard)})
 
 
 def event(data: dict[str, Any]) -> bytes:
@@ -56,8 +58,9 @@ def event(data: dict[str, Any]) -> bytes:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
-def _result(info: Any, segments: Sequence[Any]) -> dict[str, Any]:
-    return {"text": full_text(segments), "usage": {"type": "duration", "seconds": math.ceil(info.duration)}}
+def _result(heard: Heard) -> dict[str, Any]:
+    seconds = math.ceil(heard.seconds)
+    return {"text": full_text(heard.segments), "usage": {"type": "duration", "seconds": seconds}}
 
 
 def _cue(segment: Any, point: str) -> str:

@@ -1,0 +1,56 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is next: work is done in steps, and whoever has the least sound left goes first, but nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+PATIENCE = 10  # seconds: whoever has waited so long for a turn is next, the longest first
+
+
+@dataclass(eq=False)
+class Waiter:
+    """One who waits for a turn."""
+
+    left: float  # seconds of sound
+    since: float = field(default_factory=time.monotonic)
+    called: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Turns:
+    """So many may work at once."""
+
+    def __init__(self, workers: int) -> None:
+        self.free = workers
+        self.waiting: list[Waiter] = []
+
+    @asynccontextmanager
+    async def turn(self, left: float) -> AsyncIterator[None]:
+        """One step of a work that has so many seconds of sound left."""
+        waiter = Waiter(left)
+        self.waiting.append(waiter)
+        self._call()
+        try:
+            await waiter.called
+            yield
+        finally:
+            if waiter.called.done() and not waiter.called.cancelled():
+                self.free += 1
+            else:
+                self.waiting.remove(waiter)
+            self._call()
+
+    def _call(self) -> None:
+        while self.free and self.waiting:
+            now = time.monotonic()
+            chosen = min(self.waiting, key=lambda w: (0, w.since) if now - w.since >= PATIENCE else (1, w.left))
+            self.waiting.remove(chosen)
+            if not chosen.called.done():
+                self.free -= 1
+                chosen.called.set_result(None)
