@@ -192,6 +192,14 @@ test-clients: engine-venv clients-venv ## the clients of docs/how-to/clients.md 
 	@unshare --map-root-user --net sh -c 'ip link set lo up && exec "$$@"' - $(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/clients
 bench-stt: venv-test engine-venv ## both engines, Speaches as it is and direct use of faster-whisper, at 1, 4 and 8 clients (15 minutes)
 	@$(ENGINE_VENV)/bin/python tests/bench/bench_stt.py $(ARGS)
+ACCURACY_VENV := .cache/venv-accuracy
+$(ACCURACY_VENV)/.stamp: requirements-accuracy-test.txt $(ENGINE_VENV)/.stamp
+	@test -d /usr/share/wordnet || apt-get -qq install -y --no-install-recommends wordnet-base
+	@scripts/venv $(@D) $(PYTHON) $(ENGINE_REQUIREMENTS) $<
+	@touch $@
+.PHONY: bench-accuracy
+bench-accuracy: venv-test $(ACCURACY_VENV)/.stamp ## how well and how fast real weights hear, with short and full context; ARGS="--sentences 100" (1000: an hour)
+	@$(ACCURACY_VENV)/bin/python tests/bench/bench_accuracy.py $(ARGS)
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS="--machines 2" for two alone
 	@python tests/bench/bench_incus.py $(ARGS)
 bench-apply: venv-test ## time, CPU and tasks of an apply and an apply-stt that find nothing to do, role by role, on PROJECT as it stands

@@ -13,6 +13,7 @@ import time
 import wave
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,56 +45,61 @@ def spoken(count: int, pause: float) -> np.ndarray:
     return np.concatenate(parts)
 
 
-async def work(order: list[str], turns: Turns, name: str, left: float, steps: int = 1) -> None:
-    for _ in range(steps):
-        async with turns.turn(left):
-            order.append(name)
-            await asyncio.sleep(0.01)
+class Work:
+    """Works that keep the order in which they had their turns; the first turn lasts until all others wait."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.turns, self.all_wait = Turns(1), asyncio.Event()
+
+    async def do(self, name: str, left: float, steps: int = 1) -> None:
+        for _ in range(steps):
+            async with self.turns.turn(left):
+                self.order.append(name)
+                await self.all_wait.wait()
+                await asyncio.sleep(0)
+
+    async def together(self, *works: Any) -> None:
+        tasks = [asyncio.create_task(work) for work in works]
+        await asyncio.sleep(0)
+        self.all_wait.set()
+        await asyncio.gather(*tasks)
 
 
 def test_the_least_left_goes_first_and_a_long_work_gives_way_between_its_steps() -> None:
-    order: list[str] = []
+    async def main() -> list[str]:
+        work = Work()
+        await work.together(work.do("long", 3600, 3), work.do("minute", 60), work.do("command", 3))
+        return work.order
 
-    async def main() -> None:
-        one = Turns(1)
-        long = asyncio.create_task(work(order, one, "long", 3600, 3))
-        await asyncio.sleep(0.005)
-        await asyncio.gather(long, work(order, one, "minute", 60), work(order, one, "command", 3))
-
-    asyncio.run(main())
-    assert order == ["long", "command", "minute", "long", "long"]
+    assert asyncio.run(main()) == ["long", "command", "minute", "long", "long"]
 
 
-def test_who_has_waited_long_enough_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "PATIENCE", 0.05)
-    order: list[str] = []
+def test_who_has_waited_long_enough_is_next_the_longest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0)
 
-    async def main() -> None:
-        one = Turns(1)
-        commands = [asyncio.create_task(work(order, one, "command", 3, 20)) for _ in range(2)]
-        await asyncio.sleep(0.005)
-        await asyncio.gather(work(order, one, "long", 3600, 2), *commands)
+    async def main() -> list[str]:
+        work = Work()
+        await work.together(work.do("first", 3), work.do("long", 3600), work.do("command", 3))
+        return work.order
 
-    asyncio.run(main())
-    assert order.count("command") == 40
-    assert "long" in order[5:12]
+    assert asyncio.run(main()) == ["first", "long", "command"]
 
 
 def test_who_leaves_while_waiting_takes_no_turn() -> None:
-    order: list[str] = []
-
-    async def main() -> None:
-        one = Turns(1)
-        first = asyncio.create_task(work(order, one, "first", 1))
-        await asyncio.sleep(0.005)
-        leaving = asyncio.create_task(work(order, one, "leaving", 1))
+    async def main() -> list[str]:
+        work = Work()
+        leaving = asyncio.create_task(work.do("leaving", 1))
+        first = asyncio.create_task(work.do("first", 1))
         await asyncio.sleep(0)
+        first.cancel()
         leaving.cancel()
-        await asyncio.gather(first, work(order, one, "second", 1))
-        assert (one.free, one.waiting) == (1, [])
+        await asyncio.gather(first, leaving, return_exceptions=True)
+        assert (work.turns.free, work.turns.waiting) == (1, [])
+        await work.together(work.do("second", 1))
+        return work.order
 
-    asyncio.run(main())
-    assert order == ["first", "second"]
+    assert asyncio.run(main()) == ["leaving", "second"]
 
 
 def test_a_sound_searched_piece_by_piece_has_the_same_places() -> None:

@@ -450,7 +450,7 @@ class TestVariables:
             "import anklume_speaches as a, faster_whisper as f; seen = {};"
             "f.BatchedInferencePipeline.transcribe = lambda s, *p, **o: seen.update(o) or ((), None);"
             "a.batch_beam_and_times(); kind = a.whisper.BatchedInferencePipeline;"
-            "kind.__new__(kind).transcribe(None, task='transcribe'); print(seen['batch_size'], seen['beam_size'])"
+            "kind(None).transcribe(bytes(960_000), task='transcribe'); print(seen['batch_size'], seen['beam_size'])"
         )
         assert in_its_place(ai, program) == "4 1"
 

@@ -26,7 +26,7 @@ import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes fi
 import speaches.main
 import starlette.formparsers
 import uvicorn
-from anklume_stt_server import docs, forms, keys, languages, models, multipart
+from anklume_stt_server import context, docs, forms, keys, languages, models, multipart
 from anklume_stt_server.addresses import Addresses
 from anklume_stt_server.audio import RATE, check_decoding, decode, from_raw
 from anklume_stt_server.connections import BACKLOG, live_with_few_files
@@ -93,14 +93,19 @@ def default_language() -> None:
 
 
 def batch_beam_and_times() -> None:
-    """Give the model our batch and beam size and no language that it never learnt, and keep times in the sound."""
+    """Give the model our batch, beam and context, and no language that it never learnt, and keep times in the sound."""
     sizes = {"batch_size": int(setting("BATCH_SIZE", "8")), "beam_size": int(setting("BEAM_SIZE", "5"))}
+    mode = setting("AUDIO_CONTEXT", "full")
 
     class Pipeline(BatchedInferencePipeline):
-        def transcribe(self, *arguments: Any, **options: Any) -> Any:
-            if language := options.get("language"):
+        def transcribe(self, audio: Any, **options: Any) -> Any:
+            if language := options.pop("language", None):
                 languages.check_known(self.model, language)
-            segments, info = super().transcribe(*arguments, **(sizes | options))
+
+            def hear(model: Any, language: str | None) -> Any:
+                return BatchedInferencePipeline(model).transcribe(audio, language=language, **(sizes | options))
+
+            segments, info = context.heard(self.model, language, len(audio) / RATE, mode, hear)
             return (within(segment, info.duration) for segment in segments), info
 
     whisper.BatchedInferencePipeline = Pipeline

@@ -16,6 +16,12 @@ PIECE = 240 * RATE  # samples that are searched in one step
 WINDOW = 30 * RATE  # samples that the model hears at once
 
 Place = dict[str, int]  # start and end, in samples
+Window = list[Place]
+
+
+def length(window: Window) -> int:
+    """Samples of speech."""
+    return sum(place["end"] - place["start"] for place in window)
 
 
 def places(samples: Any, options: VadOptions, piece: int = PIECE) -> Iterator[tuple[list[Place], bool]]:
@@ -39,19 +45,16 @@ def places(samples: Any, options: VadOptions, piece: int = PIECE) -> Iterator[tu
         begin = following
 
 
-def windows(samples: Any, options: VadOptions, piece: int = PIECE) -> Iterator[tuple[list[list[Place]], bool]]:
+def windows(samples: Any, options: VadOptions, piece: int = PIECE) -> Iterator[tuple[list[Window], bool]]:
     """The places joined to windows, as many in each as the model hears at once: those that each piece completes."""
-    window: list[Place] = []
-    room = WINDOW
+    window: Window = []
     for found, last in places(samples, options, piece):
         complete = []
         for place in found:
-            length = place["end"] - place["start"]
-            if length > room:
+            if window and length([*window, place]) > WINDOW:
                 complete.append(window)
-                window, room = [], WINDOW
+                window = []
             window.append(place)
-            room -= length
         if last and window:
             complete.append(window)
         yield complete, last

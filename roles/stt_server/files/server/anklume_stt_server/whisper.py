@@ -17,7 +17,7 @@ from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.transcribe import restore_speech_timestamps
 from faster_whisper.vad import VadOptions
 
-from . import languages, voice
+from . import context, languages, voice
 from .audio import RATE
 from .forms import Query
 from .recognizer import Step
@@ -60,7 +60,6 @@ class Whisper:
 
     def _batches(self, samples: Any, query: Query, options: dict[str, Any]) -> Iterator[Step]:
         options["without_timestamps"] = query.format in ("json", "text") and not query.stream
-        pipeline = BatchedInferencePipeline(self.model)  # for each request one: it keeps state while it works
         language, left, at_once = query.language, len(samples) / RATE, 1
         for found, last in voice.windows(samples, PAUSES):
             if len(samples) > voice.PIECE:
@@ -69,32 +68,49 @@ class Whisper:
             while group := found[done : done + at_once]:
                 done += len(group)
                 began = time.monotonic()
-                segments, info = _heard(pipeline, samples, group, options | {"language": language})
+                segments, language = self._group(samples, group, options | {"language": language})
                 pace = (time.monotonic() - began) / len(group)
                 at_once = max(1, min(self.settings.batch_size, int(STEP_SECONDS / pace)))
-                language, left = info.language, (len(samples) - group[-1][-1]["end"]) / RATE
+                left = (len(samples) - group[-1][-1]["end"]) / RATE
                 yield Step(left, language, segments, last and done == len(found))
         if not found:  # nobody speaks, or no more: the library guesses a language where none is known
-            language = language or _heard(pipeline, samples, [], options | {"language": None})[1].language
+            language = language or self._group(samples, [], options | {"language": None})[1]
             yield Step(0, language, last=True)
+
+    def _group(self, samples: Any, group: list[voice.Window], options: dict[str, Any]) -> tuple[list[Any], str]:
+        """The segments of some windows, and their language."""
+        longest = max((voice.length(window) for window in group), default=0) / RATE
+
+        def hear(model: Any, language: str | None) -> tuple[Any, Any]:
+            return _heard(model, samples, group, options | {"language": language})
+
+        segments, info = context.heard(self.model, options["language"], longest, self.settings.audio_context, hear)
+        return segments, info.language
 
     def _one_by_one(self, samples: Any, query: Query, options: dict[str, Any]) -> Iterator[Step]:
         if query.temperature > 0:
             options["temperature"] = query.temperature
-        segments, info = self.model.transcribe(samples, language=query.language, vad_filter=True, **options)
+
+        def hear(model: Any, language: str | None) -> tuple[Any, Any]:
+            segments, info = model.transcribe(samples, language=language, vad_filter=True, **options)
+            return segments, info
+
+        seconds = len(samples) / RATE
+        segments, info = context.heard(self.model, query.language, seconds, self.settings.audio_context, hear)
         for segment in segments:
-            yield Step(info.duration - segment.end, info.language, [segment])
+            yield Step(seconds - segment.end, info.language, [segment])
         yield Step(0, info.language, last=True)
 
 
-def _heard(pipeline: Any, samples: Any, group: list[list[voice.Place]], options: dict[str, Any]) -> tuple[Any, Any]:
+def _heard(model: Any, samples: Any, group: list[voice.Window], options: dict[str, Any]) -> tuple[list[Any], Any]:
     """The segments of some windows, with their places in the whole, and what is known of them."""
+    pipeline = BatchedInferencePipeline(model)  # one for each use: it keeps state while it works
     places = [place for window in group for place in window]
     spoken = np.concatenate([samples[place["start"] : place["end"]] for place in places] or [samples[:0]])
-    ends = np.cumsum([sum(place["end"] - place["start"] for place in window) for window in group])
+    ends = np.cumsum([voice.length(window) for window in group])
     clips = [{"start": start / RATE, "end": end / RATE} for start, end in pairwise((0, *ends))]
     segments, info = pipeline.transcribe(
         spoken, clip_timestamps=clips, vad_filter=False, batch_size=max(1, len(group)), **options
     )
-    begin = places[0]["start"] * pipeline.model.frames_per_second // RATE if places else 0
+    begin = places[0]["start"] * model.frames_per_second // RATE if places else 0
     return [replace(s, seek=begin + s.seek) for s in restore_speech_timestamps(segments, places, RATE)], info

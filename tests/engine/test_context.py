@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Short context: what the encoder is fed, and when it is fed all again. What it costs is measured by bench-accuracy."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from anklume_stt_server import context
+
+from .conftest import CLIPS, SENTENCES, Start
+
+
+class Recorder:
+    """A model that keeps what its encoder is fed."""
+
+    def __init__(self) -> None:
+        self.fed: list[int] = []
+
+    def encode(self, features: Any) -> None:
+        self.fed.append(features.shape[-1])
+
+
+def window(used: int) -> Any:
+    """Features of a window of thirty seconds, of which so many hundredths are sound."""
+    features = np.zeros((1, 80, 3000), np.float32)
+    features[..., :used] = -1.5
+    return features
+
+
+@pytest.mark.parametrize(
+    ("used", "fed"), [(200, 1500), (1000, 1500), (1001, 1500), (1200, 1700), (2400, 2900), (2700, 3000), (3000, 3000)]
+)
+def test_the_encoder_is_fed_what_the_sound_needs_and_a_margin(used: int, fed: int) -> None:
+    model = Recorder()
+    short = context.shortened(model)
+    short.encode(window(used))
+    short.encode(window(used)[0])
+    short.encode(np.concatenate([window(100), window(used)]))
+    model.encode(window(used))
+    assert model.fed == [fed, fed, fed, 3000]
+
+
+def segment(**changes: float) -> Any:
+    return SimpleNamespace(**({"compression_ratio": 1.2, "avg_logprob": -0.3} | changes))
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "found", "said", "shorts"),
+    [
+        (("en", 3, "auto"), "en", segment(), [True]),
+        (("en", 3, "full"), "en", segment(), [False]),
+        (("en", 25, "auto"), "en", segment(), [False]),
+        (("pl", 3, "auto"), "pl", segment(), [False]),
+        ((None, 3, "auto"), "en", segment(), [True]),
+        ((None, 3, "auto"), "pl", segment(), [True, False]),
+        (("en", 3, "auto"), "en", segment(compression_ratio=2.5), [True, False]),
+        (("en", 3, "auto"), "en", segment(avg_logprob=-1.1), [True, False]),
+    ],
+)
+def test_what_looks_wrong_and_what_was_not_measured_is_heard_with_all(
+    asked_for: tuple[str | None, float, str], found: str, said: Any, shorts: list[bool]
+) -> None:
+    model = Recorder()
+    asked: list[tuple[bool, str | None]] = []
+
+    def hear(which: Any, language: str | None) -> tuple[Any, Any]:
+        asked.append((which is not model, language))
+        return [said], SimpleNamespace(language=language or found)
+
+    segments, info = context.heard(model, *asked_for, hear)
+    assert (segments, info.language) == ([said], found)
+    assert [short for short, _ in asked] == shorts
+    assert asked[1:] == [(False, found)] * (len(shorts) - 1)
+
+
+@pytest.mark.parametrize("temperature", ["0", "0.1"])
+def test_both_contexts_hear_the_sentence(start: Start, temperature: str) -> None:
+    sound = (CLIPS / "en-fox.wav").read_bytes()
+    for mode in ("auto", "full"):
+        server = start(STT_AUDIO_CONTEXT=mode)
+        for language in ("en", "auto"):
+            answer = server.post(sound, language=language, temperature=temperature, response_format="verbose_json")
+            assert answer.json()["text"] == SENTENCES["en-fox.wav"]["text"]
+            assert answer.json()["language"] == "en"
