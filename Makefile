@@ -197,9 +197,11 @@ $(ACCURACY_VENV)/.stamp: requirements-accuracy-test.txt $(ENGINE_VENV)/.stamp
 	@test -d /usr/share/wordnet || apt-get -qq install -y --no-install-recommends wordnet-base
 	@scripts/venv $(@D) $(PYTHON) $(ENGINE_REQUIREMENTS) $<
 	@touch $@
-.PHONY: bench-accuracy
+.PHONY: bench-accuracy bench-lanes
 bench-accuracy: venv-test $(ACCURACY_VENV)/.stamp ## how well and how fast real weights hear, with short and full context; ARGS="--sentences 100" (1000: an hour)
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_accuracy.py $(ARGS)
+bench-lanes: venv-test $(ACCURACY_VENV)/.stamp ## voice commands beside an hour-long recording; ARGS="--minutes 10 --context auto"
+	@$(ACCURACY_VENV)/bin/python tests/bench/bench_lanes.py $(ARGS)
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS="--machines 2" for two alone
 	@python tests/bench/bench_incus.py $(ARGS)
 bench-apply: venv-test ## time, CPU and tasks of an apply and an apply-stt that find nothing to do, role by role, on PROJECT as it stands

@@ -33,7 +33,8 @@ from piper import PiperVoice
 from starlette.datastructures import FormData, UploadFile
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "roles" / "stt_server" / "files" / "server"))
+PACKAGE = ROOT / "roles" / "stt_server" / "files" / "server"
+sys.path.insert(0, str(PACKAGE))
 
 from anklume_stt_server import forms  # noqa: E402
 from anklume_stt_server.settings import Settings  # noqa: E402
