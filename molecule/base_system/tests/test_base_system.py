@@ -52,7 +52,8 @@ class TestOn:
         host = machine(name)
         assert host.check_output("runuser -u alice -- sudo -n id -un") == "root"
         assert host.check_output("passwd --status alice").split()[1] == "L"
-        assert host.file("/home/alice/.ssh/authorized_keys").mode == 0o600
+        keys = host.check_output("stat -c '%a %U %G' /home/alice/.ssh /home/alice/.ssh/authorized_keys")
+        assert keys.splitlines() == ["700 alice alice", "600 alice alice"]
         assert host.file("/home/alice/.ssh/authorized_keys").content_string.count("ssh-ed25519") == 1
         assert host.service("ssh").is_enabled
 

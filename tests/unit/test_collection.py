@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection as people have it: nothing is used that is not declared, and what is said once is said once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from link_collections import declared
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = {"ansible.builtin", "anklume.stt"}
+ACTION = re.compile(r"([a-z_]+\.[a-z_]+)\.[a-z_]+")
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def named(tree: Any) -> set[str]:
+    """The collections of all actions that a tree of plays and tasks names, by their full names."""
+    if isinstance(tree, list):
+        return set().union(*map(named, tree))
+    if not isinstance(tree, dict):
+        return set()
+    keys = {match[1] for key in tree if (match := ACTION.fullmatch(key))}
+    return keys.union(*map(named, tree.values()))
+
+
+def in_text(text: str) -> set[str]:
+    """The collections whose plugins a text names: in a template by lookup, filter or test, elsewhere in quotes."""
+    lookups = re.findall(r"(?:lookup|query)\(\s*['\"]([a-z_]+\.[a-z_]+)\.", text)
+    filters = re.findall(r"(?:\||\bis(?: not)?)\s*([a-z_]+\.[a-z_]+)\.[a-z_]+", text)
+    imports = re.findall(r"ansible_collections\.([a-z_]+\.[a-z_]+)", text)
+    quoted = re.findall(r"['\"]((?:ansible|community)\.[a-z_]+)\.[a-z_]+['\"]", text)
+    return {*lookups, *filters, *imports, *quoted} - {"ansible.plugins", "ansible.module_utils"}
+
+
+def used() -> set[str]:
+    """The collections that roles, playbooks and plugins use."""
+    found: set[str] = set()
+    for path in [*ROOT.glob("roles/**/*"), *ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("plugins/**/*.py")]:
+        if path.suffix in (".yml", ".j2", ".py"):
+            found |= in_text(path.read_text())
+        if path.suffix == ".yml" and path.parent.name in ("tasks", "handlers", "playbooks"):
+            found |= named(load(path))
+    return found - OURS
+
+
+def test_the_collections_that_are_used_are_declared_and_no_others() -> None:
+    assert used() == set(declared())
+
+
+def test_uses_are_found() -> None:
+    play = [{"tasks": [{"block": [{"ansible.posix.mount": {}}]}]}]
+    assert named(play) == {"ansible.posix"}
+    assert in_text("{{ lookup('community.dns.x') | ansible.utils.ipaddr is community.crypto.y }}") == {
+        "community.dns",
+        "ansible.utils",
+        "community.crypto",
+    }
+
+
+def test_the_folder_of_infra_yml_is_looked_up_in_one_file() -> None:
+    lookups = [path for path in ROOT.glob("playbooks/**/*.yml") if re.search(r"env', *'PROJECT'", path.read_text())]
+    assert lookups == [ROOT / "playbooks/vars/project.yml"]
