@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+import role_docs
 import yaml
 from link_collections import declared
 
@@ -68,3 +70,21 @@ def test_uses_are_found() -> None:
 def test_the_folder_of_infra_yml_is_looked_up_in_one_file() -> None:
     lookups = [path for path in ROOT.glob("playbooks/**/*.yml") if re.search(r"env', *'PROJECT'", path.read_text())]
     assert lookups == [ROOT / "playbooks/vars/project.yml"]
+
+
+def test_a_variable_is_explained_once_and_the_readmes_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert role_docs.main(check=True) == 0, capsys.readouterr().err
+
+
+def test_every_variable_is_in_the_readme_of_its_role() -> None:
+    for role in ROOT.glob("roles/*"):
+        readme = (role / "README.md").read_text()
+        assert [name for name in load(role / "defaults/main.yml") if f"| `{name}` |" not in readme] == []
+
+
+def test_a_variable_has_no_text_but_that_of_its_paragraph() -> None:
+    role = ROOT / "roles/open_webui"
+    found = {variable.name: variable for variable in role_docs.variables(role)}
+    assert found["open_webui_tls_key"].text == found["open_webui_tls_certificate"].text
+    assert found["open_webui_stt_language"].example == "fr"
+    assert "Example" not in found["open_webui_stt_language"].text

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "tests/data/README.md"])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("roles/*/*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "tests/data/README.md"]
+)
 
 
 def targets(page: Path) -> list[str]:
