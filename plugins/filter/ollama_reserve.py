@@ -16,46 +16,6 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.gpu_neighbou
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MARGIN
 from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import Load, ollama_reserve, tell_left
 
-DOCUMENTATION = r"""
-name: ollama_reserve
-short_description: What Ollama must leave free for speech-to-text on the same GPU
-version_added: 0.1.0
-author:
-  - the anklume.stt authors (@anklume)
-description:
-  - Sums what the STT servers on one GPU may still come to need, in the words that a version of Ollama understands.
-  - An answer for a processor counts for nothing. With no answer for a GPU the result is an empty dictionary.
-positional: version
-options:
-  _input:
-    description:
-      - Answers of M(anklume.stt.stt_fit), each of a loop over variables of the role C(stt_server); of these
-        C(stt_server_model_ttl) says whether the model is ever unloaded. Without them it is not.
-    type: list
-    elements: dict
-    required: true
-  version:
-    description: The version of Ollama.
-    type: str
-    required: true
-  mib:
-    description: A reserve to take instead of the sum, in MiB, or V(auto). It may not be larger than the GPU.
-    type: raw
-    default: auto
-"""
-
-EXAMPLES = r"""
-- name: Show the reserve
-  ansible.builtin.debug:
-    msg: "{{ [fit] | anklume.stt.ollama_reserve('0.32.7') }}"
-"""
-
-RETURN = r"""
-_value:
-  description: C(line) for Ollama's environment, C(reserved_mib), C(left_mib), and C(left) in words.
-  type: dict
-"""
-
 
 def load_of_fit(fit: Mapping[str, Any]) -> Load:
     """What one server takes; the peak carries the verdict's margin, as the verdict itself does."""

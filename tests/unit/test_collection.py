@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +91,48 @@ def test_a_variable_has_no_text_but_that_of_its_paragraph() -> None:
     assert found["open_webui_tls_key"].text == found["open_webui_tls_certificate"].text
     assert found["open_webui_stt_language"].example == "fr"
     assert "Example" not in found["open_webui_stt_language"].text
+
+
+def filters() -> Iterator[tuple[Path, str, Any]]:
+    """Every filter: its file, its name and its function."""
+    for path in sorted(ROOT.glob("plugins/filter/*.py")):
+        module = importlib.import_module(f"ansible_collections.anklume.stt.plugins.filter.{path.stem}")
+        for name, function in module.FilterModule().filters().items():
+            yield path, name, function
+
+
+def documentation(path: Path, name: str) -> dict[str, Any]:
+    """What a filter's documentation says: in its file where that holds no other filter, else in a file beside it."""
+    module = importlib.import_module(f"ansible_collections.anklume.stt.plugins.filter.{path.stem}")
+    if hasattr(module, "DOCUMENTATION"):
+        return yaml.safe_load(module.DOCUMENTATION) | {"example": module.EXAMPLES, "return": module.RETURN}
+    beside = load(path.with_name(f"{name}.yml"))
+    return beside["DOCUMENTATION"] | {"example": beside["EXAMPLES"], "return": beside["RETURN"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "function"), list(filters()), ids=[name for _path, name, _function in filters()]
+)
+def test_a_filter_is_documented_as_it_is_called(path: Path, name: str, function: Any) -> None:
+    said = documentation(path, name)
+    _input, *given = inspect.signature(function).parameters.values()
+    assert said["name"] == name
+    assert f"anklume.stt.{name}" in said["example"]
+    assert said["return"]
+    options = {option: body.get("default", inspect.Parameter.empty) for option, body in said["options"].items()}
+    assert options.pop("_input") is inspect.Parameter.empty
+    assert list(options) == [parameter.name for parameter in given]
+    assert [option.strip() for option in said.get("positional", "").split(",") if option] == list(options)
+    # a mapping that may be left out is None in Python and empty in words
+    assert [default or None for default in options.values()] == [parameter.default or None for parameter in given]
+
+
+def test_no_filter_documents_another() -> None:
+    """What stands in a file beside a filter's is overridden by what the file itself says."""
+    for path, name, _function in filters():
+        assert name == path.stem or "DOCUMENTATION" not in path.read_text(), name
+
+
+def test_no_documentation_is_of_a_filter_that_is_gone() -> None:
+    names = {name for _path, name, _function in filters()}
+    assert {path.stem for path in ROOT.glob("plugins/filter/*.yml")} <= names
