@@ -19,12 +19,10 @@ options:
       - The folder of a project's C(infra.yml). Only the objects that carry its C(project_name) are listed.
       - Without it everything is.
     type: path
-  socket:
-    description:
-      - The unix socket of Incus.
-      - By default E(INCUS_SOCKET), else C(unix.socket) in E(INCUS_DIR), else in C(/var/lib/incus).
-    type: path
+    required: false
 extends_documentation_fragment:
+  - anklume.stt.project
+  - anklume.stt.incus
   - anklume.stt.attributes
   - anklume.stt.attributes.info
 """
@@ -87,16 +85,14 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
 from ansible_collections.anklume.stt.plugins.module_utils._incus.info import info
-from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import UnixTransport, default_socket
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET, UnixTransport, default_socket
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
 
 
 def main() -> None:
     """Ask and answer."""
-    module = AnsibleModule(
-        argument_spec={"project_dir": {"type": "path"}, "socket": {"type": "path"}}, supports_check_mode=True
-    )
+    module = AnsibleModule(argument_spec={"project_dir": {"type": "path"}, **SOCKET}, supports_check_mode=True)
     folder = module.params["project_dir"]
     if folder and not HAS_YAML:
         module.fail_json(msg=missing_required_lib("PyYAML"))

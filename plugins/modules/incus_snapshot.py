@@ -16,10 +16,6 @@ description:
   - Before going back to a snapshot it takes one of the present state, C(before-restore-<time>); the last three of
     these are kept.
 options:
-  project_dir:
-    description: The folder that holds C(infra.yml).
-    type: path
-    required: true
   state:
     description:
       - V(present) takes the snapshot where there is none of that name.
@@ -42,14 +38,11 @@ options:
     type: list
     elements: str
     default: []
-  socket:
-    description:
-      - The unix socket of Incus.
-      - By default E(INCUS_SOCKET), else C(unix.socket) in E(INCUS_DIR), else in C(/var/lib/incus).
-    type: path
 requirements:
   - PyYAML
 extends_documentation_fragment:
+  - anklume.stt.project
+  - anklume.stt.incus
   - anklume.stt.attributes
   - anklume.stt.attributes.writes
 attributes:
@@ -98,17 +91,17 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Er
 from ansible_collections.anklume.stt.plugins.module_utils._base.lock import project_lock
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
 from ansible_collections.anklume.stt.plugins.module_utils._incus.snapshots import holders, snapshot
-from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import UnixTransport, default_socket
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET, UnixTransport, default_socket
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
-from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import PROJECT_DIR, read_project
 
 SPEC = {
-    "project_dir": {"type": "path", "required": True},
+    **PROJECT_DIR,
     "state": {"type": "str", "choices": ["present", "absent", "restored", "rolled_back"], "default": "present"},
     "name": {"type": "str"},
     "domains": {"type": "list", "elements": "str", "default": []},
     "instances": {"type": "list", "elements": "str", "default": []},
-    "socket": {"type": "path"},
+    **SOCKET,
 }
 
 

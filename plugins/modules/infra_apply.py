@@ -25,10 +25,6 @@ description:
     port to publish that something else on the host has.
   - Runs on the controller, which is the Incus host.
 options:
-  project_dir:
-    description: The folder that holds C(infra.yml).
-    type: path
-    required: true
   state:
     description:
       - V(present) makes what infra.yml says.
@@ -69,14 +65,11 @@ options:
   log_path:
     description: A file that gets a line of JSON as each step begins and ends, to be followed while the module runs.
     type: path
-  socket:
-    description:
-      - The unix socket of Incus.
-      - By default E(INCUS_SOCKET), else C(unix.socket) in E(INCUS_DIR), else in C(/var/lib/incus).
-    type: path
 requirements:
   - PyYAML
 extends_documentation_fragment:
+  - anklume.stt.project
+  - anklume.stt.incus
   - anklume.stt.attributes
   - anklume.stt.attributes.writes
 """
@@ -201,12 +194,12 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.lock import proj
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
-from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import UnixTransport, default_socket
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET, UnixTransport, default_socket
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
-from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import PROJECT_DIR, read_project
 
 SPEC = {
-    "project_dir": {"type": "path", "required": True},
+    **PROJECT_DIR,
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "prune": {"type": "bool", "default": False},
     "confirm": {"type": "list", "elements": "str", "default": []},
@@ -215,7 +208,7 @@ SPEC = {
     "adopt": {"type": "bool", "default": False},
     "workers": {"type": "int"},
     "log_path": {"type": "path"},
-    "socket": {"type": "path"},
+    **SOCKET,
 }
 
 

@@ -15,14 +15,10 @@ description:
   - Reads C(infra.yml), or the folder C(infra/), and tells all its faults at once, each with file, line and column,
     the line itself, and what to write instead.
   - Runs on the controller.
-options:
-  project_dir:
-    description: The folder that holds C(infra.yml).
-    type: path
-    required: true
 requirements:
   - PyYAML
 extends_documentation_fragment:
+  - anklume.stt.project
   - anklume.stt.attributes
   - anklume.stt.attributes.info
 """
@@ -60,13 +56,13 @@ notes:
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
-from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import PROJECT_DIR, read_project
 
 
 def main() -> None:
     """Read and report."""
     module = AnsibleModule(
-        argument_spec={"project_dir": {"type": "path", "required": True}},
+        argument_spec=PROJECT_DIR,
         supports_check_mode=True,
     )
     if not HAS_YAML:

@@ -20,10 +20,6 @@ description:
     written, nothing is changed, and all faults are told at once.
   - Runs on the controller.
 options:
-  project_dir:
-    description: The folder that holds C(infra.yml).
-    type: path
-    required: true
   state:
     description:
       - V(synced) writes the files and reports those of machines and domains that are gone.
@@ -34,6 +30,7 @@ options:
 requirements:
   - PyYAML
 extends_documentation_fragment:
+  - anklume.stt.project
   - anklume.stt.attributes
   - anklume.stt.attributes.writes
 """
@@ -93,14 +90,14 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Er
 from ansible_collections.anklume.stt.plugins.module_utils._base.lock import project_lock
 from ansible_collections.anklume.stt.plugins.module_utils._infra import sync
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
-from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import PROJECT_DIR, read_project
 
 
 def main() -> None:
     """Read, plan, write."""
     module = AnsibleModule(
         argument_spec={
-            "project_dir": {"type": "path", "required": True},
+            **PROJECT_DIR,
             "state": {"type": "str", "choices": ["synced", "clean"], "default": "synced"},
         },
         supports_check_mode=True,

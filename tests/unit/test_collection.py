@@ -93,6 +93,21 @@ def test_a_variable_has_no_text_but_that_of_its_paragraph() -> None:
     assert "Example" not in found["open_webui_stt_language"].text
 
 
+def test_the_modules_that_read_a_project_are_a_group() -> None:
+    """So that module_defaults names the folder once."""
+    modules = {path.stem for path in ROOT.glob("plugins/modules/*.py") if "PROJECT_DIR" in path.read_text()}
+    assert set(load(ROOT / "meta/runtime.yml")["action_groups"]["project"]) == modules | {"incus_info"}
+
+
+@pytest.mark.parametrize("option", ["project_dir", "socket"])
+def test_a_shared_option_is_documented_once(option: str) -> None:
+    files = [path for path in ROOT.glob("plugins/**/*.py") if re.search(rf"^  {option}:\n", path.read_text(), re.M)]
+    # the one module that can do without a project says what happens then
+    others = {"project_dir": ["incus_info"], "socket": []}
+    assert [path.stem for path in files if path.parent.name == "modules"] == others[option]
+    assert len([path for path in files if path.parent.name == "doc_fragments"]) == 1
+
+
 def filters() -> Iterator[tuple[Path, str, Any]]:
     """Every filter: its file, its name and its function."""
     for path in sorted(ROOT.glob("plugins/filter/*.py")):

@@ -21,6 +21,8 @@ from typing import BinaryIO, Protocol
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
 
 DEFAULT_DIR = "/var/lib/incus"
+SOCKET = {"socket": {"type": "path"}}
+"""The option of modules that talk to Incus; the fragment `incus` documents it."""
 
 
 class IncusUnreachableError(IncusError):

@@ -17,6 +17,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra.render import g
 from ansible_collections.anklume.stt.plugins.module_utils._infra.unlocked import suspects, unlocked
 from ansible_collections.anklume.stt.plugins.module_utils._infra.variables import read_variables
 
+PROJECT_DIR = {"project_dir": {"type": "path", "required": True}}
+"""The option of modules that read a project; the fragment `project` documents it."""
+
 ROLE_FOLDERS = ("roles", "roles_custom", "roles_vendor")
 """Where a project keeps roles of its own; the last two are AnKLuMe's habit."""
 
