@@ -122,6 +122,12 @@ $(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_co
 	@$(VENV)/bin/python scripts/link_collections.py $(COLLECTIONS) .cache/wheels/ansible/*.whl
 	@touch $@
 
+INSTALLED := .cache/installed
+IMPORTER_VENV := .cache/venv-importer
+.PHONY: archive
+archive: venv ## the collection as Galaxy gives it, with what it depends on, installed in .cache/installed
+	@python scripts/pack_collections.py $(INSTALLED) .cache/wheels/ansible/*.whl
+
 ##@ Tests
 .PHONY: test test-fast test-long test-older lint sanity units test-infra test-release bench-sync test-host test-incus bench-incus bench-apply bench molecule
 test: ## everything that can be tested here, real Incus included (50 minutes at most)
@@ -130,18 +136,25 @@ test-fast: ## the linters of Python and YAML, and the units, for the inner loop 
 	@$(MAKE) venv >/dev/null && python tests/run.py fast $(PARTS)
 test-long: ## the long series too: kills, fuzzing, soaks, upgrades, benches, the other Ansible (90 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py long $(PARTS)
-lint: venv-test ## ansible-lint, yamllint, ruff, mypy, import-linter, shellcheck
-	@$(MAKE) -j2 --output-sync lint-ansible lint-code
-.PHONY: lint-ansible lint-code
+lint: venv-test ## ansible-lint, antsibull-docs, yamllint, ruff, mypy, import-linter, shellcheck
+	@$(MAKE) -j2 --output-sync lint-ansible lint-docs lint-code
+.PHONY: lint-ansible lint-docs lint-code
 lint-ansible: venv-test
 	@ansible-lint -q
+lint-docs: venv-test
+	@antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
 lint-code: venv-test
 	@ruff check . && ruff format --check . && yamllint --strict .
 	@mypy -p ansible_collections.anklume.stt.plugins.module_utils
 	@PYTHONPATH=$(COLLECTIONS) lint-imports --no-logo --cache-dir $(ROOT)/.cache/imports
 	@shellcheck $$(git ls-files -z --cached --others --exclude-standard | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b' | sort -u)
-sanity: venv-test ## ansible-test sanity
+# the importer's ansible-lint is the one of `make lint`, on a weaker profile
+sanity: venv-test archive $(IMPORTER_VENV)/.stamp ## ansible-test sanity, and what Galaxy says of the archive
 	@scripts/sanity $(VENV) $(ARGS)
+	@GALAXY_IMPORTER_RUN_ANSIBLE_LINT=no scripts/importer $(IMPORTER_VENV) $(INSTALLED)/archives/anklume-stt-*.tar.gz
+$(IMPORTER_VENV)/.stamp: requirements-importer-test.txt
+	@scripts/venv $(@D) $(PYTHON) requirements.txt $<
+	@touch $@
 COVERAGE = --cov --cov-report=term:skip-covered
 units: venv-test ## unit tests, with coverage
 	@pytest -q -n auto $(COVERAGE) $(ARGS) tests/unit
@@ -215,5 +228,5 @@ $(BROWSER_STAMP): tests/browser/package-lock.json
 	@type chromium certutil tcpdump >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium libnss3-tools tcpdump
 	@cd tests/browser && npm ci --silent
 	@touch $@
-molecule: venv-test $(BROWSER_STAMP) $(CLIENTS_VENV)/.stamp ## the scenarios on real Incus; SCENARIO=default runs one
+molecule: venv-test $(if $(filter-out default,$(SCENARIO)),,archive) $(BROWSER_STAMP) $(CLIENTS_VENV)/.stamp ## the scenarios on real Incus; SCENARIO=default runs one
 	@for scenario in $(or $(SCENARIO),$(notdir $(patsubst %/,%,$(wildcard molecule/*/)))); do molecule test -s "$$scenario"; done

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,15 @@ def test_uses_are_found() -> None:
         "ansible.utils",
         "community.crypto",
     }
+
+
+def test_what_git_ignores_is_in_no_archive() -> None:
+    """A checkout may be a project too, with its secrets."""
+    ignored = load(ROOT / "galaxy.yml")["build_ignore"]
+    for line in (ROOT / ".gitignore").read_text().split():
+        path = line.strip("/").replace("inventory/*", "inventory/one.yml").replace("*", "any")
+        parts = [str(part) for part in [Path(path), *Path(path).parents]]
+        assert line.startswith("!") or any(fnmatch(part, each) for part in parts for each in ignored), line
 
 
 def test_the_folder_of_infra_yml_is_looked_up_in_one_file() -> None:

@@ -104,19 +104,42 @@ def test_secrets_of_the_project_are_for_its_owner_alone(project: Path) -> None:
     assert (project / "secrets").stat().st_mode & 0o077 == 0
 
 
+def run(*command: str) -> str:
+    """What a tool of Ansible prints; it must not fail."""
+    plain = os.environ | {"ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
+    result = subprocess.run(command, capture_output=True, text=True, env=plain)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_what_runs_is_the_archive_with_what_it_declares_and_nothing_else() -> None:
+    (there,) = json.loads(run("ansible-galaxy", "collection", "list", "--format", "json")).items()
+    path, found = there
+    assert set(found) == {"anklume.stt", "community.general", "community.library_inventory_filtering_v1"}
+    assert (Path(path) / "anklume/stt/MANIFEST.json").is_file()
+    assert not (Path(path) / "anklume/stt").is_symlink()
+
+
+def test_every_plugin_is_shown_with_its_documentation() -> None:
+    for kind in ("module", "filter", "callback", "shell"):
+        listed = json.loads(run("ansible-doc", "--json", "-t", kind, "-l", "anklume.stt"))
+        assert listed
+        assert [name for name, text in listed.items() if not text or "UNDOCUMENTED" in text] == []
+
+
+def test_sync_and_plan_find_nothing_to_do(project: Path) -> None:
+    inventory = ("-i", str(project / "inventory"))
+    assert "changed=0" in run("ansible-playbook", "anklume.stt.sync")
+    planned = run("ansible-playbook", *inventory, "anklume.stt.plan", "--check", "--diff")
+    assert "Incus holds what infra.yml says" in planned
+    assert not re.search(r"changed=[1-9]", planned), planned
+
+
 def test_verify_is_green_on_every_hop_and_changes_nothing(project: Path) -> None:
-    command = [
-        "ansible-playbook",
-        "-i",
-        str(project / "inventory"),
-        "anklume.stt.verify",
-        "-e",
-        f"verify_json={project}/verify.json",
-    ]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout
-    assert not re.search(r"changed=[1-9]", result.stdout), result.stdout
-    hops = {(hop["host"], hop["hop"]): hop for hop in json.loads((project / "verify.json").read_text())}
+    inventory, report = ("-i", str(project / "inventory")), project / "verify.json"
+    verified = run("ansible-playbook", *inventory, "anklume.stt.verify", "-e", f"verify_json={report}")
+    assert not re.search(r"changed=[1-9]", verified), verified
+    hops = {(hop["host"], hop["hop"]): hop for hop in json.loads(report.read_text())}
     assert all(hop["ok"] for hop in hops.values())
     for name, hop in (("mdef-ai", "STT server"), ("mdef-webui", "Open WebUI")):
         assert hops[name, hop]["recognised"] == "The quick brown fox jumps over the lazy dog."
