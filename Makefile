@@ -178,6 +178,9 @@ test-infra: venv-test ## infra.yml from a clone and from an installed collection
 	@pytest -q $(ARGS) tests/integration/infra
 test-release: venv-test ## a made-up service gets all from a few lines; it changes its release on a real systemd, there and back
 	@pytest -q $(ARGS) tests/integration/release
+.PHONY: test-locks
+test-locks: venv-test ## every pinned package has a wheel for x86_64 and for aarch64, by its digest
+	@pytest -q -n 4 $(ARGS) tests/integration/locks
 bench-sync: venv-test ## load, check, render and write times of infra.yml for 10 to 10,000 machines
 	@python tests/bench/bench_sync.py $(ARGS)
 test-host: venv-test ## the role incus_host on this machine, twice

@@ -18,6 +18,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.stt_server i
     lock_of,
     refusals,
     source_is_remote,
+    unbuilt,
 )
 
 
@@ -56,4 +57,5 @@ class FilterModule:
             "role_variables": role_variables,
             "source_is_remote": source_is_remote,
             "stt_refusals": stt_refusals,
+            "stt_unbuilt": unbuilt,
         }

@@ -30,6 +30,21 @@ def source_is_remote(source: str) -> bool:
     return source.startswith(("http://", "https://")) or source.endswith(".git")
 
 
+def unbuilt(machine: str, device: str) -> str:
+    """Why the engines cannot run on a processor, or not on its GPU; empty when they can.
+
+    The wheels of CTranslate2 for aarch64 hold no CUDA.
+    """
+    if machine not in ("x86_64", "aarch64"):
+        return f"CTranslate2 is built for x86_64 and aarch64, and this instance is {machine}"
+    if machine == "aarch64" and device == "cuda":
+        return (
+            "CTranslate2 is built without CUDA for aarch64, and stt_server_device asks for a GPU: set stt_server_device"
+            " to cpu and stt_server_quantization to int8, and take a smaller model"
+        )
+    return ""
+
+
 def refusals(variables: Variables, engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Why what the role's variables ask for cannot be had, each with what to do."""
     name = variables["stt_server_engine"]

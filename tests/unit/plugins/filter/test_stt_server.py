@@ -87,3 +87,21 @@ def test_a_verdict_goes_by_variables_of_the_role() -> None:
     judged = FILTERS["judged_variables"](GIVEN)
     assert set(judged) < set(FILTERS["role_variables"]("stt_server"))
     assert judged["stt_server_model"] == GIVEN["stt_server_model"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "said"),
+    [
+        ("x86_64", "cuda", ""),
+        ("aarch64", "cpu", ""),
+        (
+            "aarch64",
+            "cuda",
+            "built without CUDA for aarch64, and stt_server_device asks for a GPU: set stt_server_device",
+        ),
+        ("riscv64", "cpu", "CTranslate2 is built for x86_64 and aarch64, and this instance is riscv64"),
+    ],
+)
+def test_a_processor_that_the_engines_are_not_built_for_is_named(machine: str, device: str, said: str) -> None:
+    reason = FILTERS["stt_unbuilt"](machine, device)
+    assert said in reason and bool(said) == bool(reason)
