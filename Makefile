@@ -127,6 +127,12 @@ IMPORTER_VENV := .cache/venv-importer
 .PHONY: archive
 archive: venv ## the collection as Galaxy gives it, with what it depends on, installed in .cache/installed
 	@python scripts/pack_collections.py $(INSTALLED) .cache/wheels/ansible/*.whl
+.PHONY: release
+release: venv-test $(IMPORTER_VENV)/.stamp ## the archive of the version in galaxy.yml: tells its changes, builds, checks and shows it
+	@scripts/release tell
+	@$(MAKE) archive lint-docs test-archive
+	@scripts/importer $(IMPORTER_VENV) $(INSTALLED)/archives/anklume-stt-*.tar.gz
+	@scripts/release show $(INSTALLED)/archives/anklume-stt-*.tar.gz
 
 ##@ Tests
 .PHONY: test test-fast test-long test-older lint sanity units test-infra test-release bench-sync test-host test-incus bench-incus bench-apply bench molecule
@@ -178,9 +184,9 @@ test-infra: venv-test ## infra.yml from a clone and from an installed collection
 	@pytest -q $(ARGS) tests/integration/infra
 test-release: venv-test ## a made-up service gets all from a few lines; it changes its release on a real systemd, there and back
 	@pytest -q $(ARGS) tests/integration/release
-.PHONY: test-locks
-test-locks: venv-test ## every pinned package has a wheel for x86_64 and for aarch64, by its digest
-	@pytest -q -n 4 $(ARGS) tests/integration/locks
+.PHONY: test-archive
+test-archive: venv-test ## every pinned package has a wheel for x86_64 and for aarch64, by its digest; fragments become a changelog
+	@pytest -q -n 4 $(ARGS) tests/integration/archive
 bench-sync: venv-test ## load, check, render and write times of infra.yml for 10 to 10,000 machines
 	@python tests/bench/bench_sync.py $(ARGS)
 test-host: venv-test ## the role incus_host on this machine, twice

@@ -52,7 +52,7 @@ PARTS = (
     Part("homelab", "molecule SCENARIO=homelab", 240),
     Part("wyoming", "molecule SCENARIO=wyoming", 240),
     Part("base_system", "molecule SCENARIO=base_system", 240, long=True),
-    Part("locks", "test-locks", 120, long=True),
+    Part("archive", "test-archive", 120, long=True),
     Part("older", "test-older", 600, long=True),
     Part("bench", "bench", 300, long=True),
 )
@@ -71,7 +71,7 @@ def not_run(suite: str, chosen: list[str]) -> list[str]:
         reasons.append(
             "the long series (kills, 10,000 mutated files, soaks, upgrades, libraries): part of `make test-long`"
         )
-    reasons.append("anything on aarch64: part `locks` asks for its wheels, and runs none")
+    reasons.append("anything on aarch64: part `archive` asks for its wheels, and runs none")
     if not Path("/dev/nvidiactl").exists():
         reasons.append("anything on an NVIDIA GPU: this machine has none")
     if not os.environ.get("SPEACHES_ARCHIVE"):
