@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that turn the `roles:` of a machine into what include_role takes."""
+"""Filters that know a project's folder, and turn the `roles:` of a machine into what include_role takes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue im
     MACHINE_ROLES,
     roles_of_stage,
 )
+
+
+def project_dir(inventory_dir: str | None) -> str:
+    """The project's folder, of the inventory's: sync writes inventory/ there; one written by hand lies in it."""
+    folder = Path(inventory_dir or ".").absolute()
+    return str(folder.parent if folder.name == "inventory" else folder)
 
 
 def role_name(role: str, project_dir: str) -> str:
@@ -51,6 +57,7 @@ class FilterModule:
         """Map names to functions."""
         return {
             "missing_roles": missing_roles,
+            "project_dir": project_dir,
             "role_name": role_name,
             "roles_of_stage": roles_of_stage,
             "service_roles": service_roles,

@@ -1,13 +1,13 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filters that turn the `roles:` of a machine into what include_role takes."""
+"""The filters that find a project's folder, and turn the `roles:` of a machine into what include_role takes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.anklume.stt.plugins.filter.roles import missing_roles, role_name, service_roles
+from ansible_collections.anklume.stt.plugins.filter.roles import missing_roles, project_dir, role_name, service_roles
 
 
 def test_our_roles_are_named_in_full_even_where_the_project_has_one_of_that_name(tmp_path: Path) -> None:
@@ -38,3 +38,12 @@ def test_missing_roles_are_those_found_nowhere(tmp_path: Path) -> None:
         "acme.web.gone",
         "gone",
     ]
+
+
+def test_secrets_lie_beside_an_inventory_that_is_written_by_hand() -> None:
+    assert project_dir("/home/me/stt") == "/home/me/stt"
+    assert project_dir("/home/me/my-infra/inventory") == "/home/me/my-infra"
+
+
+def test_an_inventory_without_a_file_means_where_one_stands() -> None:
+    assert project_dir(None) == str(Path.cwd())

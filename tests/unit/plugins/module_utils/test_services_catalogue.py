@@ -82,6 +82,11 @@ def test_every_role_runs_once_and_the_order_of_a_machine_is_kept(roles: list[str
         ),
         ({"inventory_hostname": "ai", "ansible_host": "192.0.2.7"}, "ssh 192.0.2.7 journalctl -u speaches -n 50"),
         ({"inventory_hostname": "ai"}, "ssh ai journalctl -u speaches -n 50"),
+        (
+            {"inventory_hostname": "ai", "ansible_host": "192.0.2.7", "ansible_user": "alice", "ansible_port": 2222},
+            "ssh -p 2222 alice@192.0.2.7 sudo journalctl -u speaches -n 50",
+        ),
+        ({"inventory_hostname": "ai", "ansible_user": "root"}, "ssh root@ai journalctl -u speaches -n 50"),
     ],
 )
 def test_the_log_is_read_as_the_machine_is_reached(machine: dict[str, str], command: str) -> None:

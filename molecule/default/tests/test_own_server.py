@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Machines of one's own: the playbook of docs/how-to/server-of-your-own.md over a real sshd, with no word of Incus.
+
+The instances of the scenario are the servers, under their names, so that what is there already is found again; the STT
+server is taken away before, and comes anew over SSH.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from suite import ROOT, long
+
+pytestmark = long
+ADDRESSES = {"mdef-ai": "10.176.1.10", "mdef-webui": "10.176.1.30"}
+GROUPS = {"role_stt_server": "mdef-ai", "role_open_webui": "mdef-webui"}
+SENTENCE = "The quick brown fox jumps over the lazy dog."
+PAGE = (ROOT / "docs/how-to/server-of-your-own.md").read_text()
+WIPE = """systemctl disable -q --now speaches
+rm -rf /opt/stt-server /opt/speaches /etc/speaches /var/lib/speaches /etc/systemd/system/speaches.service
+userdel speaches; systemctl daemon-reload"""
+
+
+class Own:
+    """A folder with a playbook and an inventory that were written by hand."""
+
+    def __init__(self, folder: Path, key: Path, given: dict[str, Any]) -> None:
+        self.folder, self.key, self.given = folder, key, given
+        _inventory, play = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)
+        (folder / "site.yml").write_text(play)
+
+    def log_in_as(self, user: str) -> None:
+        """Write the inventory, as the page does."""
+        known = f"-i {self.key} -o IdentitiesOnly=yes -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no"
+        way = {"ansible_user": user, "ansible_become": user != "root", "ansible_ssh_common_args": known}
+        hosts = {name: self.given[name] | way | {"ansible_host": there} for name, there in ADDRESSES.items()}
+        children = {group: {"hosts": {name: {}}} for group, name in GROUPS.items()}
+        (self.folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children, "hosts": hosts}}))
+
+    def play(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run a playbook, from the folder."""
+        plain = os.environ | {"ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true", "ANSIBLE_PIPELINING": "true"}
+        command = ["ansible-playbook", "-i", "hosts.yml", playbook, *options]
+        result = subprocess.run(command, cwd=self.folder, env=plain, capture_output=True, text=True)
+        print(result.stdout[-4000:], result.stderr[-1000:])
+        return result
+
+
+@pytest.fixture(scope="module")
+def own(machine: Any, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Own:
+    """The two machines with an SSH server that lets root and alice in; alice uses sudo."""
+    folder = tmp_path_factory.mktemp("own")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True)
+    key = (folder / "key.pub").read_text().strip()
+    for name in ADDRESSES:
+        machine(name).check_output(
+            "apt-get -q update && apt-get -qy install --no-install-recommends openssh-server sudo"
+            " && useradd -m -s /bin/bash -G sudo alice && echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/alice"
+            " && for home in /root /home/alice; do mkdir -p -m 700 $home/.ssh"
+            f" && echo '{key}' >$home/.ssh/authorized_keys; done && chown -R alice: /home/alice"
+        )
+    # the same wishes as in infra.yml, without what sync writes; the secrets lie beside the inventory
+    given = {
+        name: yaml.safe_load((ROOT / f"molecule/default/project/host_vars/{name}.yml").read_text())
+        for name in ADDRESSES
+    }
+    shutil.copytree(project / "secrets", folder / "secrets")
+    made = Own(folder, folder / "key", given)
+    made.log_in_as("alice")
+    return made
+
+
+def test_a_service_comes_over_ssh_with_sudo_and_a_second_run_changes_nothing(own: Own, machine: Any) -> None:
+    machine("mdef-ai").check_output(WIPE)
+    first = own.play("site.yml")
+    assert first.returncode == 0 and re.search(r"mdef-ai .*changed=[1-9]", first.stdout)
+    assert SENTENCE in first.stdout
+    again = own.play("site.yml")
+    assert again.returncode == 0 and not re.search(r"changed=[1-9]", again.stdout)
+
+
+def test_root_needs_no_sudo(own: Own) -> None:
+    own.log_in_as("root")
+    try:
+        result = own.play("site.yml")
+        assert result.returncode == 0 and not re.search(r"changed=[1-9]", result.stdout)
+        assert own.play("anklume.stt.stt").returncode == 0
+    finally:
+        own.log_in_as("alice")
+
+
+def test_a_backup_lies_beside_the_inventory_and_goes_back(own: Own) -> None:
+    assert own.play("anklume.stt.backup").returncode == 0
+    (backup,) = (own.folder / "backups/mdef-webui").iterdir()
+    assert own.play("anklume.stt.restore_backup", "-e", f"backup_file={backup}").returncode == 0
+    assert own.play("anklume.stt.verify").returncode == 0
+
+
+def test_a_hop_that_is_broken_says_what_to_do_over_ssh(own: Own, machine: Any) -> None:
+    machine("mdef-ai").check_output("systemctl stop speaches")
+    try:
+        result = own.play("anklume.stt.verify")
+    finally:
+        machine("mdef-ai").check_output("systemctl start speaches")
+    assert result.returncode != 0
+    assert "ssh alice@10.176.1.10 sudo journalctl -u speaches" in " ".join(result.stdout.split())
+    assert "incus" not in result.stdout
