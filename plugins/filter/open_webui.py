@@ -52,13 +52,25 @@ def plan(given: Given, machine: Mapping[str, Any], project: str, role: str) -> P
     place = Place(chosen=given["open_webui_names"], **machine)
     planned = open_webui_plan.plan(given, place, f"{project}/secrets", role)
     clip = spoken_clip(given["open_webui_stt_language"])
-    made = {"open_webui_admin_password": planned["password_file"], "open_webui_secret_key": planned["key_file"]}
+    own = {"open_webui_admin_password": planned["password_file"], "open_webui_secret_key": planned["key_file"]}
+    made = [path for name, path in own.items() if not given[name]] + list(planned["first_passwords"].values())
     return planned | {
         "lock": open_webui_plan.read_lock(lock, text_of(lock)),
         "faults": faults,
         "clip": clip | {"there": f"{open_webui_plan.SERVICE.home}/clips/{Path(clip['path']).name}"},
-        "secrets_to_make": [path for name, path in made.items() if not given[name] and not Path(path).is_file()],
+        "secrets_to_make": [path for path in made if not Path(path).is_file()],
+        "knows_people": bool(given["open_webui_users"]) or had_people(project, machine["machine"]),
     }
+
+
+def had_people(project: str, machine: str) -> bool:
+    """Whether anybody was ever named for a machine: first passwords stay when people go."""
+    return any(Path(project, "secrets").glob(f"{machine}-open-webui-password-*"))
+
+
+def first_passwords(planned: Plan) -> dict[str, str]:
+    """The first passwords of the people, by e-mail, as far as they are made."""
+    return {email: text_of(path).rstrip() for email, path in planned["first_passwords"].items()}
 
 
 def with_contents(files: Iterable[Mapping[str, Any]], texts: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -102,6 +114,7 @@ class FilterModule:
             "environment_file": write_environment,
             "open_webui_environment": environment,
             "open_webui_contents": with_contents,
+            "open_webui_first_passwords": first_passwords,
             "open_webui_pem": proxy_pem,
             "open_webui_plan": plan,
             "open_webui_refusals": open_webui_plan.refusals,

@@ -21,6 +21,7 @@ author:
 extends_documentation_fragment:
   - anklume.stt.attributes
   - anklume.stt.attributes.writes
+  - anklume.stt.open_webui
 options:
   settings:
     description: Settings by their name in the database, such as V(audio.stt.engine), with the wanted value.
@@ -52,19 +53,6 @@ options:
         type: list
         elements: str
         default: []
-  python:
-    description: The interpreter of Open WebUI's virtual environment.
-    type: path
-    default: /opt/open-webui/current/bin/python
-  environment_files:
-    description: The service's environment files, read in this order.
-    type: list
-    elements: path
-    default: [/etc/open-webui/open-webui.env, /etc/open-webui/secrets.env]
-  user:
-    description: The service's user, as whom the database is opened.
-    type: str
-    default: open-webui
 """
 
 EXAMPLES = r"""
@@ -86,16 +74,15 @@ changed_settings:
   sample: [audio.stt.engine]
 """
 
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import (
+    ARGUMENTS,
     Settings,
     changes,
     choose_model,
-    read_environment,
     shown,
     stt_settings,
 )
@@ -134,13 +121,7 @@ def main() -> None:
             "settings": {"type": "dict", "required": True},
             "secret_settings": {"type": "dict", "default": {}, "no_log": True},
             "stt_server": STT_SERVER,
-            "python": {"type": "path", "default": "/opt/open-webui/current/bin/python"},
-            "environment_files": {
-                "type": "list",
-                "elements": "path",
-                "default": ["/etc/open-webui/open-webui.env", "/etc/open-webui/secrets.env"],
-            },
-            "user": {"type": "str", "default": "open-webui"},
+            **ARGUMENTS,
         },
         supports_check_mode=True,
     )
@@ -151,10 +132,7 @@ def main() -> None:
             wanted |= settings_of(module, server)
             secrets |= {"audio.stt.openai.api_key": (server["url"] and server["api_key"]) or ""}
         wanted |= secrets
-        environment: dict[str, str] = {}
-        for path in module.params["environment_files"]:
-            environment |= read_environment(Path(path).read_text(encoding="utf-8"))
-        settings = Settings(module.params["python"], module.params["user"], environment)
+        settings = Settings(module.params)
         current = settings.read(list(wanted))
         changed = changes(current, wanted)
         if changed and not module.check_mode:

@@ -28,6 +28,7 @@ SCENARIO = Path(__file__).resolve().parents[1]
 CLIPS = ROOT / "tests/data/clips"
 ADDRESS = "10.175.1.30"
 PASSWORD = "secrets/mow-webui-open-webui-admin-password"
+ANNA = "anna@example.org"
 
 
 @dataclass
@@ -57,15 +58,24 @@ class Api:
         except urllib.error.URLError:
             return False
 
-    def sign_in(self) -> None:
-        """As the administrator that the role made; a test before may have restarted the service."""
+    def sign_in(self, email: str = "admin@localhost", password: str = "") -> None:
+        """As the administrator that the role made, or another; a test before may have restarted the service."""
         deadline = time.monotonic() + 300
         while not self.ready():
             assert time.monotonic() < deadline
             time.sleep(1)
-        password = (self.project / PASSWORD).read_text()
-        account = {"email": "admin@localhost", "password": password}
+        account = {"email": email, "password": password or (self.project / PASSWORD).read_text()}
         self.token = self.call("POST", "/api/v1/auths/signin", account)["token"]
+
+    def chat(self, title: str) -> None:
+        """Keeps a chat of one sentence."""
+        message = {"id": "1", "role": "user", "content": title, "parentId": None, "childrenIds": []}
+        history = {"messages": {"1": message}, "currentId": "1"}
+        self.call("POST", "/api/v1/chats/new", {"chat": {"title": title, "models": ["x"], "history": history}})
+
+    def titles(self) -> set[str]:
+        """Those of the chats that are kept."""
+        return {chat["title"] for chat in self.call("GET", "/api/v1/chats/")}
 
     def transcribe(self, content: bytes) -> str:
         """What the microphone button gets for a recording."""

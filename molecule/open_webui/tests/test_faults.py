@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SCENARIO, Api, Run
+from conftest import ANNA, SCENARIO, Api, Run
 from suite import ROOT
 
 Role = Callable[..., Run]
@@ -67,37 +67,30 @@ def test_a_version_without_a_lock_file_is_refused(role: Role) -> None:
 
 
 def test_a_backup_brings_the_data_back(role: Role, api: Api, project: Path) -> None:
-    def titles() -> set[str]:
-        return {chat["title"] for chat in api.call("GET", "/api/v1/chats/")}
-
-    def chat(title: str) -> None:
-        message = {"id": "1", "role": "user", "content": title, "parentId": None, "childrenIds": []}
-        history = {"messages": {"1": message}, "currentId": "1"}
-        api.call("POST", "/api/v1/chats/new", {"chat": {"title": title, "models": ["x"], "history": history}})
-
-    chat("before")
+    api.chat("before")
     made = role(playbook="anklume.stt.backup")
     assert made.status == 0, made.output
     backups = sorted((project / "backups/mow-webui").iterdir())
     assert oct(backups[-1].stat().st_mode & 0o777) in ("0o600", "0o644")
     assert oct(backups[-1].parent.stat().st_mode & 0o777) == "0o700"
-    chat("after")
-    assert titles() >= {"before", "after"}
+    api.chat("after")
+    assert api.titles() >= {"before", "after"}
     restored = role(playbook="anklume.stt.restore_backup", backup_file=str(backups[-1]))
     assert restored.status == 0, restored.output
-    assert "before" in titles()
-    assert "after" not in titles()
+    assert "before" in api.titles()
+    assert "after" not in api.titles()
 
     damaged = project / "damaged.tar.gz"
     damaged.write_bytes(backups[-1].read_bytes()[:2000])
     refused = role(playbook="anklume.stt.restore_backup", backup_file=str(damaged))
     assert refused.status != 0
     assert "is not a whole backup" in refused.output
-    assert "before" in titles()
+    assert "before" in api.titles()
 
 
 def test_no_secret_is_in_sight(role: Role, webui: Any, machine: Callable[[str], Any], project: Path) -> None:
-    names = ("mow-webui-open-webui-admin-password", "mow-webui-open-webui-secret-key", "mow-ai-speaches-api-key")
+    names = ["mow-webui-open-webui-admin-password", "mow-webui-open-webui-secret-key", "mow-ai-speaches-api-key"]
+    names += [f"mow-webui-open-webui-password-{ANNA}"]
     secrets = {name: (project / "secrets" / name).read_text() for name in names}
     for name in ("mow-webui-open-webui-tls.pem", "ca/ca.key"):
         secrets[name] = (project / "secrets" / name).read_text().splitlines()[1]

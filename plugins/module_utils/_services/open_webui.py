@@ -1,12 +1,12 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Open WebUI's live settings: read from its database, compared and changed.
+"""Open WebUI's database, and the live settings in it: read, compared and changed.
 
 Open WebUI reads its environment at the first start only; from then on the database rules, and it is asked at every
 use, so a change there is live at once. In SQLite, where a setting is one row with a JSON value, Python's own module
-reads and writes them in milliseconds. Other databases are reached through Open WebUI's own class in its own
-interpreter, which takes some seconds to import. Both run as the service's user: a database opened by root would leave
+reads and writes them in milliseconds. Other databases are reached through Open WebUI's own classes in its own
+interpreter, which take some seconds to import. Both run as the service's user: a database opened by root would leave
 files behind that the service cannot use.
 """
 
@@ -111,41 +111,43 @@ def stt_settings(base_url: str, model: str) -> dict[str, Any]:
     }
 
 
-class Settings:
-    """The settings of one installed Open WebUI."""
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "python": {"type": "path", "default": "/opt/open-webui/current/bin/python"},
+    "environment_files": {
+        "type": "list",
+        "elements": "path",
+        "default": ["/etc/open-webui/open-webui.env", "/etc/open-webui/secrets.env"],
+    },
+    "user": {"type": "str", "default": "open-webui"},
+}
+"""How modules are told of an installed Open WebUI; the fragment open_webui says it to people."""
 
-    def __init__(self, python: str, user: str, environment: Mapping[str, str]) -> None:
-        """Takes the interpreter of Open WebUI's virtual environment, the service's user and its environment."""
-        self.python = python
+
+class Database:
+    """The database of one installed Open WebUI."""
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        """Takes the interpreter of Open WebUI's virtual environment, the service's user and its environment files."""
+        self.python = params["python"]
         try:
-            self.account = pwd.getpwnam(user)
+            self.account = pwd.getpwnam(params["user"])
         except KeyError as error:
-            raise ServiceError(f"there is no user {user}: install Open WebUI first") from error
-        self.environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment, "ENABLE_DB_MIGRATIONS": "false"}
+            raise ServiceError(f"there is no user {params['user']}: install Open WebUI first") from error
+        self.environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        for path in params["environment_files"]:
+            self.environment |= read_environment(Path(path).read_text(encoding="utf-8"))
+        self.environment["ENABLE_DB_MIGRATIONS"] = "false"
 
-    def read(self, keys: list[str]) -> dict[str, Any]:
-        """The current values of some settings; those that the database lacks are left out."""
-        return self._ask(keys, {})
-
-    def write(self, values: Mapping[str, Any]) -> None:
-        """Sets some settings, and sees that they stuck."""
-        lost = sorted(changes(self._ask(list(values), values), values))
-        if lost:
-            raise ServiceError(
-                f"open webui did not keep the settings {', '.join(lost)}: ENABLE_PERSISTENT_CONFIG must not be false"
-            )
-
-    def _ask(self, keys: list[str], values: Mapping[str, Any]) -> dict[str, Any]:
-        """Sets ``values``, then reads ``keys``."""
-        database = self._sqlite_file()
-        if database is None:
-            if not os.access(self.python, os.X_OK):
-                raise ServiceError(f"there is no interpreter {self.python}: install Open WebUI first")
-            return self._run([self.python, "-Ic", IN_OWN_CODE], {"keys": keys, "values": values})
-        if not database.is_file():
-            raise ServiceError(f"there is no database {database}: start Open WebUI once, then converge its settings")
-        question = {"database": str(database), "keys": keys, "values": values}
-        return self._run([sys.executable, "-Ic", IN_SQLITE], question)
+    def ask(self, question: Mapping[str, Any], in_own_code: str, in_sqlite: str = "") -> Any:
+        """The answer of a program to a question: of `in_sqlite`, if there is one, where the database is in SQLite."""
+        file = self._sqlite_file()
+        if file and not file.is_file():
+            raise ServiceError(f"there is no database {file}: start Open WebUI once before")
+        if file and in_sqlite:
+            return self._run([sys.executable, "-Ic", in_sqlite], {**question, "database": str(file)})
+        if not os.access(self.python, os.X_OK):
+            raise ServiceError(f"there is no interpreter {self.python}: install Open WebUI first")
+        return self._run([self.python, "-Ic", in_own_code], question)
 
     def _sqlite_file(self) -> Path | None:
         """The SQLite database in use, or None where it is another kind."""
@@ -156,7 +158,7 @@ class Settings:
             return None
         return Path(self.environment.get("DATA_DIR", "/var/lib/open-webui")) / "webui.db"
 
-    def _run(self, command: list[str], question: Mapping[str, Any]) -> dict[str, Any]:
+    def _run(self, command: list[str], question: Mapping[str, Any]) -> Any:
         """Runs a program as the service's user, with a question on its input and the answer as its last line."""
         identity: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -176,6 +178,26 @@ class Settings:
         )
         if result.returncode:
             reason = (result.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise ServiceError(f"open webui's settings cannot be read or changed: {reason}")
-        answer: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
+            raise ServiceError(f"open webui's database cannot be read or changed: {reason}")
+        return json.loads(result.stdout.strip().splitlines()[-1])
+
+
+class Settings(Database):
+    """Its settings."""
+
+    def read(self, keys: list[str]) -> dict[str, Any]:
+        """The current values of some settings; those that the database lacks are left out."""
+        return self._ask(keys, {})
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        """Sets some settings, and sees that they stuck."""
+        lost = sorted(changes(self._ask(list(values), values), values))
+        if lost:
+            raise ServiceError(
+                f"open webui did not keep the settings {', '.join(lost)}: ENABLE_PERSISTENT_CONFIG must not be false"
+            )
+
+    def _ask(self, keys: list[str], values: Mapping[str, Any]) -> dict[str, Any]:
+        """Sets ``values``, then reads ``keys``."""
+        answer: dict[str, Any] = self.ask({"keys": keys, "values": values}, IN_OWN_CODE, IN_SQLITE)
         return answer

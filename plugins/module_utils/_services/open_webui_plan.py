@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE
 from ansible_collections.anklume.stt.plugins.module_utils._services.names import OWN, Place, host_names, origins
+from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui_users import EMAIL, faults
 
 Given = Mapping[str, Any]
 Plan = dict[str, Any]
@@ -74,8 +75,15 @@ def plan(given: Given, place: Place, secrets: str, role: str) -> Plan:
         "internal_pem": f"{secrets}/{place.machine}-open-webui-tls.pem",
         "password_file": f"{secrets}/{place.machine}-open-webui-admin-password",
         "key_file": f"{secrets}/{place.machine}-open-webui-secret-key",
+        "first_passwords": first_passwords(given, f"{secrets}/{place.machine}"),
         "files": files(given, source, role, f"{secrets}/ca"),
     }
+
+
+def first_passwords(given: Given, machine: str) -> dict[str, str]:
+    """Where the first passwords of the people lie, by e-mail; `machine` is how the paths of these files begin."""
+    emails = [user["email"].lower() for user in given["open_webui_users"]]
+    return {email: f"{machine}-open-webui-password-{email}" for email in emails if EMAIL.fullmatch(email)}
 
 
 def certificate(given: Given) -> str:
@@ -154,10 +162,12 @@ def files(given: Given, kind: str, role: str, internal: str) -> dict[str, list[d
 
 def settings(given: Given, planned: Plan) -> dict[str, Any]:
     """The settings in the database, but for those of the STT server."""
-    ollama = given["open_webui_ollama_url"]
+    ollama, signup = given["open_webui_ollama_url"], given["open_webui_signup"]
     return {
         "webui.url": planned["url"],
-        "ui.enable_signup": False,
+        "ui.enable_signup": signup != "closed",
+        # where nobody signs up, what new accounts may do is left to the page
+        **({} if signup == "closed" else {"ui.default_user_role": "user" if signup == "open" else "pending"}),
         "ollama.enable": bool(ollama),
         "ollama.base_urls": [ollama.rstrip("/")] if ollama else [],
     }
@@ -219,6 +229,7 @@ def refusals(given: Given, planned: Plan, seen: Mapping[str, Any]) -> list[str]:
             f"Open WebUI {serves} is installed and open_webui_version is {wanted}: an older Open WebUI refuses the "
             f"database of a newer one, so there is no way back; set open_webui_version to at least {oldest}",
         ),
+        *((True, fault) for fault in faults(given["open_webui_users"], given["open_webui_admin_email"])),
         *((True, fault) for fault in planned["faults"]),
     ]
     return [message for so, message in found if so]

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible_collections.anklume.stt.plugins.filter.open_webui import (
     certificate_faults,
+    first_passwords,
     plan,
     proxy_pem,
     stt_server,
@@ -63,6 +64,23 @@ class TestPlan:
         (tmp_path / "secrets").mkdir()
         (tmp_path / "secrets/web-open-webui-secret-key").touch()
         assert to_make(admin_password="hush") == []
+
+    def test_the_people_get_a_password_each_and_are_remembered_by_it(self, tmp_path: Path) -> None:
+        def planned(*emails: str) -> dict[str, Any]:
+            users = [{"name": "X", "email": email} for email in emails]
+            named = given(users=users, admin_password="hush", secret_key="hush")
+            return plan(named, {"machine": "web"}, str(tmp_path), str(ROLE))
+
+        assert not planned()["knows_people"]
+        found = planned("Anna@example.org", "../no-email")
+        path = f"{tmp_path}/secrets/web-open-webui-password-anna@example.org"
+        assert (found["secrets_to_make"], found["knows_people"]) == ([path], True)
+        assert first_passwords(found) == {"anna@example.org": ""}
+        (tmp_path / "secrets").mkdir()
+        Path(path).write_text("hush\n")
+        assert first_passwords(planned("anna@example.org")) == {"anna@example.org": "hush"}
+        assert planned("anna@example.org")["secrets_to_make"] == []
+        assert planned()["knows_people"]
 
 
 class TestCertificate:

@@ -169,6 +169,19 @@ def test_settings_name_ollama_without_a_slash_at_its_end_or_turn_it_off() -> Non
     assert (found["ollama.enable"], found["ollama.base_urls"], found["webui.url"]) == (False, [], "https://web")
 
 
+@pytest.mark.parametrize(
+    ("signup", "expected"),
+    [
+        ("closed", {"ui.enable_signup": False}),
+        ("pending", {"ui.enable_signup": True, "ui.default_user_role": "pending"}),
+        ("open", {"ui.enable_signup": True, "ui.default_user_role": "user"}),
+    ],
+)
+def test_who_signs_up_waits_unless_it_is_open(signup: str, expected: dict[str, Any]) -> None:
+    found = settings(given(signup=signup), planned())
+    assert {key: value for key, value in found.items() if key.startswith("ui.")} == expected
+
+
 def test_a_version_is_compared_by_its_numbers() -> None:
     assert version("0.9.10-slim") < version("0.12.4") < version("0.12.10-no_torch")
 
@@ -220,6 +233,11 @@ class TestRefusals:
         nginx = {"port_owner": "nginx, pid 7", "port_taken": 80}
         assert self.refused(proxy=nginx).endswith("stop it, or set open_webui_https to false")
         assert self.refused(proxy=nginx | {"port_taken": 3000}).endswith("stop it, or set open_webui_port")
+
+    def test_people_that_cannot_be_named(self) -> None:
+        assert "which is no e-mail" in self.refused({"users": [{"name": "Anna", "email": "anna"}]})
+        boss = [{"name": "Boss", "email": "Boss@example.org"}]
+        assert "who is the administrator" in self.refused({"users": boss, "admin_email": "boss@example.org"})
 
     def test_there_is_no_room(self) -> None:
         assert "999 MiB are free under /opt and Open WebUI (slim) needs 1000" in self.refused(free_mib=999)

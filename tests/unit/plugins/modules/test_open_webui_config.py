@@ -69,7 +69,7 @@ def test_a_secret_is_set_and_not_shown(data: Path) -> None:
 def test_no_database_yet(data: Path) -> None:
     (data / "webui.db").unlink()
     result = run(data, settings={"a": 1})
-    assert result["msg"] == f"there is no database {data}/webui.db: start Open WebUI once, then converge its settings"
+    assert result["msg"] == f"there is no database {data}/webui.db: start Open WebUI once before"
 
 
 def test_another_database_is_asked_through_open_webui_itself(data: Path) -> None:
