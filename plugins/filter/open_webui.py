@@ -53,6 +53,8 @@ def plan(given: Given, machine: Mapping[str, Any], project: str, role: str) -> P
     planned = open_webui_plan.plan(given, place, f"{project}/secrets", role)
     clip = spoken_clip(given["open_webui_stt_language"])
     own = {"open_webui_admin_password": planned["password_file"], "open_webui_secret_key": planned["key_file"]}
+    if given["open_webui_oidc_url"]:
+        own["open_webui_oidc_client_secret"] = planned["oidc_secret_file"]
     made = [path for name, path in own.items() if not given[name]] + list(planned["first_passwords"].values())
     return planned | {
         "lock": open_webui_plan.read_lock(lock, text_of(lock)),

@@ -90,7 +90,7 @@ def test_a_backup_brings_the_data_back(role: Role, api: Api, project: Path) -> N
 
 def test_no_secret_is_in_sight(role: Role, webui: Any, machine: Callable[[str], Any], project: Path) -> None:
     names = ["mow-webui-open-webui-admin-password", "mow-webui-open-webui-secret-key", "mow-ai-speaches-api-key"]
-    names += [f"mow-webui-open-webui-password-{ANNA}"]
+    names += [f"mow-webui-open-webui-password-{ANNA}", "mow-webui-open-webui-oidc-client-secret"]
     secrets = {name: (project / "secrets" / name).read_text() for name in names}
     for name in ("mow-webui-open-webui-tls.pem", "ca/ca.key"):
         secrets[name] = (project / "secrets" / name).read_text().splitlines()[1]

@@ -24,6 +24,10 @@ SPACE = {"slim": 1000, "no_torch": 2200, "full": 5000}
 """Free space that an installation needs, in MiB: the packages, uv's cache, and some air."""
 BEHIND_PROXY = 8080
 """Where Open WebUI itself answers, for the proxy alone."""
+DISCOVERY = "/.well-known/openid-configuration"
+"""Under an OIDC provider's address, what says where its parts are."""
+NEW_ROLES = {"pending": "pending", "open": "user"}
+"""The role of an account that somebody makes by signing up; "closed" makes none."""
 SERVICE = BY_ROLE["open_webui"]
 UNITS = "/etc/systemd/system"
 
@@ -76,6 +80,9 @@ def plan(given: Given, place: Place, secrets: str, role: str) -> Plan:
         "password_file": f"{secrets}/{place.machine}-open-webui-admin-password",
         "key_file": f"{secrets}/{place.machine}-open-webui-secret-key",
         "first_passwords": first_passwords(given, f"{secrets}/{place.machine}"),
+        "oidc_secret_file": f"{secrets}/{place.machine}-open-webui-oidc-client-secret",
+        "oidc_discovery": oidc_discovery(given["open_webui_oidc_url"]),
+        "oidc_redirect": f"{ways[0]}/oauth/oidc/login/callback",
         "files": files(given, source, role, f"{secrets}/ca"),
     }
 
@@ -84,6 +91,11 @@ def first_passwords(given: Given, machine: str) -> dict[str, str]:
     """Where the first passwords of the people lie, by e-mail; `machine` is how the paths of these files begin."""
     emails = [user["email"].lower() for user in given["open_webui_users"]]
     return {email: f"{machine}-open-webui-password-{email}" for email in emails if EMAIL.fullmatch(email)}
+
+
+def oidc_discovery(url: str) -> str:
+    """Where an OIDC provider describes itself; nothing without a provider."""
+    return f"{url.rstrip('/').removesuffix(DISCOVERY)}{DISCOVERY}" if url else ""
 
 
 def certificate(given: Given) -> str:
@@ -123,8 +135,51 @@ def environment(given: Given, planned: Plan) -> dict[str, Any]:
         "WHISPER_LANGUAGE": given["open_webui_stt_language"],
         "WEBUI_ADMIN_EMAIL": given["open_webui_admin_email"],
         "WEBUI_ADMIN_NAME": given["open_webui_admin_name"],
+        **(oidc_environment(given, planned) if planned["oidc_discovery"] else {}),
         **given["open_webui_environment"],
     }
+
+
+def oidc_environment(given: Given, planned: Plan) -> dict[str, str]:
+    """What Open WebUI is told of an OIDC provider, but for the client's secret; read at every start."""
+    return {
+        "OPENID_PROVIDER_URL": planned["oidc_discovery"],
+        "OPENID_REDIRECT_URI": planned["oidc_redirect"],
+        "OAUTH_PROVIDER_NAME": given["open_webui_oidc_provider_name"],
+        "OAUTH_CLIENT_ID": given["open_webui_oidc_client_id"],
+        "OAUTH_SCOPES": given["open_webui_oidc_scopes"],
+        "OAUTH_CODE_CHALLENGE_METHOD": "S256",
+        "OAUTH_MERGE_ACCOUNTS_BY_EMAIL": str(given["open_webui_oidc_merge_by_email"]).lower(),
+        "ENABLE_OAUTH_SIGNUP": str(given["open_webui_oidc_signup"] != "closed").lower(),
+    }
+
+
+def new_roles(given: Given) -> list[str]:
+    """The roles of accounts that people make by signing up, on the page or through an OIDC provider; one at most."""
+    asked = {given["open_webui_signup"], given["open_webui_oidc_signup"] if given["open_webui_oidc_url"] else "closed"}
+    return [role for signup, role in NEW_ROLES.items() if signup in asked]
+
+
+def oidc_faults(given: Given) -> list[str]:
+    """What is wrong with the OIDC provider, as far as it can be said here."""
+    url = given["open_webui_oidc_url"]
+    found = [
+        (
+            url and not re.match(r"https?://[^/\s]+", url),
+            f"open_webui_oidc_url ({url}) is no address: give the provider's, such as https://auth.example.org",
+        ),
+        (
+            url and not given["open_webui_oidc_client_id"],
+            "open_webui_oidc_url names a provider and open_webui_oidc_client_id is empty: give the name under which the"
+            " provider knows this page",
+        ),
+        (
+            len(new_roles(given)) > 1,
+            "open_webui_signup and open_webui_oidc_signup differ, and Open WebUI has one role for all new accounts: set"
+            " both to pending, both to open, or one of them to closed",
+        ),
+    ]
+    return [message for so, message in found if so]
 
 
 def files(given: Given, kind: str, role: str, internal: str) -> dict[str, list[dict[str, Any]]]:
@@ -162,12 +217,12 @@ def files(given: Given, kind: str, role: str, internal: str) -> dict[str, list[d
 
 def settings(given: Given, planned: Plan) -> dict[str, Any]:
     """The settings in the database, but for those of the STT server."""
-    ollama, signup = given["open_webui_ollama_url"], given["open_webui_signup"]
+    ollama, roles = given["open_webui_ollama_url"], new_roles(given)
     return {
         "webui.url": planned["url"],
-        "ui.enable_signup": signup != "closed",
+        "ui.enable_signup": given["open_webui_signup"] != "closed",
         # where nobody signs up, what new accounts may do is left to the page
-        **({} if signup == "closed" else {"ui.default_user_role": "user" if signup == "open" else "pending"}),
+        **({"ui.default_user_role": roles[0]} if roles else {}),
         "ollama.enable": bool(ollama),
         "ollama.base_urls": [ollama.rstrip("/")] if ollama else [],
     }
@@ -230,6 +285,7 @@ def refusals(given: Given, planned: Plan, seen: Mapping[str, Any]) -> list[str]:
             f"database of a newer one, so there is no way back; set open_webui_version to at least {oldest}",
         ),
         *((True, fault) for fault in faults(given["open_webui_users"], given["open_webui_admin_email"])),
+        *((True, fault) for fault in oidc_faults(given)),
         *((True, fault) for fault in planned["faults"]),
     ]
     return [message for so, message in found if so]

@@ -64,6 +64,9 @@ class TestPlan:
         (tmp_path / "secrets").mkdir()
         (tmp_path / "secrets/web-open-webui-secret-key").touch()
         assert to_make(admin_password="hush") == []
+        oidc = {"oidc_url": "https://auth.example.org", "oidc_client_id": "x"}
+        assert to_make(admin_password="hush", **oidc) == ["web-open-webui-oidc-client-secret"]
+        assert to_make(admin_password="hush", **oidc, oidc_client_secret="hush") == []
 
     def test_the_people_get_a_password_each_and_are_remembered_by_it(self, tmp_path: Path) -> None:
         def planned(*emails: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui_p
     environment,
     files,
     lock_file,
+    oidc_faults,
     plan,
     read_lock,
     refusals,
@@ -167,6 +168,42 @@ def test_settings_name_ollama_without_a_slash_at_its_end_or_turn_it_off() -> Non
     assert (found["ollama.enable"], found["ollama.base_urls"]) == (True, ["http://ai:11434"])
     found = settings(given(ollama_url=""), planned())
     assert (found["ollama.enable"], found["ollama.base_urls"], found["webui.url"]) == (False, [], "https://web")
+
+
+OIDC = {"oidc_url": "https://auth.example.org/", "oidc_client_id": "webui"}
+
+
+class TestOidc:
+    def test_nothing_is_said_of_it_without_a_provider(self) -> None:
+        assert not [name for name in environment(DEFAULTS, planned()) if name.startswith(("OAUTH_", "OPENID_"))]
+        assert planned()["oidc_discovery"] == ""
+
+    def test_the_provider_is_found_by_its_address_and_comes_back_to_the_first_name(self) -> None:
+        found = environment(given(**OIDC), planned(**OIDC, names=["chat.example.org", "other"]))
+        assert found["OPENID_PROVIDER_URL"] == "https://auth.example.org/.well-known/openid-configuration"
+        assert found["OPENID_REDIRECT_URI"] == "https://chat.example.org/oauth/oidc/login/callback"
+        whole = planned(oidc_url=found["OPENID_PROVIDER_URL"])
+        assert whole["oidc_discovery"] == found["OPENID_PROVIDER_URL"]
+
+    def test_nobody_gets_an_account_or_another_s_unless_asked(self) -> None:
+        def found(**variables: Any) -> tuple[str, str]:
+            env = environment(given(**OIDC, **variables), planned(**OIDC))
+            return env["ENABLE_OAUTH_SIGNUP"], env["OAUTH_MERGE_ACCOUNTS_BY_EMAIL"]
+
+        assert found() == ("false", "false")
+        assert found(oidc_signup="pending", oidc_merge_by_email=True) == ("true", "true")
+
+    def test_new_accounts_have_one_role(self) -> None:
+        pending = settings(given(**OIDC, oidc_signup="pending"), planned())
+        assert (pending["ui.enable_signup"], pending["ui.default_user_role"]) == (False, "pending")
+        assert "ui.default_user_role" not in settings(given(oidc_signup="pending"), planned())
+        assert oidc_faults(given(**OIDC, oidc_signup="open", signup="open")) == []
+        [fault] = oidc_faults(given(**OIDC, oidc_signup="open", signup="pending"))
+        assert "Open WebUI has one role for all new accounts" in fault
+
+    def test_what_is_missing_is_told(self) -> None:
+        assert "is no address" in oidc_faults(given(oidc_url="auth.example.org", oidc_client_id="webui"))[0]
+        assert "open_webui_oidc_client_id is empty" in oidc_faults(given(oidc_url="https://auth.example.org"))[0]
 
 
 @pytest.mark.parametrize(
