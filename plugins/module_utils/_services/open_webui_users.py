@@ -170,7 +170,7 @@ class Users(Database):
         """All that are there."""
         return self._accounts(self.ask({"accounts": []}, IN_OWN_CODE, IN_SQLITE))
 
-    def write(self, changes: Iterable[Change], passwords: Mapping[str, str]) -> None:
+    def write(self, changes: list[Change], passwords: Mapping[str, str]) -> None:
         """Makes and changes accounts, and sees that they are as they should be."""
         accounts = []
         for change in changes:
