@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._services import names
 
 
-def _authority_names(machines: Iterable[str], hostvars: Mapping[str, Any]) -> list[str]:
-    return names.permitted((hostvars[name] for name in machines), socket.gethostname())
+def _authority_names(machines: Iterable[str], hostvars: Mapping[str, Any], found: Sequence[str] = ()) -> list[str]:
+    return names.permitted((hostvars[name] for name in machines), socket.gethostname(), found)
 
 
-def _trust_pages(machines: Iterable[str], hostvars: Mapping[str, Any]) -> list[str]:
-    return names.trust_pages(hostvars[name] for name in machines)
+def _trust_pages(machines: Iterable[str], hostvars: Mapping[str, Any], found: Sequence[str] = ()) -> list[str]:
+    return names.trust_pages((hostvars[name] for name in machines), found)
 
 
 class FilterModule:

@@ -55,6 +55,13 @@ options:
     type: list
     elements: str
     default: []
+  found_names:
+    description:
+      - Names and addresses that nobody chose, as those of the host. The certificate is for them too where the authority
+        permits them, and goes without the others, with a warning.
+    type: list
+    elements: str
+    default: []
   days:
     description: How long a certificate is good for. More than 825 is refused by Apple's systems.
     type: int
@@ -286,6 +293,14 @@ def refuse_strangers(authority: Path, permitted: list[str], names: list[str]) ->
         )
 
 
+def left_out(authority: Path, names: list[str]) -> str:
+    """What to say of names of the host that the authority may not sign for."""
+    return (
+        f"{authority} may not sign for {', '.join(names)}, as this host is called now: browsers that open the page "
+        "there warn; `make ca-renew` makes an authority that may, which every device has to trust anew"
+    )
+
+
 def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Make what is missing, one process at a time."""
     folder = Path(params["authority"])
@@ -302,8 +317,10 @@ def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             old = str(put_aside(folder)) if certificate_path.is_file() else ""
             make_authority(folder, params["authority_name"], permitted)
     authority = x509.load_pem_x509_certificate(certificate_path.read_bytes()) if certificate_path.is_file() else None
-    reason = why_anew(params, authority) or reason
     permitted = permitted_by(authority) if authority else []
+    strange = [name for name in params["found_names"] if permitted and not may_sign_for(permitted, name)]
+    params = params | {"names": [*params["names"], *(n for n in params["found_names"] if n not in strange)]}
+    reason = why_anew(params, authority) or reason
     if params["path"] and not (check_mode and params["renew_authority"]):
         refuse_strangers(certificate_path, permitted, params["names"])
     if params["path"] and reason and not check_mode:
@@ -321,6 +338,7 @@ def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "fingerprint": authority.fingerprint(hashes.SHA256()).hex(":").upper() if authority else "",
         "permitted": permitted,
         "old_authority": old,
+        "warnings": [left_out(certificate_path, strange)] if strange else [],
         "diff": {"before": "", "after": f"{made}\n"} if reason else {},
     }
 
@@ -335,6 +353,7 @@ def main() -> None:
             "renew_authority": {"type": "bool", "default": False},
             "path": {"type": "path"},
             "names": {"type": "list", "elements": "str", "default": []},
+            "found_names": {"type": "list", "elements": "str", "default": []},
             "days": {"type": "int", "default": 820},
             "renew_days": {"type": "int", "default": 90},
         },
@@ -344,7 +363,10 @@ def main() -> None:
     if MISSING:
         module.fail_json(msg=missing_required_lib("cryptography"), exception=MISSING)
     try:
-        module.exit_json(**reconcile(module.params, module.check_mode))
+        result = reconcile(module.params, module.check_mode)
+        for warning in result.pop("warnings"):
+            module.warn(warning)
+        module.exit_json(**result)
     except (OSError, ValueError) as error:
         kept = module.params["path"] or module.params["authority"]
         module.fail_json(msg=f"the certificate {kept} cannot be kept: {error}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,23 @@ def read_host(
     environment = server["environment"]
     cards = (resources.get("gpu") or {}).get("cards") or ()
     root = next((device for device in profile["devices"].values() if _is_root(device)), None)
+    return replace(
+        read_interfaces(networks, before=before),
+        server=environment["server_version"],
+        virtual_machines="qemu" in environment["driver"] and Path("/dev/vhost-vsock").exists(),
+        nftables=environment["firewall"] == "nftables",
+        gpus=len(cards),
+        gpu_faults=read_nvidia_faults(cards),
+        nvidia_tools=shutil.which("nvidia-container-cli") is not None,
+        cpus=resources["cpu"]["total"],
+        memory=resources["memory"]["total"],
+        default_config={k: v for k, v in profile["config"].items() if not k.startswith("user.")},
+        root=root or {"type": "disk", "path": "/", "pool": pools[0] if pools else "default"},
+    )
+
+
+def read_interfaces(networks: Sequence[Mapping[str, Any]], *, before: Collection[IPv4Address]) -> Host:
+    """Addresses and networks of the host's interfaces alone; the rest is as on a plain one."""
     ours = {
         network["config"].get("ipv4.address", "").partition("/")[0]
         for network in networks
@@ -80,20 +97,10 @@ def read_host(
     routes = _read("/proc/net/route")
     addresses = tuple(a for a in read_addresses() if a in before and str(a) not in ours)
     return Host(
-        server=environment["server_version"],
-        virtual_machines="qemu" in environment["driver"] and Path("/dev/vhost-vsock").exists(),
-        nftables=environment["firewall"] == "nftables",
         links=connected(routes),
         addresses=addresses,
         lan=behind_default_routes(routes, addresses, _ethernet()),
         mtu=_mtu(routes),
-        gpus=len(cards),
-        gpu_faults=read_nvidia_faults(cards),
-        nvidia_tools=shutil.which("nvidia-container-cli") is not None,
-        cpus=resources["cpu"]["total"],
-        memory=resources["memory"]["total"],
-        default_config={k: v for k, v in profile["config"].items() if not k.startswith("user.")},
-        root=root or {"type": "disk", "path": "/", "pool": pools[0] if pools else "default"},
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import (
     IMAGE_MARK,
@@ -23,7 +24,14 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import 
     flatten,
     project_key,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, read_addresses, read_host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import (
+    Host,
+    read_addresses,
+    read_host,
+    read_interfaces,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._incus.published import Lan, local_network
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 
 READERS = 4
 
@@ -108,6 +116,19 @@ def observe(client: Client) -> tuple[Observed, Host]:
     observed = Observed({one.key: one for one in found}, _busy(operations.result()))
     default = next(body for body in profiles.result() if (body["project"], body["name"]) == ("default", "default"))
     return observed, read_host(server.result(), resources.result(), default, networks.result(), pools, before=addresses)
+
+
+def observe_lan(client: Client, model: Model) -> tuple[str, Lan]:
+    """The host's name, and its local network where something is published; empty where it has none now."""
+    if not any(machine.publish for machine in model.machines):
+        return "", Lan()
+    before = read_addresses()
+    host = read_interfaces(client.get(path_of("networks"), recursion="1"), before=before)
+    name = str(client.get(path_of())["environment"]["server_name"])
+    try:
+        return name, local_network(model, host)
+    except InfraError:  # apply refuses that; who only looks need not
+        return name, Lan()
 
 
 def instance(body: Mapping[str, Any]) -> Found:

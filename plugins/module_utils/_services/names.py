@@ -53,10 +53,12 @@ class Place:
     published: Sequence[Mapping[str, Any]] = ()
     """The host's ports (`port`) that lead to ports of the machine (`to`)."""
     host: Sequence[str] = ()
-    """The host's names and addresses in its local network, the best first."""
+    """The host's names and addresses in its local network that somebody gave, the best first."""
+    found: Sequence[str] = ()
+    """Those that were found on the host."""
 
     @classmethod
-    def of(cls, variables: Mapping[str, Any]) -> Place:
+    def of(cls, variables: Mapping[str, Any], found: Sequence[str] = ()) -> Place:
         """A machine by its variables."""
         return cls(
             variables["inventory_hostname"],
@@ -64,19 +66,23 @@ class Place:
             variables.get("open_webui_names") or (),
             variables.get("instance_published") or (),
             variables.get("infra_lan_names") or (),
+            found,
         )
 
     def ports(self, to: int) -> list[int]:
         """The host's ports that lead to one of the machine's."""
         return [int(one["port"]) for one in self.published if int(one["to"]) == to and one.get("protocol") != "udp"]
 
+    def outside(self, port: int) -> list[Site]:
+        """The ways from the local network to what the machine serves on a port, the best first."""
+        names = self.chosen or (*self.host, *self.found)
+        return list(dict.fromkeys(Site(name, one) for one in self.ports(port) for name in names))
+
     def sites(self, port: int) -> list[Site]:
-        """The ways to a page that the machine serves on a port, the best first."""
-        outside, direct = self.ports(port), [name for name in (self.machine, self.address) if name]
-        if self.chosen:
-            return list(dict.fromkeys(Site(name, one) for one in (port, *outside) for name in self.chosen))
-        ways = [Site(name, one) for one in outside for name in self.host]
-        return list(dict.fromkeys([*ways, *(Site(name, port) for name in direct)]))
+        """All ways to a page that the machine serves on a port, the best first."""
+        direct = self.chosen or [name for name in (self.machine, self.address) if name]
+        ways, own = self.outside(port), [Site(name, port) for name in direct]
+        return list(dict.fromkeys([*own, *ways] if self.chosen else [*ways, *own]))
 
 
 def host_names(ways: Iterable[Site]) -> list[str]:
@@ -98,12 +104,19 @@ def is_private(name: str) -> bool:
     return any(address in ipaddress.ip_network(network) for network in PRIVATE_NETWORKS)
 
 
-def permitted(machines: Iterable[Mapping[str, Any]], host: str = "") -> list[str]:
+def found_names(host: str, addresses: Iterable[Any]) -> list[str]:
+    """Under which the host may be known in its local network: addresses, its name as mDNS has it, and as it is."""
+    short = host.partition(".")[0].lower()
+    own = [f"{short}.local", short, host.lower()] if short.isascii() and short not in ("", "localhost") else []
+    return list(dict.fromkeys([*map(str, addresses), *own]))
+
+
+def permitted(machines: Iterable[Mapping[str, Any]], host: str = "", found: Iterable[str] = ()) -> list[str]:
     """What the authority of a project may sign for: its machines, names chosen for them, its host, private networks.
 
-    `machines` holds the variables of each machine.
+    `machines` holds the variables of each machine, `found` the names that were found on the host.
     """
-    names = [host, host.partition(".")[0]]
+    names = [host, host.partition(".")[0], *found]
     for machine in machines:
         place = Place.of(machine)
         names += [place.machine, place.address, *place.chosen, *place.host]
@@ -111,7 +124,14 @@ def permitted(machines: Iterable[Mapping[str, Any]], host: str = "") -> list[str
     return [*sorted(chosen), *PRIVATE_SUFFIXES, *PRIVATE_NETWORKS]
 
 
-def trust_pages(machines: Iterable[Mapping[str, Any]]) -> list[str]:
+def pages(machine: Mapping[str, Any], found: Sequence[str] = ()) -> list[str]:
+    """The addresses of a machine's page from outside, by its variables; none where its page is not published."""
+    https = machine.get("open_webui_https", True)
+    page = 443 if https else int(machine.get("open_webui_port", 3000))
+    return [site.origin(https) for site in Place.of(machine, found).outside(page)]
+
+
+def trust_pages(machines: Iterable[Mapping[str, Any]], found: Sequence[str] = ()) -> list[str]:
     """Where devices get the authority's certificate, in plain HTTP: they do not trust HTTPS yet.
 
     Where the host's ports lead to the machine's HTTPS alone, it is there, behind the browser's warning.
@@ -121,8 +141,8 @@ def trust_pages(machines: Iterable[Mapping[str, Any]]) -> list[str]:
         given = machine.get("open_webui_tls_certificate") or machine.get("open_webui_acme_url")
         if not machine.get("open_webui_https", True) or given:
             continue
-        place = Place.of(machine)
+        place = Place.of(machine, found)
         if not place.ports(80):
-            pages += [Site(name, port).origin(True) for port in place.ports(443) for name in place.host]
+            pages += [site.origin(True) for site in place.outside(443)]
         pages += [site.origin(False) for site in place.sites(80)]
     return [f"{page}/trust" for page in dict.fromkeys(pages)]

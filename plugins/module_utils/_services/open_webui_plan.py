@@ -60,9 +60,11 @@ def plan(given: Given, place: Place, secrets: str, role: str) -> Plan:
     release = f"{given['open_webui_version']}-{profile}"
     local = f"http://127.0.0.1:{port}"
     source = certificate(given)
+    found = [name for name in names if name in place.found and name not in (*place.chosen, *place.host)]
     return {
         "names": names,
-        "all_names": list(dict.fromkeys([*names, *OWN])),
+        "all_names": list(dict.fromkeys([*(name for name in names if name not in found), *OWN])),
+        "found_names": found,
         "origins": ways,
         "url": ways[0],
         "local_url": local,

@@ -64,6 +64,15 @@ class TestPlan:
         found = plan(DEFAULTS, Place("web", "10.0.0.3", (), published, ["voice.local"]), "/s", "/r")
         assert (found["url"], found["names"]) == ("https://voice.local:8443", ["voice.local", "web", "10.0.0.3"])
 
+    def test_names_that_were_found_are_told_apart(self) -> None:
+        published = [{"port": 443, "to": 443}]
+        place = Place("web", "10.0.0.3", (), published, ["192.168.1.5"], ["192.168.1.5", "den.local"])
+        found = plan(DEFAULTS, place, "/s", "/r")
+        assert found["found_names"] == ["den.local"]
+        assert found["all_names"] == ["192.168.1.5", "web", "10.0.0.3", "localhost", "127.0.0.1"]
+        assert found["origins"][:2] == ["https://192.168.1.5", "https://den.local"]
+        assert planned()["found_names"] == []
+
     def test_secrets_lie_beside_infra_yml_by_the_name_of_the_machine(self) -> None:
         found = planned()
         assert found["password_file"] == "/p/secrets/web-open-webui-admin-password"

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.anklume.stt.plugins.filter.authority_names import FilterModule
 from ansible_collections.anklume.stt.plugins.module_utils._services.names import (
     Place,
+    found_names,
     host_names,
     is_private,
     origins,
@@ -40,7 +41,13 @@ HOST = ["voice.local", "192.168.1.5"]
             ["https://voice.local:8443", "https://192.168.1.5:8443", "https://web", "https://10.1.2.3"],
         ),
         (
-            {"chosen": ["chat.example.org"], "published": PUBLISHED, "host": HOST},
+            {"published": PUBLISHED, "host": ["voice.local"], "found": ["192.168.1.6", "voice.local"]},
+            ["voice.local", "192.168.1.6", "web"],
+            ["https://voice.local:8443", "https://192.168.1.6:8443", "https://web"],
+        ),
+        ({"found": ["192.168.1.6"]}, ["web"], ["https://web"]),
+        (
+            {"chosen": ["chat.example.org"], "published": PUBLISHED, "host": HOST, "found": ["192.168.1.6"]},
             ["chat.example.org"],
             ["https://chat.example.org", "https://chat.example.org:8443"],
         ),
@@ -90,6 +97,24 @@ def test_the_authority_may_sign_for_the_project_and_for_private_networks() -> No
         assert not may_sign_for(names, name), name
 
 
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [
+        ("Den", ["192.168.1.5", "den.local", "den"]),
+        ("den.fritz.box", ["192.168.1.5", "den.local", "den", "den.fritz.box"]),
+        ("localhost", ["192.168.1.5"]),
+        ("caf\xe9", ["192.168.1.5"]),
+        ("", ["192.168.1.5"]),
+    ],
+)
+def test_a_host_is_known_by_its_addresses_and_its_names(host: str, names: list[str]) -> None:
+    assert found_names(host, ["192.168.1.5"]) == names
+
+
+def test_a_public_address_that_was_found_is_permitted() -> None:
+    assert may_sign_for(permitted([], "host", ["203.0.113.5"]), "203.0.113.5")
+
+
 def test_the_filter_takes_the_machines_of_an_inventory_and_its_own_host() -> None:
     assert {"lab-web", "lab-ai", "den"} < set(FILTERS["authority_names"](list(MACHINES), MACHINES))
 
@@ -112,6 +137,11 @@ def test_the_page_for_devices_is_where_they_reach_it(variables: dict[str, Any], 
         [{"inventory_hostname": "web", "ansible_host": "10.1.2.3", "infra_lan_names": ["voice.local"], **variables}]
     )
     assert found == list(dict.fromkeys([*pages, "http://web/trust", "http://10.1.2.3/trust"]))
+
+
+def test_the_page_for_devices_is_at_what_was_found_on_the_host_too() -> None:
+    web = {"web": {"inventory_hostname": "web", "instance_published": PUBLISHED[:1]}}
+    assert FILTERS["trust_pages"](["web"], web, ["192.168.1.5"])[0] == "https://192.168.1.5:8443/trust"
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ PERMITTED = ["local", "10.0.0.0/8", "fc00::/7"]
 
 
 def params(folder: Path, **other: Any) -> dict[str, Any]:
-    wanted = {"path": str(folder / "webui.pem"), "names": NAMES, "permitted": PERMITTED}
+    wanted = {"path": str(folder / "webui.pem"), "names": NAMES, "found_names": [], "permitted": PERMITTED}
     return {"authority": str(folder / "ca"), **wanted, **other}
 
 
@@ -199,6 +199,21 @@ def unconstrained(folder: Path) -> None:
     (folder / "ca").mkdir()
     (folder / "ca/ca.key").write_bytes(internal_certificate.private_pem(key))
     (folder / "ca/ca.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def test_names_that_were_found_are_in_it_where_the_authority_permits_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(internal_certificate.AnsibleModule, "warn", lambda _module, text: warned.append(text))
+    run(tmp_path)
+    assert run(tmp_path, found_names=["192.168.1.5", "den"])["changed"] is False
+    assert "may not sign for 192.168.1.5, den, as this host is called now" in warned[0]
+    assert run(tmp_path, found_names=["10.9.9.9", "den.local", "den"])["reason"] == "its names have changed"
+    connect(tmp_path, "den.local")
+    connect(tmp_path, "10.9.9.9")
+    assert run(tmp_path, found_names=["10.9.9.9", "den.local", "den"])["changed"] is False
+    assert run(tmp_path, check=True, found_names=["10.9.9.8", "den.local"])["reason"] == "its names have changed"
 
 
 def test_an_authority_of_an_older_version_stays_and_goes_on_signing(tmp_path: Path) -> None:
