@@ -7,7 +7,7 @@
 //
 // PROFILE is a home folder whose NSS database trusts the internal authority, and keeps the session of a first run for the
 // next. CLIP has to be at 48 kHz; it is spoken once. Prints {"secure": ..., "answer": ..., "chat_input": ..., "audio_page": ...,
-// "elsewhere": [...]}
+// "sockets": [...], "elsewhere": [...]}
 // and, on stderr, the seconds of each step.
 import { existsSync, readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
@@ -39,6 +39,8 @@ page.on("request", (request) => {
   const address = new URL(request.url());
   if (address.protocol.startsWith("http") && address.origin !== new URL(url).origin) elsewhere.add(address.origin);
 });
+const sockets = new Set(); // WebSockets on which something came
+page.on("websocket", (socket) => socket.on("framereceived", () => sockets.add(new URL(socket.url()).origin)));
 page.on("pageerror", (error) => console.error(`error on the page: ${error.message}`));
 page.on("requestfailed", (request) => console.error(`${request.failure().errorText}: ${request.url()}`));
 const shot = (name) => page.screenshot({ path: `${screenshots}/${name}.png` });
@@ -86,7 +88,8 @@ try {
     .evaluateAll((inputs) => inputs.filter((i) => getComputedStyle(i).webkitTextSecurity === "none").map((i) => i.value));
   await shot("audio-settings");
   step("audio page");
-  console.log(JSON.stringify({ secure, answer, chat_input: chatInput, audio_page: audioPage.filter(Boolean), elsewhere: [...elsewhere] }));
+  const more = { sockets: [...sockets], elsewhere: [...elsewhere] };
+  console.log(JSON.stringify({ secure, answer, chat_input: chatInput, audio_page: audioPage.filter(Boolean), ...more }));
 } catch (error) {
   await shot("failed").catch(() => {});
   throw error;

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import browser
 import pytest
 from suite import PLAIN, ROOT, Instance
 
@@ -109,13 +110,7 @@ def api(project: Path) -> Api:
 @pytest.fixture(scope="session")
 def profile(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
     """A home folder whose browser trusts the internal authority."""
-    home = tmp_path_factory.mktemp("home")
-    store = home / ".pki/nssdb"
-    store.mkdir(parents=True)
-    subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{store}"], check=True)
-    authority = ["-t", "C,,", "-n", "internal", "-i", str(project / "secrets/ca/ca.crt")]
-    subprocess.run(["certutil", "-A", "-d", f"sql:{store}", *authority], check=True)
-    return home
+    return browser.trust(tmp_path_factory.mktemp("home"), project / "secrets/ca/ca.crt")
 
 
 @dataclass

@@ -22,6 +22,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / ".cache" / "collections"))
+sys.path.append(str(ROOT / "molecule"))  # for lan.py
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import VANISHED  # noqa: E402

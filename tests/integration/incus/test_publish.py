@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.anklume.stt.plugins.lookup.lan_names import LookupModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError, InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import observe
+from ansible_collections.anklume.stt.plugins.module_utils._services.names import found_names
 from conftest import LONG, ROOT, Lab
+from lan import computer, ip, network
 
 LAN, HOME, PHONE = "it-lan", "172.30.178.1", "172.30.178.50"
 MOVED = "172.30.178.2"
@@ -63,31 +66,12 @@ with socket.socket(type=socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_
 """
 
 
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
-
-
-def remove_lan() -> None:
-    for words in (("netns", "del", "it-phone"), ("link", "del", LAN), ("link", "del", "it-phone0")):
-        subprocess.run(["ip", *words], check=False, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def home() -> Iterator[None]:
     """A bridge that stands for the host's network at home, and a phone in it that sends the host what is elsewhere."""
-    remove_lan()
-    ip("link", "add", LAN, "type", "bridge")
-    ip("addr", "add", f"{HOME}/24", "dev", LAN)
-    ip("addr", "add", f"{VPN_HOME}/24", "dev", LAN)
-    ip("link", "set", LAN, "up")
-    ip("netns", "add", "it-phone")
-    ip("link", "add", "it-phone0", "type", "veth", "peer", "name", "eth0", "netns", "it-phone")
-    ip("link", "set", "it-phone0", "master", LAN, "up")
-    for words in (f"addr add {PHONE}/24 dev eth0", f"addr add {VPN_PHONE}/24 dev eth0", "link set eth0 up"):
-        ip("-n", "it-phone", *words.split())
-    ip("-n", "it-phone", "route", "add", "default", "via", HOME)
-    yield
-    remove_lan()
+    addresses = (f"{PHONE}/24", f"{VPN_PHONE}/24")
+    with network(LAN, f"{HOME}/24", f"{VPN_HOME}/24"), computer("it-phone", LAN, *addresses, gateway=HOME):
+        yield
 
 
 def phone(address: str, port: int, protocol: str = "tcp", source: str = PHONE) -> str:
@@ -130,6 +114,12 @@ def from_host(address: str, port: int) -> str:
         return ""
 
 
+def test_a_name_is_known_in_its_domain_alone(two: Lab) -> None:
+    assert two.run("it-a1", "getent hosts it-a1.incus").split()[0] == A
+    assert two.run("it-b1", "getent hosts it-b1.incus", "it-b").split()[0] == B
+    assert two.run("it-b1", "getent hosts it-a1 || getent hosts it-a1.incus", "it-b", ok=False) == "2"
+
+
 def publish(lab: Lab, name: str, *entries: Any, **options: Any) -> dict[str, Any]:
     machines = lab.infra["domains"][name[:4]]["machines"]
     machines[name] = {key: value for key, value in machines[name].items() if key != "publish"}
@@ -138,7 +128,16 @@ def publish(lab: Lab, name: str, *entries: Any, **options: Any) -> dict[str, Any
     return lab.apply(**options)
 
 
+NAMES = found_names(socket.gethostname(), [])
+
+
+def lan_names(lab: Lab) -> list[str]:
+    """Under which names the host is in the certificate."""
+    return LookupModule().run([str(lab.folder)])
+
+
 def test_without_publish_nothing_answers(two: Lab) -> None:
+    assert lan_names(two) == []
     for address in (HOME, A, B):
         for port in (8000, 8443):
             assert phone(address, port) == "nothing"
@@ -194,8 +193,11 @@ def test_two_machines_publish_at_one_address_and_a_port_moves(two: Lab) -> None:
 
 def test_another_address_of_the_host_is_seen_by_plan(two: Lab) -> None:
     publish(two, "it-a1", "8443:8000")
+    assert lan_names(two) == [HOME, *NAMES]
     ip("addr", "del", f"{HOME}/24", "dev", LAN)
+    assert lan_names(two) == NAMES  # as on a laptop that is in no network now
     ip("addr", "add", f"{MOVED}/24", "dev", LAN)
+    assert lan_names(two) == [MOVED, *NAMES]
     try:
         result = two.apply(check=True)
         changes = {change["path"]: change for step in result["plan"] for change in step["changes"]}
