@@ -176,6 +176,21 @@ published:
       returned: always
   sample: [{"address": "192.168.1.5", "port": 443, "protocol": "tcp", "machine": "homelab-webui", "to": 443,
     "from": ["lan"]}]
+announced:
+  description: The names of C(publish_name), for the host to announce in its local network.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The name.
+      type: str
+      returned: always
+    address:
+      description: An address of the host.
+      type: str
+      returned: always
+  sample: [{"name": "voice.local", "address": "192.168.1.5"}]
 exports:
   description: The files that deleted instances and volumes were exported to.
   returned: success

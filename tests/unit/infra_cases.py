@@ -134,6 +134,7 @@ FORM = [
         "must be one of",
         "did you mean semi-trusted?",
     ),
+    Case("a name with a dot", machine("publish_name: ⟦voice.local"), "must be lower-case letters, digits and inner"),
     Case("roles as a text", machine("roles: ⟦base_system"), "must be a list"),
     Case(
         "a role that is no name", machine("roles: [base_system, ⟦'stt server']"), "must be the name of an Ansible role"
@@ -423,6 +424,20 @@ MEANING = [
         "10.8.0.5/24 is an address in a network",
         "write 10.8.0.0/24",
     ),
+    Case(
+        "a name for what is not published",
+        machine("⟦publish_name: voice"),
+        "publishes nothing under that name",
+        "add publish, like [443]",
+    ),
+    Case(
+        "one name of two machines",
+        two(
+            '{ip: "10.100.1.1", publish: [443], publish_name: voice}',
+            '{ip: "10.100.2.1", publish: [80], publish_name: ⟦voice}',
+        ),
+        "voice.local already leads to machine m1: line 5",
+    ),
     Case("published for nobody", published("{port: 443, ⟦from: []}"), "nobody could come in"),
     Case(
         "an STT server without a key",
@@ -497,6 +512,7 @@ RIGHT = {
         "8000, 11434", "roles: [stt_server, ollama_server]\npublish_without_key: true"
     ),
     "other ports of an STT server": published("443, {port: 8000, protocol: udp}", "roles: [stt_server]"),
+    "a name for the page": published("443", "publish_name: my-voice"),
     "nothing published": machine("publish: []"),
     "a lan by name": settings("lan: {networks: [192.168.1.0/24], addresses: [192.168.1.5]}"),
     "policy from lan": policy("from: lan\nto: pro-dev\nports: [80]"),

@@ -20,6 +20,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.host import ETH
 from ansible_collections.anklume.stt.plugins.module_utils._incus.published import (
     Lan,
     Published,
+    announced,
     local_network,
     published,
 )
@@ -77,6 +78,8 @@ class Desired:
     gpu: Mapping[Key, tuple[str, ...]] = field(default_factory=dict)
     """Instances that ask for a GPU, with the profiles that give it to them."""
     published: tuple[Published, ...] = ()
+    announced: tuple[Mapping[str, str], ...] = ()
+    """Names in the local network, each with an address of the host."""
 
 
 def project_key(name: str) -> Key:
@@ -122,6 +125,7 @@ def desired(model: Model, host: Host) -> Desired:
         {key: _marked(resource, model.project_name) for key, resource in unique.items()},
         gpu,
         tuple(one for some in doors.values() for one in some),
+        announced(model, lan),
     )
 
 

@@ -37,6 +37,8 @@ class Host:
     """The host's own addresses, loopback and the bridges of Incus that we made left out."""
     lan: tuple[IPv4Interface, ...] = ()
     """Its addresses in the private networks of interfaces that have a default route, tunnels left out."""
+    systemd: bool = True
+    """It keeps services running on the host, what announces names among them."""
     listeners: tuple[Listener, ...] = ()
     """Who listens at the host's ports; looked up only where something is published."""
     mtu: int = ETHERNET_MTU
@@ -77,6 +79,7 @@ def read_host(
         server=environment["server_version"],
         virtual_machines="qemu" in environment["driver"] and Path("/dev/vhost-vsock").exists(),
         nftables=environment["firewall"] == "nftables",
+        systemd=Path("/run/systemd/system").is_dir(),
         gpus=len(cards),
         gpu_faults=read_nvidia_faults(cards),
         nvidia_tools=shutil.which("nvidia-container-cli") is not None,

@@ -22,6 +22,7 @@ def faults(wanted: Desired, observed: Observed, host: Host, *, adopt: bool) -> l
         *_virtual_machines(wanted, host),
         *_owners(wanted, observed, adopt=adopt),
         *_ports(wanted, host),
+        *_names(wanted, host),
     ]
 
 
@@ -98,6 +99,15 @@ def _ports(wanted: Desired, host: Host) -> Iterator[str]:
                     f"stop it there, or publish another port that leads to {one.to}"
                 )
                 break
+
+
+def _names(wanted: Desired, host: Host) -> Iterator[str]:
+    names = dict.fromkeys(one["name"] for one in wanted.announced)
+    if names and not host.systemd:
+        yield (
+            f"{', '.join(names)} cannot be announced: this host does not run systemd: drop publish_name, and name the "
+            "host by its address, or by a name that your router gives it (infra_lan_names)"
+        )
 
 
 def _of(wanted: Desired, kind: str) -> Iterable[tuple[Key, Resource]]:

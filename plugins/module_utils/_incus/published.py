@@ -122,6 +122,16 @@ def published(model: Model, lan: Lan) -> tuple[Published, ...]:
     )
 
 
+def announced(model: Model, lan: Lan) -> tuple[Mapping[str, str], ...]:
+    """Which names the host announces in the local network, each with an address of it."""
+    return tuple(
+        {"name": f"{machine.publish_name}.local", "address": str(address)}
+        for machine in model.machines
+        if machine.publish_name
+        for address in lan.addresses
+    )
+
+
 def takes(listen: str, protocol: str, address: str, port: int) -> bool:
     """Whether what a proxy device listens to (`tcp:0.0.0.0:80-90,443`) holds a port at an address."""
     kind, _colon, rest = listen.partition(":")

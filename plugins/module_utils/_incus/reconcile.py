@@ -71,7 +71,13 @@ def reconcile(
     if not check and (todo.steps or todo.waits):
         exports = apply(client, todo, sources, Journal(log_path), workers=workers, backup_dir=backup_dir)
     doors = [one.data() for one in wanted.published]
-    return {"project_name": model.project_name, "exports": exports, "published": doors, **_answer(todo)}
+    return {
+        "project_name": model.project_name,
+        "exports": exports,
+        "published": doors,
+        "announced": list(wanted.announced),
+        **_answer(todo),
+    }
 
 
 def _wait_for_others(client: Client, observed: Observed, projects: set[str]) -> bool:

@@ -89,6 +89,8 @@ class _Checker:
         """What is mounted where, per machine."""
         self.published: dict[tuple[str, int], Path] = {}
         """What leads to a machine: (protocol, port of the host) → its place in the file."""
+        self.names: dict[str, Path] = {}
+        """Which names are announced for a machine: the name → its place in the file."""
         self.sharing: set[str] = set()
         """The machines that mount a shared volume."""
 
@@ -479,6 +481,7 @@ class _Checker:
             storage_volumes=volumes,
             persistent_data=data,
             publish=publish,
+            publish_name=self._publish_name(path, name, entry),
             publish_without_key=entry.get("publish_without_key", False),
             roles=tuple(entry.get("roles", ())),
             weight=entry.get("weight", 1),
@@ -488,6 +491,21 @@ class _Checker:
             snapshots_expiry=entry.get("snapshots_expiry"),
             carried={key: entry[key] for key in _MACHINE_CARRIED if key in entry},
         )
+
+    def _publish_name(self, path: Path, name: str, entry: Mapping[str, Any]) -> str:
+        """`publish_name`: a name that no other machine has, for something that is published."""
+        given: str = entry.get("publish_name", "")
+        if not given:
+            return ""
+        here = (*path, "publish_name")
+        if not entry.get("publish"):
+            self._error(
+                here, f"machine {name} publishes nothing under that name", "add publish, like [443]", on_key=True
+            )
+        other = self.names.setdefault(given, here)
+        if other != here:
+            self._error(here, f"{given}.local already leads to machine {other[3]}: line {self._line(other)}")
+        return given
 
     def _publications(
         self, path: Path, name: str, entry: Mapping[str, Any], devices: Mapping[str, Mapping[str, str]]

@@ -82,6 +82,8 @@ class Machine:
     storage_volumes: tuple[StorageVolume, ...] = ()
     persistent_data: tuple[PersistentData, ...] = ()
     publish: tuple[Publication, ...] = ()
+    publish_name: str = ""
+    """The name with which the host announces it in the local network, without `.local`."""
     publish_without_key: bool = False
     roles: tuple[str, ...] = ()
     weight: int = 1

@@ -155,6 +155,7 @@ def _machine_vars(domain: Domain, machine: Machine, shared: Mapping[str, Any] | 
             "instance_devices": devices or None,
             "instance_storage_volumes": volumes or None,
             "instance_published": [_published(one) for one in machine.publish] or None,
+            "instance_published_name": f"{machine.publish_name}.local" if machine.publish_name else None,
             "instance_roles": list(machine.roles),
             "instance_boot_autostart": machine.boot_autostart,
             "instance_boot_priority": machine.boot_priority,

@@ -253,6 +253,13 @@ MACHINE = Record(
             [443, "8443:443", {"port": 8000, "from": "10.8.0.0/24"}],
             default="nothing outside the host reaches the machine",
         ),
+        "publish_name": Key(
+            Text(r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "lower-case letters, digits and inner hyphens", 63),
+            "A name for what the machine publishes: the host announces it in the local network with Avahi, `voice` as "
+            "`voice.local`.",
+            "voice",
+            default="the host's own names and addresses",
+        ),
         "publish_without_key": Key(
             Flag(),
             "Publish a service too that asks nobody for a key or a password: an STT server without "

@@ -65,7 +65,7 @@ class Place:
             variables.get("ansible_host") or "",
             variables.get("open_webui_names") or (),
             variables.get("instance_published") or (),
-            variables.get("infra_lan_names") or (),
+            given_names(variables),
             found,
         )
 
@@ -102,6 +102,12 @@ def is_private(name: str) -> bool:
     except ValueError:
         return name.rpartition(".")[2].lower() in PRIVATE_SUFFIXES
     return any(address in ipaddress.ip_network(network) for network in PRIVATE_NETWORKS)
+
+
+def given_names(variables: Mapping[str, Any]) -> list[str]:
+    """The names that somebody gave the host: the one announced for this machine, then those of the whole project."""
+    announced = variables.get("instance_published_name")
+    return [*([announced] if announced else []), *(variables.get("infra_lan_names") or ())]
 
 
 def found_names(host: str, addresses: Iterable[Any]) -> list[str]:

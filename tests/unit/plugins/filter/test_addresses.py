@@ -48,6 +48,14 @@ def test_nothing_is_said_where_no_page_is_published() -> None:
             ],
         ),
         (
+            {"instance_published": PAGE, "instance_published_name": "voice.local", "infra_lan_names": ["home.example"]},
+            [
+                "web: https://voice.local",
+                "or https://home.example, https://192.168.1.5, https://den.local, https://den",
+                f"{TRUST} https://voice.local/trust",
+            ],
+        ),
+        (
             {
                 "instance_published": [{"port": 8443, "to": 443}],
                 "open_webui_names": ["chat.example.org"],

@@ -22,6 +22,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._incus.published import (
     Lan,
+    announced,
     local_network,
     published,
     takes,
@@ -68,6 +69,23 @@ def test_a_published_port_is_a_device_and_a_rule() -> None:
     assert [one.data() for one in wanted.published] == [
         {"address": "192.168.1.5", "port": 8443, "protocol": "tcp", "machine": "lab-ai", "to": 443, "from": ["lan"]}
     ]
+
+
+def test_a_name_is_announced_for_each_address_of_the_host() -> None:
+    two = replace(HOME, addresses=(*HOME.addresses, IPv4Address("192.168.2.5")))
+    some = model(domain("lab", 3, machine(publish=(WEB,), publish_name="voice")))
+    wanted = [{"name": "voice.local", "address": address} for address in ("192.168.1.5", "192.168.2.5")]
+    assert list(announced(some, two)) == wanted
+    assert list(desired(some, HOST).announced) == wanted[:1]
+    assert desired(publishing(WEB), HOST).announced == ()
+
+
+def test_a_name_is_refused_where_nothing_keeps_it_announced() -> None:
+    bare = replace(HOST, systemd=False)
+    named = model(domain("lab", 3, machine(publish=(WEB,), publish_name="voice")))
+    with pytest.raises(IncusError, match=r"voice\.local cannot be announced: this host does not run systemd"):
+        planned(named, Observed(), bare)
+    assert planned(publishing(WEB), Observed(), bare).steps
 
 
 def test_each_address_of_the_host_has_its_device() -> None:
