@@ -42,6 +42,7 @@ class Own:
         """Write the inventory, as the page does."""
         known = f"-i {self.key} -o IdentitiesOnly=yes -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no"
         way = {"ansible_user": user, "ansible_become": user != "root", "ansible_ssh_common_args": known}
+        way |= {"ansible_python_interpreter": "/usr/bin/python3"}
         hosts = {name: self.given[name] | way | {"ansible_host": there} for name, there in ADDRESSES.items()}
         children = {group: {"hosts": {name: {}}} for group, name in GROUPS.items()}
         (self.folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children, "hosts": hosts}}))
