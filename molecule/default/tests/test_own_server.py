@@ -9,6 +9,7 @@ server is taken away before, and comes anew over SSH.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -82,9 +83,11 @@ def own(machine: Any, project: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_a_service_comes_over_ssh_with_sudo_and_a_second_run_changes_nothing(own: Own, machine: Any) -> None:
     machine("mdef-ai").check_output(WIPE)
-    first = own.play("site.yml")
+    report = own.folder / "verify.json"
+    first = own.play("site.yml", "-e", f"verify_json={report}")
     assert first.returncode == 0 and re.search(r"mdef-ai .*changed=[1-9]", first.stdout)
-    assert SENTENCE in first.stdout
+    heard = [hop["recognised"] for hop in json.loads(report.read_text()) if "recognised" in hop]
+    assert heard == [SENTENCE, SENTENCE]  # by the STT server itself, and through Open WebUI
     again = own.play("site.yml")
     assert again.returncode == 0 and not re.search(r"changed=[1-9]", again.stdout)
 
