@@ -15,6 +15,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 UV = Path(sys.executable).with_name("uv")
@@ -49,6 +50,13 @@ def test_every_package_has_a_wheel_that_the_lock_knows(lock: Path, python: str, 
     found = wheels(lock, python, machine)
     assert len(found) > 10
     assert [name for name, digests in found.items() if not digests & known] == []
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_role_uv_knows_uvs_wheel(machine: str, tmp_path: Path) -> None:
+    given = yaml.safe_load((ROOT / "roles/uv/defaults/main.yml").read_text())
+    (tmp_path / "uv.txt").write_text(f"uv=={given['uv_version']}\n")
+    assert wheels(tmp_path / "uv.txt", "3.11", machine)["uv"] & set(given["uv_hashes"])
 
 
 def test_a_package_without_a_wheel_is_refused(tmp_path: Path) -> None:
