@@ -198,8 +198,15 @@ python_version:
   type: str
   returned: always
   sample: "3.11"
+release:
+  description:
+    - The folder that the wanted release lies in, or is to be filled in, by its name. It is that of O(release), or one
+      beside it where that one serves and holds something else than O(lock) says, for what serves is not emptied.
+  type: str
+  returned: always
+  sample: "1.0"
 release_lock:
-  description: What the file C(lock.sha256) in the release's folder says; empty when the release is not whole.
+  description: What the file C(lock.sha256) in RV(release)'s folder says; empty when the release is not whole.
   type: str
   returned: always
 installed:
@@ -233,7 +240,7 @@ differing:
   elements: str
   returned: always
 configured:
-  description: Whether C(current) points to O(release), no change of release is under way, and no file differs.
+  description: Whether C(current) points to RV(release), no change of release is under way, and no file differs.
   type: bool
   returned: always
 user_exists:
@@ -304,7 +311,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, ServiceError
 from ansible_collections.anklume.stt.plugins.module_utils._base.http import Server
 from ansible_collections.anklume.stt.plugins.module_utils._services.placed import FILE_OPTIONS, differing, wanted
-from ansible_collections.anklume.stt.plugins.module_utils._services.release import KEPT, LOCK, RECORD
+from ansible_collections.anklume.stt.plugins.module_utils._services.release import KEPT, LOCK, RECORD, folder_of
 from ansible_collections.anklume.stt.plugins.module_utils._services.release_files import lie_in, moves
 from ansible_collections.anklume.stt.plugins.module_utils._services.units import (
     PROPERTIES,
@@ -371,6 +378,12 @@ def release_before(home: Path) -> str:
         return ""
 
 
+def lock_in(release: Path) -> str:
+    """What a release says that it is made of; nothing where it is not whole."""
+    lock = release / LOCK
+    return lock.read_text(encoding="utf-8", errors="replace").strip() if lock.is_file() else ""
+
+
 def ask(url: str, host: str | None) -> dict[str, Any]:
     """What an address answers, in a few words."""
     try:
@@ -421,10 +434,13 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     release = Path(params["release"])
     former = Path(params["former_home"] or release.parent)
     home = lie_in(former, release.parent)
-    lock, current = home / release.name / LOCK, home / "current"
-    release_lock = lock.read_text(encoding="utf-8").strip() if lock.is_file() else ""
+    current = home / "current"
     served = current.readlink().name if current.is_symlink() else ""
-    under_way = (home / KEPT / RECORD).is_file()
+    under_way, before = (home / KEPT / RECORD).is_file(), release_before(home)
+    name = release.name
+    if params["lock"]:
+        name = folder_of(name, served, before, lambda one: lock_in(home / one) == params["lock"])
+    release_lock = lock_in(home / name)
     different = differing(wanted(params["files"], params["secret_contents"]))
     python, version = find_python(module, params["python"], params["python_versions"])
     own = {name: params[name] for name in ("user", "enabled", "reads")}
@@ -435,14 +451,15 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "python": python,
         "python_version": version,
+        "release": name,
         "release_lock": release_lock,
         "installed": bool(release_lock) and release_lock == params["lock"],
         "current": served,
         "under_way": under_way,
-        "before": release_before(home),
+        "before": before,
         "moves": moves(former, release.parent),
         "differing": different,
-        "configured": served == release.name and not under_way and not different,
+        "configured": served == name and not under_way and not different,
         "free_mib": free_mib(release),
         **({"answer": ask(params["url"], params["host"])} if params["url"] else {}),
         **units.pop(params["service"]),

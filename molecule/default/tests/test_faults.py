@@ -113,6 +113,20 @@ def test_an_unreachable_registry_leaves_what_serves(project: Path, ai: Any) -> N
     assert serving == 0
 
 
+def test_a_damaged_release_that_serves_is_not_emptied(project: Path, ai: Any) -> None:
+    release = ai.check_output("readlink -f /opt/stt-server/current")
+    lock, files = ai.check_output(f"cat {release}/lock.sha256"), ai.check_output(f"find {release} | wc -l")
+    ai.check_output(f"echo damaged >{release}/lock.sha256 && mount -t tmpfs tmpfs /var/cache/uv")
+    try:
+        result = play(project, "stt", uv_index_url="http://127.0.0.1:9/simple")
+        after = ai.check_output(f"readlink -f /opt/stt-server/current; find {release} | wc -l").split()
+        beside = ai.file(f"{release}-2").exists
+    finally:
+        ai.check_output(f"umount /var/cache/uv; rm -rf {release}-2; echo {lock} >{release}/lock.sha256")
+    assert result.returncode != 0 and "127.0.0.1:9" in flat(result), flat(result)
+    assert after == [release, files] and beside
+
+
 def test_releases_in_their_former_folder_are_moved_and_stay_reachable_there(project: Path, ai: Any) -> None:
     ai.check_output("rm -f /opt/speaches && mv /opt/stt-server /opt/speaches")
     planned = play(project, "stt", "--check")

@@ -17,7 +17,7 @@ old release, and brought back before the link returns to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 
@@ -72,6 +72,16 @@ _SAID = {
     "remove": "remove {}",
     "drop": "drop the files that {} ran with",
 }
+
+
+def folder_of(release: str, served: str, before: str, whole: Callable[[str], bool]) -> str:
+    """The folder that a release lies in, or is to be filled in: never one that serves, or that may be gone back to.
+
+    Where `served` bears the release's name and is not whole, or is made of other things, a folder beside it is taken.
+    """
+    names = [release, f"{release}-2", f"{release}-3"]
+    there = [name for name in (served, *names) if name in names and whole(name)]
+    return next(iter(there), next(name for name in names if name not in (served, before)))
 
 
 def switch(

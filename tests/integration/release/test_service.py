@@ -65,10 +65,23 @@ def test_it_changes_its_release_there_and_back(project: Project, applied: Run, t
     assert says() == "2 bye"
     assert inside("ls /opt/hello") == "1\n2\ncurrent"
 
+    # a damaged release that serves is not filled anew, nor is what serves touched: the next one lies beside it
+    inside("echo damaged >/opt/hello/2/lock.sha256; touch /opt/hello/2/untouched")
+    project.done("services", hello_server_version="2", hello_server_word="bye")
+    assert says() == "2-2 bye"
+    assert inside("cat /opt/hello/2/lock.sha256; ls /opt/hello /opt/hello/2/untouched") == (
+        "damaged\n/opt/hello/2/untouched\n\n/opt/hello:\n2\n2-2\ncurrent"
+    )
+    assert re.search(
+        rf"^{NAME} .*changed=0 ",
+        project.done("services", hello_server_version="2", hello_server_word="bye").output,
+        re.M,
+    )
+
     broken = tmp_path / "broken.py"
     broken.write_text('raise SystemExit("broken")\n')
     run = project.play("anklume.stt.services", hello_server_version="3", hello_server_program=str(broken))
     assert run.status != 0
-    assert "3 does not serve, so 2 serves again" in run.said
-    assert says() == "2 bye"
+    assert "3 does not serve, so 2-2 serves again" in run.said
+    assert says() == "2-2 bye"
     assert "all 2 hops are ok" in project.done("verify").said

@@ -14,6 +14,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.release impo
     State,
     Step,
     after,
+    folder_of,
     prove,
     show,
     switch,
@@ -31,6 +32,35 @@ HALF = (KEPT, SWITCHED, REMOVED)
 
 def steps(*named: tuple[str, str]) -> list[Step]:
     return [Step(do, what) for do, what in named]
+
+
+class TestFolder:
+    """Where a release lies or is filled: what serves, and what may be gone back to, is never filled anew."""
+
+    @pytest.mark.parametrize(
+        ("served", "before", "whole", "folder"),
+        [
+            ("", "", "", "1"),
+            ("0", "", "", "1"),
+            ("0", "", "1", "1"),
+            ("1", "", "1", "1"),
+            ("1", "", "", "1-2"),
+            ("1", "", "1-2", "1-2"),
+            ("1-2", "1", "1-2", "1-2"),
+            ("1-2", "1", "", "1-3"),
+            ("1-2", "", "", "1"),
+            ("1-2", "", "1 1-2", "1-2"),
+            ("0", "1", "", "1-2"),
+            ("0", "1", "1 1-2", "1"),
+        ],
+    )
+    def test_folder(self, served: str, before: str, whole: str, folder: str) -> None:
+        assert folder_of("1", served, before, whole.split().__contains__) == folder
+
+    def test_one_is_free_whatever_is_there(self) -> None:
+        names = ["", "1", "1-2", "1-3"]
+        for served, before in product(names, names):
+            assert folder_of("1", served, before, lambda _: False) not in (served, before)
 
 
 class TestSwitch:

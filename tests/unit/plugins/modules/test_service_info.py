@@ -90,6 +90,22 @@ def test_a_release_is_installed_and_another_serves_or_is_on_its_way(tmp_path: Pa
     assert look(tmp_path)["configured"] is False
 
 
+def test_a_release_that_serves_and_is_damaged_is_to_be_filled_beside(tmp_path: Path) -> None:
+    release(tmp_path, lock="damaged")
+    seen = look(tmp_path, lock="abc")
+    assert (seen["release"], seen["installed"], seen["configured"]) == ("2-2", False, False)
+    (tmp_path / "home/2-2").mkdir()
+    (tmp_path / "home/2-2/lock.sha256").write_bytes(b"\xff")
+    assert look(tmp_path, lock="abc")["release"] == "2-2"
+    (tmp_path / "home/2-2/lock.sha256").write_text("abc\n")
+    seen = look(tmp_path, lock="abc")
+    assert (seen["release"], seen["installed"], seen["configured"]) == ("2-2", True, False)
+    (tmp_path / "home/current").unlink()
+    (tmp_path / "home/current").symlink_to("2-2")
+    assert look(tmp_path, lock="abc")["configured"] is True
+    assert look(tmp_path)["release"] == "2", "nobody said what it is made of"
+
+
 def test_releases_that_lie_in_a_folder_of_another_name(tmp_path: Path) -> None:
     release(tmp_path)
     former = tmp_path / "former"
