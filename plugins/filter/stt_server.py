@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._services.gpu_neighbours import judged_variables
+from ansible_collections.anklume.stt.plugins.module_utils._services.gpu_neighbours import answered, judged_variables
 from ansible_collections.anklume.stt.plugins.module_utils._services.speech import role_folder
 from ansible_collections.anklume.stt.plugins.module_utils._services.stt_server import (
     lock_of,
@@ -52,6 +52,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return them as Ansible asks for them."""
         return {
+            "fit_answered": answered,
             "judged_variables": judged_variables,
             "release_lock": release_lock,
             "role_variables": role_variables,

@@ -133,6 +133,26 @@ options:
     description: The content of those files of O(files) that have none, by path. Shown nowhere.
     type: dict
     default: {}
+  speech_models:
+    description: A cache of speech models, in the words of M(anklume.stt.stt_model_info), for RV(speech_models).
+    type: dict
+    suboptions:
+      cache:
+        description: The cache folder.
+        type: path
+        required: true
+      wanted:
+        description: The models that there should be.
+        type: list
+        elements: str
+        default: []
+      group:
+        description: Group that their files should belong to. Not looked at when not given.
+        type: str
+      mode:
+        description: Permissions that their files should have.
+        type: str
+        default: "0644"
   python:
     description: An interpreter to use instead of the first supported one on the path.
     type: path
@@ -243,6 +263,13 @@ configured:
   description: Whether C(current) points to RV(release), no change of release is under way, and no file differs.
   type: bool
   returned: always
+speech_models:
+  description:
+    - In C(differing) the models of O(speech_models) that are not there or not as they should be, in C(unnamed) those
+      that are there and not asked for. All differ where the user is not there yet.
+  type: dict
+  returned: with O(speech_models)
+  sample: {differing: [], unnamed: [Systran/faster-whisper-tiny]}
 user_exists:
   description: Whether the user is known.
   type: bool
@@ -309,10 +336,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, ServiceError
-from ansible_collections.anklume.stt.plugins.module_utils._base.http import Server
 from ansible_collections.anklume.stt.plugins.module_utils._services.placed import FILE_OPTIONS, differing, wanted
 from ansible_collections.anklume.stt.plugins.module_utils._services.release import KEPT, LOCK, RECORD, folder_of
 from ansible_collections.anklume.stt.plugins.module_utils._services.release_files import lie_in, moves
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech_models import OPTIONS, observe
 from ansible_collections.anklume.stt.plugins.module_utils._services.units import (
     PROPERTIES,
     Unit,
@@ -386,12 +413,26 @@ def lock_in(release: Path) -> str:
 
 def ask(url: str, host: str | None) -> dict[str, Any]:
     """What an address answers, in a few words."""
+    # who asks nothing need not wait until all this is compiled
+    from ansible_collections.anklume.stt.plugins.module_utils._base.http import Server  # noqa: PLC0415
+
     try:
         server = Server(url, timeout=5, validate_certs=False, proxies=False)
         status = server.request("GET", "", headers={"Host": host} if host else {}).status
     except ServiceError as error:
         return {"status": 0, "msg": str(error)}
     return {"status": status, "msg": "" if status == 200 else f"{url} answers with status {status}"}
+
+
+def look_at_models(params: dict[str, Any], user: str) -> dict[str, list[str]]:
+    """Which speech models are not as they should be, and which nobody asks for."""
+    if not user_exists(user):
+        return {"differing": params["wanted"], "unnamed": []}
+    try:
+        seen = observe(params)
+    except OSError as error:
+        raise ServiceError(f"{params['cache']}: {error}") from error
+    return {name: seen[name] for name in ("differing", "unnamed")}
 
 
 def free_mib(folder: Path) -> int:
@@ -442,6 +483,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         name = folder_of(name, served, before, lambda one: lock_in(home / one) == params["lock"])
     release_lock = lock_in(home / name)
     different = differing(wanted(params["files"], params["secret_contents"]))
+    models = params["speech_models"]
     python, version = find_python(module, params["python"], params["python_versions"])
     own = {name: params[name] for name in ("user", "enabled", "reads")}
     own |= {"name": params["service"], "ports": [params["port"], *params["more_ports"]]}
@@ -462,6 +504,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "configured": served == name and not under_way and not different,
         "free_mib": free_mib(release),
         **({"answer": ask(params["url"], params["host"])} if params["url"] else {}),
+        **({"speech_models": look_at_models(models, params["user"])} if models else {}),
         **units.pop(params["service"]),
         "units": units,
     }
@@ -486,6 +529,7 @@ def main() -> None:
             "units": {"type": "list", "elements": "dict", "default": [], "options": UNIT_OPTIONS},
             "files": {"type": "list", "elements": "dict", "default": [], "options": files},
             "secret_contents": {"type": "dict", "default": {}, "no_log": True},
+            "speech_models": {"type": "dict", "options": OPTIONS},
             "python": {"type": "path"},
             "python_versions": {"type": "list", "elements": "str", "default": []},
         },

@@ -213,6 +213,9 @@ model:
     english_only:
       description: Whether it knows English alone.
       type: bool
+    here:
+      description: Whether it lies in O(models_dir), or is a folder of this machine.
+      type: bool
 compute_type:
   description: The compute type to configure, as asked for or as chosen.
   type: str

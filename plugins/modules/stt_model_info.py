@@ -106,39 +106,10 @@ unfinished:
   returned: always
 """
 
-from pathlib import Path
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._models.cache import Installed, ModelCache, Ownership
-from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
-
-SPEC: dict[str, Any] = {
-    "cache": {"type": "path", "required": True},
-    "wanted": {"type": "list", "elements": "str", "default": []},
-    "group": {"type": "str"},
-    "mode": {"type": "str", "default": "0644"},
-}
-
-
-def as_left(cache: ModelCache, installed: Installed) -> bool:
-    """Whether stt_model would find nothing to do."""
-    asked_for = installed.source.get("requested", "main") == "main"
-    return asked_for and not installed.problems and not cache.adjust(installed, dry=True)
-
-
-def observe(params: dict[str, Any]) -> dict[str, Any]:
-    """What is there, and what of it is not as wanted."""
-    cache = ModelCache(Path(params["cache"]), Ownership.named(None, params["group"], params["mode"]))
-    wanted = [resolve_model(name) for name in params["wanted"]]
-    there = {installed.model: installed for installed in cache.all()}
-    return {
-        "models": [installed.described() for installed in there.values()],
-        "differing": [name for name in wanted if name not in there or not as_left(cache, there[name])],
-        "unnamed": [name for name in there if name not in wanted],
-        "unfinished": cache.unfinished(),
-    }
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech_models import OPTIONS as SPEC
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech_models import observe
 
 
 def main() -> None:

@@ -58,6 +58,23 @@ def questions(
     return [_question(name, server) for name, server in servers.items() if boolean(server["stt_server_enabled"])]
 
 
+def answered(
+    answers: Iterable[Mapping[str, Any]], machine: str, variables: Mapping[str, Any], refused: Iterable[str]
+) -> dict[str, Any]:
+    """The answer of a loop over such questions that holds for the STT server on a machine itself; empty without one.
+
+    A model that lies there needs no disk any more, and what else a verdict goes by does not change within a run. What
+    is refused is asked anew, for the refusal to be the role's own.
+    """
+    asked = judged_variables(variables)
+    for answer in answers:
+        question = answer["item"]
+        own = question["name"] == machine and question["variables"] == asked
+        if own and answer.get("model", {}).get("here") and answer["verdict"] not in refused:
+            return dict(answer)
+    return {}
+
+
 def _question(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     ttl = "stt_server_model_ttl"
     return {"name": name, "variables": judged_variables(variables), ttl: variables[ttl]}

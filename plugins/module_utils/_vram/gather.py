@@ -132,6 +132,7 @@ def ask(options: dict[str, Any]) -> dict[str, Any]:
         params["keeps_model"],
     )
     result = answer(question, place)
+    result["model"]["here"] = result["model"]["hub_id"] in here
     result["notes"] = [*notes, *result["notes"]]
     result["cores"] = len(os.sched_getaffinity(0))
     if params["table"]:

@@ -105,3 +105,28 @@ def test_a_verdict_goes_by_variables_of_the_role() -> None:
 def test_a_processor_that_the_engines_are_not_built_for_is_named(machine: str, device: str, said: str) -> None:
     reason = FILTERS["stt_unbuilt"](machine, device)
     assert said in reason and bool(said) == bool(reason)
+
+
+ANSWER = {
+    "item": {"name": "ai", "variables": FILTERS["judged_variables"](GIVEN)},
+    "model": {"hub_id": "a/b", "here": True},
+    "verdict": "tight",
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "holds"),
+    [
+        (ANSWER, True),
+        (ANSWER | {"item": ANSWER["item"] | {"name": "ai2"}}, False),
+        (
+            ANSWER | {"item": {"name": "ai", "variables": ANSWER["item"]["variables"] | {"stt_server_workers": 9}}},
+            False,
+        ),
+        (ANSWER | {"model": {"hub_id": "a/b", "here": False}}, False),
+        (ANSWER | {"verdict": "does_not_fit"}, False),
+        ({"item": ANSWER["item"], "skipped": True}, False),
+    ],
+)
+def test_an_answer_counts_for_the_same_question_about_a_model_that_lies_there(answer: Any, holds: bool) -> None:
+    assert FILTERS["fit_answered"]([answer], "ai", GIVEN, ["does_not_fit"]) == (answer if holds else {})

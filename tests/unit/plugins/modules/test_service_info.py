@@ -117,6 +117,20 @@ def test_releases_that_lie_in_a_folder_of_another_name(tmp_path: Path) -> None:
     assert (seen["moves"], seen["installed"], seen["current"]) == (False, True, "2")
 
 
+def test_speech_models_that_are_not_there_and_that_nobody_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "cache/hub/models--a--b/refs").mkdir(parents=True)
+    models = {"cache": str(tmp_path / "cache"), "wanted": ["c/d"]}
+    me = {"user": getpass.getuser(), "speech_models": models}
+    assert look(tmp_path, **me)["speech_models"] == {"differing": ["c/d"], "unnamed": ["a/b"]}
+    assert look(tmp_path, **me | {"user": "nobody-of-that-name"})["speech_models"] == {
+        "differing": ["c/d"],
+        "unnamed": [],
+    }
+    assert "speech_models" not in look(tmp_path)
+    wrong = me | {"speech_models": models | {"group": "no-such-group"}}
+    assert "no-such-group" in look(tmp_path, **wrong)["msg"]
+
+
 class TestFiles:
     @pytest.mark.parametrize(
         "wish",

@@ -204,14 +204,15 @@ def test_a_model_that_is_not_in_the_table(tmp_path: Path) -> None:
 def test_the_disk_is_judged_unless_the_model_lies_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "disk_free", lambda path: 100)
     asked = {"model": "small", "compute_type": "float16", "gpu": "RTX 3060", "check_host": True}
-    assert fit(**asked)["verdict"] == "fits"
+    assert fit(**asked)["verdict"] == "fits" and not fit(**asked)["model"]["here"]
     full = fit(**asked, models_dir=str(tmp_path))
     assert full["verdict"] == "does_not_fit"
     assert "100 MiB are free" in full["explanation"]
     cached = tmp_path / "hub/models--Systran--faster-whisper-small/snapshots/0123"
     cached.mkdir(parents=True)
     (cached / "model.bin").touch()
-    assert fit(**asked, models_dir=str(tmp_path))["verdict"] == "fits"
+    there = fit(**asked, models_dir=str(tmp_path))
+    assert there["verdict"] == "fits" and there["model"]["here"]
 
 
 def test_auto_keeps_to_what_it_chose_when_that_has_filled_the_disk(
@@ -225,7 +226,7 @@ def test_auto_keeps_to_what_it_chose_when_that_has_filled_the_disk(
     cached.mkdir(parents=True)
     (cached / "model.bin").touch()
     monkeypatch.setattr(probe, "disk_free", lambda path: 300)
-    assert fit(**asked)["model"] == chosen
+    assert fit(**asked)["model"] == chosen | {"here": True}
 
 
 @pytest.mark.parametrize(
