@@ -144,8 +144,11 @@ def test_a_filter_is_documented_as_it_is_called(path: Path, name: str, function:
     assert said["name"] == name
     assert f"anklume.stt.{name}" in said["example"]
     assert said["return"]
-    options = {option: body.get("default", inspect.Parameter.empty) for option, body in said["options"].items()}
-    assert options.pop("_input") is inspect.Parameter.empty
+    nothing = inspect.Parameter.empty
+    options = {
+        option: nothing if body.get("required") else body.get("default") for option, body in said["options"].items()
+    }
+    assert options.pop("_input") is nothing
     assert list(options) == [parameter.name for parameter in given]
     assert [option.strip() for option in said.get("positional", "").split(",") if option] == list(options)
     # a mapping that may be left out is None in Python and empty in words

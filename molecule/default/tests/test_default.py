@@ -121,7 +121,7 @@ def test_what_runs_is_the_archive_with_what_it_declares_and_nothing_else() -> No
 
 
 def test_every_plugin_is_shown_with_its_documentation() -> None:
-    for kind in ("module", "filter", "callback", "shell"):
+    for kind in ("module", "filter", "lookup", "callback", "shell"):
         listed = json.loads(run("ansible-doc", "--json", "-t", kind, "-l", "anklume.stt"))
         assert listed
         assert [name for name, text in listed.items() if not text or "UNDOCUMENTED" in text] == []
