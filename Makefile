@@ -22,9 +22,11 @@ export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export ANSIBLE_ROLES_PATH := $(PROJECT)/roles
 export ANSIBLE_HOME := $(ROOT)/.cache/ansible
 
+# what people see (docs/reference/output.md), but where another callback is asked for
+people = env ANSIBLE_STDOUT_CALLBACK=$${ANSIBLE_STDOUT_CALLBACK:-anklume.stt.progress}
 # a playbook on the Incus host itself, and one on the instances of the project
-local_play = ansible-playbook $(ARGS) anklume.stt.$(1)
-play = env ANSIBLE_HOST_PATTERN_MISMATCH=error ansible-playbook -i $(INVENTORY) $(ARGS) anklume.stt.$(1)
+local_play = $(people) ansible-playbook $(ARGS) anklume.stt.$(1)
+play = $(people) ANSIBLE_HOST_PATTERN_MISMATCH=error ansible-playbook -i $(INVENTORY) $(ARGS) anklume.stt.$(1)
 # what plan and apply may do in Incus: PRUNE=1 ADOPT=1 CONFIRM=machine,machine BACKUP=0 WORKERS=4
 incus_options = $(if $(PRUNE),-e infra_apply_prune=true) $(if $(ADOPT),-e infra_apply_adopt=true) $(if $(CONFIRM),-e infra_apply_confirm=$(CONFIRM)) \
   $(if $(filter 0 no,$(BACKUP)),-e infra_apply_backup=false) $(if $(WORKERS),-e infra_apply_workers=$(WORKERS))
@@ -62,9 +64,9 @@ sync-clean: venv ## sync, and remove the files of machines that are gone
 plan: venv ## what apply would change, as a diff; PRUNE=1 also what infra.yml no longer names
 	@$(call play,plan) --check --diff $(incus_options)
 apply: venv ## do what plan shows, in Incus and in the services, and verify
-	@scripts/follow $(call play,apply) $(incus_options)
+	@$(call play,apply) $(incus_options)
 apply-infra: venv ## the Incus part alone
-	@scripts/follow $(call local_play,infra) $(incus_options)
+	@$(call local_play,infra) $(incus_options)
 apply-stt: venv ## the STT role alone
 	@$(call play,stt)
 verify: venv ## every hop from the instance to a recognised sentence, as a table; changes nothing
@@ -151,7 +153,7 @@ lint-docs: venv-test
 	@antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .
 lint-code: venv-test
 	@ruff check . && ruff format --check . && yamllint --strict .
-	@mypy -p ansible_collections.anklume.stt.plugins.module_utils
+	@mypy -p ansible_collections.anklume.stt.plugins.module_utils -p ansible_collections.anklume.stt.plugins.plugin_utils
 	@PYTHONPATH=$(COLLECTIONS) lint-imports --no-logo --cache-dir $(ROOT)/.cache/imports
 	@shellcheck $$(git ls-files -z --cached --others --exclude-standard | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b' | sort -u)
 # the importer's ansible-lint is the one of `make lint`, on a weaker profile

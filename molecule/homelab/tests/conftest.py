@@ -35,7 +35,7 @@ class Run:
     @property
     def why(self) -> str:
         """The tasks that failed, and the end of what was said."""
-        failed = re.findall(r"^(?:TASK .*\n)?fatal: .*(?:\n .*)*", self.output, re.M)
+        failed = re.findall(r"^(?:(?:TASK .*\n)?fatal:| +✗) .*(?:\n {4}.*)*", self.output, re.M)
         return "\n".join([*failed, self.output[-1500:]])
 
     def changed(self, machine: str) -> int:

@@ -129,6 +129,7 @@ def apply(
 def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
     """Start each step when all that it needs is done; after a failure start no more and wait for what runs."""
     todo = {step.what: step for step in plan.steps}
+    texts = dict(zip(todo, plan.lines(), strict=True))
     for key in plan.waits:
         started: tuple[Action, ...] = ("create", "start")
         todo[StepId("ready", key)] = Step(StepId("ready", key), needs=tuple(StepId(a, key) for a in started))
@@ -141,9 +142,10 @@ def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
             for what in [] if failed else [w for w, step in todo.items() if undone.isdisjoint(step.needs)]:
                 step = todo.pop(what)
                 if what.action == "ready":
-                    running[watch.submit(_told, journal, what, worker.wait, plan.waits[what.key])] = what
+                    text = f"* wait until {what.key} has its address"
+                    running[watch.submit(_told, journal, what, text, worker.wait, plan.waits[what.key])] = what
                 else:
-                    running[pool.submit(_told, journal, what, worker.do, step)] = what
+                    running[pool.submit(_told, journal, what, texts[what], worker.do, step)] = what
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -159,16 +161,16 @@ def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
         # an instance that was stopped for a change that failed runs again
         if what.action == "start" and StepId("stop", what.key) in stopped - undone:
             try:
-                _told(journal, what, worker.do, step)
+                _told(journal, what, texts[what], worker.do, step)
             except Error as error:
                 failed.append(f"{what}: {error}")
     if failed:
         raise IncusError("\n".join(failed))
 
 
-def _told(journal: Journal, what: StepId, work: Callable[[StepId, Any], None], argument: Any) -> None:
+def _told(journal: Journal, what: StepId, text: str, work: Callable[[StepId, Any], None], argument: Any) -> None:
     """Do `work` and write its beginning and its end."""
-    about = {"action": what.action, "object": str(what.key)}
+    about = {"action": what.action, "object": str(what.key), "text": text}
     journal.write("start", **about)
     began = time.monotonic()
     try:

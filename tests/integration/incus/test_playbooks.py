@@ -51,12 +51,12 @@ def test_from_plan_to_destroy(lab: Lab) -> None:
     assert changed(play("sync", lab.folder)) == 1
     plan = play("plan", lab.folder)
     assert changed(plan) == 1
-    assert "+config/ipv4.address: 10.178.1.254/24" in plan.stdout
+    assert "+ config/ipv4.address: 10.178.1.254/24" in plan.stdout
     assert "+ create instance it-a1 in it-a" in plan.stdout
 
     first = play("apply-infra", lab.folder)
     assert changed(first) == 1
-    assert re.search(r"\d\.\d s  create instance it-a1 in it-a\n", first.stdout), "the steps are shown as they are done"
+    assert re.search(r"\+ create instance it-a1 in it-a  \d\.\d s\n", first.stdout), "steps are shown as they are done"
     assert changed(play("apply-infra", lab.folder)) == 0
 
     refused = play("destroy", lab.folder, "ARGS=-e infra_destroy=something-else")

@@ -101,6 +101,9 @@ def test_the_journal_tells_each_step(memory: Memory, tmp_path: Path) -> None:
     assert lines[0]["state"] == "begin"
     assert lines[-1] == {"time": lines[-1]["time"], "state": "end"}
     assert [line["object"] for line in lines if line["state"] == "done"][-1] == "instance lab-ai in lab"
+    told = {line["text"] for line in lines if line["state"] == "done"}
+    assert told - set(from_nothing().lines()) == {"* wait until instance lab-ai in lab has its address"}
+    assert told >= set(from_nothing().lines())
     assert sum(line["state"] == "start" for line in lines) == sum(line["state"] == "done" for line in lines) == 6
 
 
