@@ -52,7 +52,7 @@ def json_schema(kind: schema.Kind) -> dict[str, Any]:
         case schema.Plain():
             return {"type": ["string", "number", "boolean"]}
         case schema.Listing():
-            return {"type": "array", "items": json_schema(kind.item)}
+            return {"type": "array", "items": json_schema(kind.item), **({"minItems": 1} if kind.empty else {})}
         case schema.Table():
             names = {key: value for key, value in json_schema(kind.name).items() if key != "type"}
             filled = {"minProperties": 1} if kind.filled else {}
@@ -64,6 +64,7 @@ def json_schema(kind: schema.Kind) -> dict[str, Any]:
                 "type": "object",
                 "properties": {name: _property(key) for name, key in kind.keys.items()},
                 **({"required": required} if required else {}),
+                **({"patternProperties": {"^x-": {}}} if kind.notes else {}),
                 "additionalProperties": False if kind.others is None else json_schema(kind.others),
             }
         case schema.Either():
@@ -105,7 +106,7 @@ commented file to begin with. Whole examples, all synced by the tests, are in [d
 - `infra.yml` in the project's folder; or
 - a folder `infra/` with `base.yml` (everything but the domains), `domains/*.yml` (domains by name, merged in sorted
   order, a later file wins with a warning) and `policies.yml` (`network_policies`). The folder is read when
-  `infra/base.yml` exists.
+  `infra/base.yml` exists. Other files there are not read, and named in a warning.
 
 Editors that speak to yaml-language-server check the file while you write, when its first line is
 `# yaml-language-server: $schema=<path>/docs/schema/infra.schema.json`. The parts of the folder form have schemas of
@@ -114,9 +115,10 @@ their own beside it: `infra-base`, `infra-domains` and `infra-policies`.
 ## Rules for all of it
 
 - Every key is known or a fault; so are a key that is there twice, a value of the wrong type and an empty entry.
-- Text that looks like a number needs quotes: `"10.100"`.
+- Text that looks like a number needs quotes: `"10.100"`. Where a number has to be, one with leading zeros, in base 60
+  or hexadecimal is a fault: YAML reads `022` as 18 and `1:30` as 90.
 - An optional key without a value counts as left out, with a warning.
-- Anchors, aliases and `<<` work.
+- Anchors, aliases and `<<` work. Keys at the top whose name begins with `x-` are let through: a place for anchors.
 
 ## What sync writes
 

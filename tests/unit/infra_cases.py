@@ -144,7 +144,7 @@ FORM = [
     Case("empty machine", domain("subnet_id: 3\nmachines:\n  ⟦one:"), "the machine is empty", "one: {}"),
     Case("empty domain", "domains:\n  ⟦lab:\n", "the domain is empty", "lab: {}"),
     Case("empty profile", domain("subnet_id: 3\nprofiles:\n  ⟦gpu:"), "the profile is empty"),
-    Case("empty domains", "⟦domains:\n", "is empty; must be a mapping"),
+    Case("domains without a value", "⟦domains:\n", "is empty; must be a mapping", "write domains: {}"),
     Case("no domains", "⟦project_name: x\n", "has no domains"),
     Case("not a mapping", "⟦- domains\n", "must be a mapping"),
     Case("just a word", "⟦domains\n", "must be a mapping"),
@@ -234,6 +234,15 @@ FORM = [
         'write "2222:22"',
     ),
     Case("published to a port only", published("⟦{to: 443}"), "has no port"),
+    Case("an empty list of ports opens none", policy("from: pro\nto: tools\nports: ⟦[]"), "no port would be open"),
+    Case("published for an empty list", published("{port: 443, from: ⟦[]}"), "nobody could come in"),
+    Case("lan of an empty list of networks", settings("lan: {networks: ⟦[]}"), "is an empty list: name one"),
+    Case("lan of an empty list of addresses", settings("lan: {addresses: ⟦[]}"), "is an empty list: name one"),
+    Case(
+        "text that quotes alone do not mend", settings("base_subnet: ⟦10"), "10 is the number 10; must be two numbers"
+    ),
+    Case("expiry without its unit", machine("snapshots_expiry: ⟦30"), "30 is the number 30; must be a number with d"),
+    Case("number that begins with a zero", domain("subnet_id: ⟦08"), "08 begins with a zero", "write 8"),
     Case("published for a word", published("{port: 443, from: ⟦wan}"), 'lan, any, or a network like "10.8.0.0/24"'),
     Case("published by another protocol", published("{port: 443, protocol: ⟦sctp}"), "must be one of tcp, udp"),
     Case("lan as a word", settings("lan: ⟦eth0"), "must be a mapping"),
@@ -268,6 +277,27 @@ MEANING = [
     Case("broadcast address", machine('ip: ⟦"10.100.3.255"'), "is the broadcast address"),
     Case(
         "outside the subnet", machine('ip: ⟦"10.100.4.10"'), "outside the domain's subnet 10.100.3.0/24", "10.100.3.10"
+    ),
+    Case(
+        "outside the subnet, with the number of a gateway",
+        domain('subnet_id: 3\nmachines:\n  a: {ip: "10.100.3.1"}\n  b: {ip: ⟦"10.100.4.254"}'),
+        "outside the domain's subnet",
+        "like 10.100.3.2",
+    ),
+    Case(
+        "one port of three machines",
+        domain(
+            'subnet_id: 3\nmachines:\n  a: {ip: "10.100.3.1", publish: [80, 8080]}\n'
+            '  b: {ip: "10.100.3.2", publish: [⟦80]}'
+        ),
+        "port 80 of the host is already published: machine a, line 5",
+        'like "8081:80"',
+    ),
+    Case(
+        "no subnet_id left",
+        "domains:\n" + "".join(f"  d{n}: {{subnet_id: {n}}}\n" for n in range(255)) + "  ⟦more: {machines: {}}\n",
+        "has no subnet_id",
+        "all are taken",
     ),
     Case(
         "outside the zone",
@@ -425,6 +455,50 @@ MEANING = [
         "write 10.8.0.0/24",
     ),
     Case(
+        "one storage volume of two machines",
+        domain(
+            "subnet_id: 3\nmachines:\n  db1: {storage_volumes: {data: {path: /var/lib/db, size: 20GiB}}}\n"
+            "  db2: {storage_volumes: {⟦data: {path: /var/lib/db, size: 50GiB}}}"
+        ),
+        "db1 names this volume too, line 5: both would write to it",
+        "give each machine a volume of its own name",
+    ),
+    Case(
+        "one storage volume of two machines at different places",
+        domain(
+            "subnet_id: 3\nmachines:\n  db1: {storage_volumes: {data: {pool: ssd, path: /a}}}\n"
+            "  db2: {storage_volumes: {⟦data: {pool: ssd, path: /b}}}"
+        ),
+        "db1 names this volume too, line 5",
+    ),
+    Case(
+        "octal number as a port",
+        policy("from: pro\nto: tools\nports: [⟦022]"),
+        "022 without quotes is the number 18, base 8",
+        "write 22",
+    ),
+    Case(
+        "octal number as a published port",
+        published("⟦0443"),
+        "0443 without quotes is the number 291, base 8",
+        "write 443",
+    ),
+    Case(
+        "octal number as a subnet", domain("subnet_id: ⟦010"), "010 without quotes is the number 8, base 8", "write 10"
+    ),
+    Case("octal number as a priority", machine("boot_priority: ⟦010"), "the number 8, base 8", "write 10"),
+    Case("sexagesimal number as a weight", machine("weight: ⟦1:30"), "the number 90, base 60", "write 90"),
+    Case("hexadecimal number as a subnet", domain("subnet_id: ⟦0x10"), "the number 16, base 16", "write 16"),
+    Case("binary number as a subnet", domain("subnet_id: ⟦0b11"), "the number 3, base 2", "write 3"),
+    Case("number with an underscore", domain("subnet_id: ⟦1_0"), "1_0 without quotes is the number 10", "write 10"),
+    Case(
+        "octal number of cores",
+        settings("resource_policy: {host_reserve: {cpu: ⟦010}}"),
+        "the number 8, base 8",
+        "write 10",
+    ),
+    Case("sexagesimal number in the long form", published("{port: ⟦1:30}"), "the number 90, base 60", "write 90"),
+    Case(
         "a name for what is not published",
         machine("⟦publish_name: voice"),
         "publishes nothing under that name",
@@ -438,7 +512,6 @@ MEANING = [
         ),
         "voice.local already leads to machine m1: line 5",
     ),
-    Case("published for nobody", published("{port: 443, ⟦from: []}"), "nobody could come in"),
     Case(
         "an STT server without a key",
         published('80, ⟦"443:8000"', "roles: [stt_server]"),
@@ -481,6 +554,31 @@ MEANING = [
     Case(
         "boolean as a machine", domain("subnet_id: 3\nmachines:\n  ⟦on: {}"), "the key on without quotes is a boolean"
     ),
+    Case(
+        "a quote that is never closed",
+        domain('subnet_id: 3\nmachines:\n  one:\n    description: ⟦"abc\n    type: lxc\n  two: {}'),
+        "the quote that opens here is never closed",
+    ),
+    Case(
+        "a quote that another one closes",
+        domain('subnet_id: 3\nmachines:\n  one:\n    description: "abc\n    type: ⟦"lxc"').replace(
+            'type: ⟦"lxc', 'type: "⟦lxc'
+        ),
+        "not valid YAML",
+        "a quote opens at line 6 and is closed in this line",
+    ),
+    Case(
+        "keys of one mapping in two columns",
+        "domains:\n  lab:\n    subnet_id: 3\n    machines:\n      one: {}\n     ⟦two: {}\n",
+        "not valid YAML",
+        "keys of one mapping start in the same column",
+    ),
+    Case(
+        "dashes of one list in two columns",
+        "domains: {}\nnetwork_policies:\n  - {from: host, to: host}\n ⟦- {from: host, to: host}\n",
+        "not valid YAML",
+        "start in the same column",
+    ),
     Case("alias of nothing", "domains: ⟦*gone\n", "no anchor &gone above"),
     Case("second document", "domains: {}\n⟦---\ndomains: {}\n", "a second YAML document begins here"),
     Case("tag without a meaning", "domains: {lab: {subnet_id: ⟦!new 3}}\n", "the tag !new has no meaning here"),
@@ -492,6 +590,14 @@ MEANING = [
 MEANING = [Case(case.name, case.marked, case.says, case.hint, meaning=True) for case in MEANING]
 
 RIGHT = {
+    "one name of volumes in two pools, and in two domains": two(
+        "{storage_volumes: {data: {pool: a, path: /x}}}", "{storage_volumes: {data: {pool: a, path: /x}}}"
+    ),
+    "a place for anchors": "x-common: &c {type: lxc}\ndomains: {a: {subnet_id: 1, machines: {m: *c}}}\nx-: 08\n",
+    "a project name with a space": "project_name: My Infra\ndomains: {}\n",
+    "every port of one protocol": policy("from: pro\nto: tools\nprotocol: udp"),
+    "numbers of Incus stay the text that they are": machine("config: {user.a: 010, user.b: 1:30, user.c: 0x10}"),
+    "no profile at all": machine("profiles: []"),
     "a date is text": machine("description: 2026-01-01\nconfig: {user.made: 2026-01-01}"),
     "empty mapping of domains": "domains: {}\n",
     "optional keys without values": "global:\n" + machine("ip:\nroles:\nconfig:\nboot_autostart:") + "    profiles:\n",

@@ -11,10 +11,12 @@ these and leaves all others alone.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.flows import acl_rules
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import ETHERNET_MTU, Host
 from ansible_collections.anklume.stt.plugins.module_utils._incus.published import (
@@ -120,6 +122,11 @@ def desired(model: Model, host: Host) -> Desired:
                 model, domain, machine, host, limits.get(machine.name, {}), doors=doors.get(machine.name, ())
             )
     unique = {resource.key: resource for resource in found}
+    shared = Counter(resource.key for resource in found if resource.key.kind == "volume")
+    for key in (key for key, times in shared.items() if times > 1):
+        raise InfraError(
+            f"{key} is named by {shared[key]} machines, which would all write to it: give each its own name"
+        )
     return Desired(
         model.project_name,
         {key: _marked(resource, model.project_name) for key, resource in unique.items()},

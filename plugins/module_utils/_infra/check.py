@@ -126,8 +126,11 @@ class _Checker:
     def _error(self, path: Path, message: str, *hints: str, on_key: bool = False) -> None:
         self._say("error", path, message, *hints, on_key=on_key)
 
-    def _line(self, path: Path) -> int:
-        return self._node(path, on_key=True).line + 1
+    def _at(self, here: Path, there: Path) -> str:
+        """Another place of the project, as told at this one: its file is named where it is another."""
+        node = self._node(there, on_key=True)
+        file = node.file.name
+        return f"line {node.line + 1}" if file == self._node(here).file.name else f"{file}:{node.line + 1}"
 
     def _names(self, path: Path) -> Iterable[str]:
         """The names that the file has at a path, those of malformed entries too."""
@@ -150,6 +153,7 @@ class _Checker:
         shares = self._shares()
         domains = tuple(self._domain(name, domain) for name, domain in self.enabled.items() if name in self.prefixes)
         self._gpus()
+        self._storage_volumes()
         volumes = self._shared_volumes(shares)
         policies = self._policies()
         self._roles()
@@ -241,7 +245,7 @@ class _Checker:
                     self._error(
                         path,
                         f'the machine name "{name}" is also in domain {other}, '
-                        f"line {self._line(('domains', other, 'machines', name))}",
+                        f"{self._at(path, ('domains', other, 'machines', name))}",
                         "machine names are unique over all domains",
                         on_key=True,
                     )
@@ -267,6 +271,7 @@ class _Checker:
         """Give every domain its prefix; disabled ones keep their numbers."""
         taken: dict[tuple[str, int], str] = {}
         automatic: list[tuple[str, str]] = []
+        numbers = {domain.get("subnet_id") for domain in self.domains.values()}
         for name, domain in self.domains.items():
             path: Path = ("domains", name, "subnet_id")
             zone = domain.get("trust_level", DEFAULT_ZONE) if self._zoned else ""
@@ -279,10 +284,10 @@ class _Checker:
                 if self._zoned:
                     automatic.append((zone, name))
                 else:
-                    free = next(
-                        n for n in range(1, 255) if all(one.get("subnet_id") != n for one in self.domains.values())
-                    )
-                    self._error(path, "has no subnet_id, a number from 0 to 254", f"{free} is free")
+                    number = next((n for n in (*range(1, 255), 0) if n not in numbers), None)
+                    hint = "all are taken" if number is None else f"{number} is free"
+                    numbers.add(number)
+                    self._error(path, "has no subnet_id, a number from 0 to 254", hint)
                 continue
             other = taken.setdefault((zone, number), name)
             if other != name:
@@ -290,7 +295,7 @@ class _Checker:
                 self._error(
                     path,
                     f"{number} is already the subnet_id of domain {other}{inside}, "
-                    f"line {self._line(('domains', other, 'subnet_id'))}",
+                    f"{self._at(path, ('domains', other, 'subnet_id'))}",
                 )
                 continue
             self._set_prefix(name, zone, number)
@@ -342,8 +347,8 @@ class _Checker:
                     continue
                 other = owners.setdefault(address, name)
                 if other != name:
-                    at = self._line(("domains", self.home[other], "machines", other, "ip"))
-                    self._error(path, f"{address} is already the address of {other}, line {at}")
+                    at = self._at(path, ("domains", self.home[other], "machines", other, "ip"))
+                    self._error(path, f"{address} is already the address of {other}, {at}")
                 elif prefix:
                     self._address(path, address, prefix)
                 self.addresses[name] = address
@@ -354,7 +359,11 @@ class _Checker:
         first, _dot, last = address.rpartition(".")
         number = int(last)
         if first != prefix:
-            self._error(path, f"{address} is outside the domain's subnet {prefix}.0/24", f"like {prefix}.{last}")
+            self._error(
+                path,
+                f"{address} is outside the domain's subnet {prefix}.0/24",
+                f"like {self._free_address(prefix, number)}",
+            )
         elif number == GATEWAY:
             self._error(path, f"{address} is the gateway of the domain", f"take one from {prefix}.1 to {prefix}.99")
         elif number in (0, 255):
@@ -367,6 +376,13 @@ class _Checker:
                 f"{address} is among the addresses that DHCP hands out ({prefix}.{DHCP_FIRST} to .{DHCP_LAST})",
                 f"it is reserved for the machine, but another may hold it now; {prefix}.1 to {prefix}.99 are safe",
             )
+
+    def _free_address(self, prefix: str, like: int) -> str:
+        """An address to suggest, with the same last number where that can be had."""
+        given = {one.get("ip") for domain in self.domains.values() for one in domain.get("machines", {}).values()}
+        numbers = [like, *NUMBERED] if like in NUMBERED else NUMBERED
+        free = (text for text in (f"{prefix}.{number}" for number in numbers) if text not in given)
+        return next(free, f"{prefix}.{NUMBERED[-1]}")
 
     def _number(self, domain: str, prefix: str, names: list[str], owners: dict[str, str]) -> None:
         free = (number for number in NUMBERED if f"{prefix}.{number}" not in owners)
@@ -504,7 +520,7 @@ class _Checker:
             )
         other = self.names.setdefault(given, here)
         if other != here:
-            self._error(here, f"{given}.local already leads to machine {other[3]}: line {self._line(other)}")
+            self._error(here, f"{given}.local already leads to machine {other[3]}: {self._at(here, other)}")
         return given
 
     def _publications(
@@ -527,16 +543,22 @@ class _Checker:
             other = self.published.setdefault((one.protocol, one.port), (*here, index))
             if other != (*here, index):
                 machine = f"machine {other[3]}, " if other[3] != name else ""
-                hint = f'choose another port of the host, like "{_another(one.port)}:{one.to}"'
+                hint = f'choose another port of the host, like "{self._another(one)}:{one.to}"'
                 self._error(
                     (*here, index),
-                    f"port {one.port} of the host is already published: {machine}line {self._line(other)}",
+                    f"port {one.port} of the host is already published: {machine}{self._at(path, other)}",
                     hint,
                 )
             needed = re.compile(rf"publish-{one.protocol}-{one.port}(-\d+)?$")
             for rival in filter(needed.match, devices):
                 self._error((*here, index), f"the machine has a device {rival}, the name this port needs")
             yield one
+
+    def _another(self, one: model.Publication) -> int:
+        """A port of the host to suggest instead of one that is taken."""
+        ports = (*range(one.port + 8000 if one.port < 8000 else one.port + 1, 65536), *range(8443, 65536))
+        free: int = next(port for port in ports if (one.protocol, port) not in self.published)
+        return free
 
     def _publication(self, path: Path, given: int | str | Mapping[str, Any]) -> model.Publication | None:
         """One entry of `publish`, or None after a fault."""
@@ -552,8 +574,6 @@ class _Checker:
             sources, places = [sources], {0: (*path, "from")}
         else:
             places = {index: (*path, "from", index) for index, _one in self._whole_list((*path, "from"), sources)}
-        if not sources:
-            self._error((*path, "from"), "is empty: nobody could come in", "name lan, any or a network")
         for index, source in enumerate(sources):
             if source not in ("lan", "any") and index in places:
                 self._network(places[index], source)
@@ -648,6 +668,29 @@ class _Checker:
                 f"{len(users)} machines share the GPU ({names}): their memory is not kept apart",
             )
 
+    def _storage_volumes(self) -> None:
+        """A volume is its machine's own: a second machine that names it would write to the same data."""
+        for domain, entry in self.enabled.items():
+            owners: dict[str, list[tuple[str, str]]] = {}
+            for machine, keys in entry.get("machines", {}).items():
+                for name, volume in keys.get("storage_volumes", {}).items():
+                    self._one_owner(domain, machine, name, volume.get("pool", ""), owners.setdefault(name, []))
+
+    def _one_owner(self, domain: str, machine: str, name: str, pool: str, others: list[tuple[str, str]]) -> None:
+        path: Path = ("domains", domain, "machines", machine, "storage_volumes", name)
+        hint = "give each machine a volume of its own name; a folder for several is in shared_volumes"
+        for other, its_pool in others:
+            at = self._at(path, ("domains", domain, "machines", other, "storage_volumes", name))
+            if pool == its_pool:
+                self._error(path, f"{other} names this volume too, {at}: both would write to it", hint, on_key=True)
+                break
+            if not pool or not its_pool:
+                where = f"where the machines' root disks are in pool {pool or its_pool}"
+                message = f"is the volume of {other}, {at}, {where}"
+                self._say("warning", path, message, hint, on_key=True)
+                break
+        others.append((machine, pool))
+
     def _shares(self) -> dict[str, dict[str, Any]]:
         """The machines of each shared volume, with their access."""
         shares = {}
@@ -731,6 +774,10 @@ class _Checker:
                     "warning", path, f"from and to are both {ends[0].name}: within a domain all is allowed anyway"
                 )
             ports = entry.get("ports", "all")
+            protocol = entry.get("protocol", "any" if ports == "all" else "tcp")
+            if ports == "all" and protocol != "any" and ("ports" in entry or not self._has((*path, "ports"))):
+                message = f"opens every port of {protocol}, and no other protocol"
+                self._say("note", (*path, "protocol"), message, "name the ports, or remove protocol to open all")
             for port in ports if ports != "all" else ():
                 low, _dash, high = str(port).partition("-")
                 if int(high or low) > 65535 or int(low) > int(high or low):
@@ -740,7 +787,7 @@ class _Checker:
                     source=ends[0],
                     target=ends[1],
                     ports=None if ports == "all" else tuple(str(port) for port in ports),
-                    protocol="any" if ports == "all" else entry.get("protocol", "tcp"),
+                    protocol=protocol,
                     bidirectional=entry.get("bidirectional", False),
                     description=entry.get("description", ""),
                 )
@@ -872,11 +919,6 @@ def _carried(record: schema.Record) -> tuple[str, ...]:
 
 
 _MACHINE_CARRIED = _carried(schema.MACHINE)
-
-
-def _another(port: int) -> int:
-    """A port to suggest instead of one."""
-    return port + 8000 if port < 8000 else port + 1 if port < 65535 else 8443
 
 
 def _has_gpu(devices: Mapping[str, Mapping[str, str]]) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -42,12 +43,28 @@ class Diagnostic:
         if self.source.strip() and self.column <= _LONGEST:
             number = str(self.line)
             gutter = " " * len(number)
-            shown = self.source if len(self.source) <= _LONGEST else self.source[:_LONGEST] + "…"
-            before = "".join("\t" if char == "\t" else " " for char in shown[: self.column - 1])
-            width = max(1, min(self.width, len(shown) - self.column + 1))
-            lines += [f"  {number} | {shown}", f"  {gutter} | {before}{'^' * width}"]
+            source = "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in self.source)
+            shown = source if len(source) <= _LONGEST else source[:_LONGEST] + "…"
+            before = "".join("\t" if char == "\t" else " " * _cells(char) for char in shown[: self.column - 1])
+            marked = shown[self.column - 1 : self.column - 1 + self.width]
+            carets = "^" * max(1, sum(map(_cells, marked)))
+            lines += [f"  {number} | {shown}", f"  {gutter} | {before}{carets}"]
         lines += [f"    {hint}" for hint in self.hints]
-        return "\n".join(lines)
+        return "\n".join(map(_printable, lines))
+
+
+def _cells(char: str) -> int:
+    """How many columns of a terminal a character takes."""
+    if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
+
+
+def _printable(line: str) -> str:
+    """Nothing of the file may steer the terminal: a control character is shown as its escape."""
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in line)
 
 
 def render_all(diagnostics: Iterable[Diagnostic]) -> str:
@@ -70,5 +87,5 @@ def nearest(word: str, candidates: Iterable[str]) -> str | None:
 
 def shorten(text: str, limit: int = 60) -> str:
     """`text` on one line and not longer than `limit`, for use inside a message."""
-    line = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -22,6 +22,10 @@ INVALID: Any = object()
 """What stands for a value that was refused; it never leaves this module's containers."""
 
 _pattern = lru_cache(maxsize=None)(re.compile)
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\Z|[-+]?\.(inf|nan)\Z", re.IGNORECASE
+)
+_LEADING_ZEROS = re.compile(r"\A[-+]?0+(?=[0-9])")
 
 
 def diagnose(level: Level, node: Node, path: str, message: str, hints: tuple[str, ...] = ()) -> Diagnostic:
@@ -108,12 +112,21 @@ class Form:
             what = KIND_WORDS[node.kind]
             if node.kind in ("int", "float"):
                 what = f"the number {shorten(str(node.value))}"
+            if self._text_fault(kind, node.text):  # quotes alone would not do
+                return self.error(node, path, f"{text} is {what}; must be {words(kind)}")
             return self.error(node, path, f"{text} without quotes is {what}", f'write "{text}"')
         if node.kind == "str":
-            if isinstance(kind, schema.Flag) and node.text.lower() in ("true", "false", "yes", "no", "on", "off"):
+            if (
+                isinstance(kind, schema.Flag)
+                and node.quoted
+                and node.text.lower() in ("true", "false", "yes", "no", "on", "off")
+            ):
                 return self.error(node, path, f'"{text}" in quotes is text', f"write {text.lower()}")
             if isinstance(kind, schema.Whole) and node.text.isascii() and node.text.isdigit():
-                return self.error(node, path, f'"{text}" in quotes is text', f"write {text}")
+                number = _LEADING_ZEROS.sub("", node.text)
+                if node.quoted:
+                    return self.error(node, path, f'"{text}" in quotes is text', f"write {shorten(number)}")
+                return self.error(node, path, f"{text} begins with a zero", f"write {shorten(number)}")
             return self.error(node, path, f'must be {words(kind)}, not "{text}"')
         if node.kind in ("map", "list"):
             return self.error(node, path, f"must be {words(kind)}, not {KIND_WORDS[node.kind]}")
@@ -148,9 +161,8 @@ class Form:
     def _whole(self, kind: schema.Whole, node: Node, path: str) -> Any:
         if node.kind != "int":
             return self._mistyped(kind, node, path)
-        if ":" in node.text:
-            what = f"{node.text} without quotes is the number {shorten(str(node.value))}, base 60"
-            return self.error(node, path, what, f'write "{node.text}"')
+        if is_disguised(node):
+            return self._disguised(node, path)
         if node.value < kind.low or (kind.high is not None and node.value > kind.high):
             return self.error(node, path, f"must be {words(kind)}, not {shorten(node.text)}")
         return node.value
@@ -158,9 +170,18 @@ class Form:
     def _number(self, kind: schema.Number, node: Node, path: str) -> Any:
         if node.kind not in ("int", "float"):
             return self._mistyped(kind, node, path)
+        if is_disguised(node):
+            return self._disguised(node, path)
         if not 0 < node.value < float("inf"):
             return self.error(node, path, f"must be {words(kind)}, not {shorten(node.text)}")
         return node.value
+
+    def _disguised(self, node: Node, path: str, *hints: str) -> Any:
+        """The fault of a number that YAML reads as another one than it looks like."""
+        looks = _LEADING_ZEROS.sub("", node.text)
+        if not hints and looks.isdigit():
+            hints = (f"write {looks}",)
+        return self.error(node, path, _disguise(node), *(hints or (f"write {shorten(str(node.value))}",)))
 
     def _flag(self, kind: schema.Flag, node: Node, path: str) -> Any:
         if node.kind != "bool":
@@ -180,11 +201,22 @@ class Form:
         return str(node.value).lower() if node.kind == "bool" else node.text
 
     def _free(self, kind: schema.Free, node: Node, path: str) -> Any:
+        self._carry(node, path)
         return plain_data(node)
+
+    def _carry(self, node: Node, path: str) -> None:
+        """Say which numbers in a part that is carried along are not what they look like."""
+        for name, child in node.value.items() if node.kind == "map" else enumerate(node.items):
+            self._carry(child, f"{path}[{name}]" if isinstance(name, int) else f"{path}.{shorten(name)}")
+        if is_disguised(node):
+            hint = f'write "{node.text}" if a text is meant'
+            self.diagnostics.append(diagnose("warning", node, path, _disguise(node), (hint,)))
 
     def _listing(self, kind: schema.Listing, node: Node, path: str) -> Any:
         if node.kind != "list":
             return self._mistyped(kind, node, path)
+        if kind.empty and not node.items:
+            return self.error(node, path, f"is an empty list: {kind.empty}")
         values = []
         for index, item in enumerate(node.items):
             value = self.read(kind.item, item, f"{path}[{index}]")
@@ -225,6 +257,8 @@ class Form:
             here = f"{path}.{name}" if path else name
             key = keys.get(name)
             if key is None:
+                if kind.notes and name.startswith("x-"):
+                    continue
                 if kind.others is not None:
                     value = self.read(kind.others, child, here)
                     if value is not INVALID:
@@ -239,7 +273,8 @@ class Form:
                         diagnose("warning", node.keys[name], here, message, ("give it a value or remove the line",))
                     )
                     continue
-                self.error(node.keys[name], here, f"is empty; must be {words(key.kind)}")
+                hints = (f"write {name}: {{}}",) if isinstance(key.kind, schema.Table) and not key.kind.filled else ()
+                self.error(node.keys[name], here, f"is empty; must be {words(key.kind)}", *hints)
                 continue
             value = self.read(key.kind, child, here)
             if not key.acted:
@@ -258,10 +293,27 @@ class Form:
         self.error(node.keys[name], path, f'unknown key "{shorten(name)}"', *hints)
 
     def _either(self, kind: schema.Either, node: Node, path: str) -> Any:
+        if is_disguised(node):
+            for one in kind.kinds:
+                if isinstance(one, schema.Text) and not self._text_fault(one, node.text):
+                    return self._disguised(node, path, f'write "{node.text}"')
         for one in kind.kinds:
             if _accepts(one, node):
                 return self.read(one, node, path)
         return self._mistyped(kind, node, path)
+
+
+def is_disguised(node: Node) -> bool:
+    """Whether a number is written in a way that YAML 1.1 reads as another one: leading zeros, base 60, underscores."""
+    return node.kind in ("int", "float") and _PLAIN_NUMBER.match(node.text) is None
+
+
+def _disguise(node: Node) -> str:
+    base = {":": "60", "x": "16", "b": "2"}
+    why = next((f", base {number}" for sign, number in base.items() if sign in node.text), "")
+    if not why and node.kind == "int" and node.text.replace("_", "").lstrip("+-").startswith("0"):
+        why = ", base 8"
+    return f"{shorten(node.text)} without quotes is the number {shorten(str(node.value))}{why}"
 
 
 def plain_data(node: Node) -> Any:

@@ -38,13 +38,14 @@ _TAG = "tag:yaml.org,2002:"
 _DATE = f"{_TAG}timestamp"
 _KINDS: dict[str, Kind] = {"str": "str", "int": "int", "float": "float", "bool": "bool", "null": "null"}
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_QUOTES = frozenset({"'", '"'})
 _TRUE = frozenset({"yes", "true", "on"})
 
 
 class Node:
     """A value of the file. `value` is a dict or list of nodes, or the scalar as Python knows it."""
 
-    __slots__ = ("column", "file", "items", "keys", "kind", "line", "size", "text", "value", "width")
+    __slots__ = ("column", "file", "items", "keys", "kind", "line", "quoted", "size", "text", "value", "width")
 
     def __init__(  # noqa: PLR0917 (made by the hundred thousand: positional is faster)
         self, kind: Kind, value: Any, text: str, file: File, line: int, column: int, width: int
@@ -59,6 +60,7 @@ class Node:
         self.keys: dict[str, Node] = {}
         self.items: list[Node] = []
         self.size = 1
+        self.quoted = False
 
 
 class File:
@@ -120,9 +122,11 @@ def parse(data: bytes, name: str) -> tuple[Node | None, list[Diagnostic]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = "not valid YAML: " + (error.problem or error.context or "cannot be read")
+        if error.context == "while scanning a quoted scalar" and "end of stream" in (error.problem or ""):
+            mark, message = error.context_mark, "not valid YAML: the quote that opens here is never closed"
         if "nesting depth" in message:  # libyaml has a limit of its own, and looks ahead of the events that it gives
             message = TOO_DEEP
-        hints = _syntax_hints(file, mark.line if mark else 0, message)
+        hints = builder.quote_hints(mark.line if mark else 0) or _syntax_hints(file, mark.line if mark else 0, message)
         builder.fault(mark.line if mark else 0, mark.column if mark else 0, message, hints)
         return None, builder.diagnostics
     except yaml.YAMLError:
@@ -145,8 +149,10 @@ def _syntax_hints(file: File, line: int, message: str) -> tuple[str, ...]:
         return ("a text with a colon in it needs quotes; or is the line indented too far?",)
     if "could not find expected ':'" in message:
         return ("a key ends with a colon; is one missing here or on the line above?",)
-    if "expected <block end>" in message:
+    if "expected <block end>" in message or "did not find expected key" in message:
         return ("keys of one mapping start in the same column",)
+    if "did not find expected '-' indicator" in message:
+        return ("the dashes of one list start in the same column",)
     if "cannot start any token" in message:
         return ("quote the text",)
     return ()
@@ -166,9 +172,18 @@ class _Builder:
         self._stack: list[_Open] = []
         self._anchors: dict[str, Node] = {}
         self._documents = 0
+        self._quote = (0, 0)
+        """Where the last quoted text of several lines opens and ends."""
 
     def fault(self, line: int, column: int, message: str, hints: tuple[str, ...] = (), width: int = 1) -> None:
         self.diagnostics.append(self.file.diagnostic(line, column, "", message, width=width, hints=hints))
+
+    def quote_hints(self, line: int) -> tuple[str, ...]:
+        """What to say where a text in quotes ends in the line of a fault, and began above it."""
+        opens, ends = self._quote
+        if opens == ends or ends != line:
+            return ()
+        return (f"a quote opens at line {opens + 1} and is closed in this line: is its end missing there?",)
 
     def run(self, text: str) -> None:
         """Read the whole text; raises yaml.YAMLError or _StopError."""
@@ -190,6 +205,9 @@ class _Builder:
                         node = self._plain(value, line, column, width, resolvers)
                     elif event.tag is None or event.tag == "!":
                         node = Node("str", value, value, file, line, column, width)
+                        node.quoted = True
+                        if event.style in _QUOTES:
+                            self._quote = (line, end.line)
                     elif event.tag.startswith(_TAG):
                         node = self._tagged(event.tag, value, line, column, width)
                     else:

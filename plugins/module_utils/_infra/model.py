@@ -136,7 +136,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Policy:
-    """A permitted flow. `ports` is None for all ports; protocol "any" only with all ports."""
+    """A permitted flow. `ports` is None for all ports of the protocol, and never empty; "any" only with all ports."""
 
     source: Endpoint
     target: Endpoint

@@ -8,10 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._infra import schema
 from ansible_collections.anklume.stt.plugins.module_utils._infra.check import check
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, render_all
 from ansible_collections.anklume.stt.plugins.module_utils._infra.form import diagnose
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import File, Node, parse
+from ansible_collections.anklume.stt.plugins.module_utils._infra.lookalikes import missing, read_text_file, unread
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.render import groups_of
 from ansible_collections.anklume.stt.plugins.module_utils._infra.unlocked import suspects, unlocked
@@ -39,8 +41,9 @@ def read_project(project_dir: str) -> tuple[Model, tuple[Diagnostic, ...]]:
 def report(errors: list[Diagnostic]) -> str:
     """All faults as one message."""
     counted = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"
+    place = "infra.yml" if all(Path(one.file).name == "infra.yml" for one in errors) else "infra/"
     more = f"\n… and {len(errors) - MOST} more" if len(errors) > MOST else ""
-    return f"{counted} in infra.yml, nothing was changed\n{render_all(errors[:MOST])}{more}"
+    return f"{counted} in {place}, nothing was changed\n{render_all(errors[:MOST])}{more}"
 
 
 def judge_project(project_dir: str) -> tuple[Model | None, tuple[Diagnostic, ...]]:
@@ -64,17 +67,18 @@ def judge_project(project_dir: str) -> tuple[Model | None, tuple[Diagnostic, ...
 
 def _load(project: Path) -> tuple[Node | None, list[Diagnostic]]:
     single, base = project / "infra.yml", project / "infra" / "base.yml"
-    if not base.exists():
-        if not single.exists():
-            raise InfraError(f"there is no infra.yml in {project}; make init writes one")
+    if not _is_there(base):
+        if not _is_there(single):
+            raise InfraError(missing(project))
         root, diagnostics = _parse(single, project)
         if root is None and not diagnostics:
             diagnostics.append(_plain_error(single, project, "the file is empty; it needs at least domains"))
-        return root, diagnostics
+        return root, [*diagnostics, *(_warning(*one, project) for one in unread(project))]
     root, diagnostics = _parse(base, project)
-    if single.exists():
-        note = _plain_error(single, project, "is not read, because infra/base.yml exists; keep one of the two")
-        diagnostics.append(_with_level(note))
+    if _is_there(single):
+        message = "is not read, because infra/base.yml exists; keep one of the two"
+        diagnostics.append(_warning(single, message, project))
+    diagnostics += [_warning(*one, project) for one in unread(project)]
     if root is None and not diagnostics:
         root = Node("map", {}, "", File(_shown(base, project), ""), 0, 0, 1)
     parts = [root, *_add_domains(project, root, diagnostics), _add_policies(project, root, diagnostics)]
@@ -89,17 +93,17 @@ def _add_domains(project: Path, root: Node | None, diagnostics: list[Diagnostic]
         domains = Node("map", {}, "", file, 0, 0, 1)
     read = []
     for path in sorted(_listing(project / "infra" / "domains")):
-        if path.name.startswith(".") or path.suffix not in (".yml", ".yaml"):
+        if path.name.startswith(".") or path.suffix != ".yml" or path.is_dir():
             continue
-        if path.suffix == ".yaml":
-            diagnostics.append(_with_level(_plain_error(path, project, "is not read; give it the ending .yml")))
-            continue
-        part, faults = _parse(path, project)
+        part, faults = _parse(path, project, "domains by name, like lab:")
         diagnostics += faults
         read.append(part is not None or not faults)
         if part is None:
             continue
         for name, node in part.value.items():
+            if name in schema.ROOT.keys and not _is_domain(node):
+                diagnostics.append(_misplaced(part.keys[name], name))
+                continue
             if name in domains.value:
                 message = f'domain "{name}" replaces the one of {domains.keys[name].file.name}'
                 diagnostics.append(diagnose("warning", part.keys[name], f"domains.{name}", message))
@@ -115,14 +119,16 @@ def _add_domains(project: Path, root: Node | None, diagnostics: list[Diagnostic]
 def _add_policies(project: Path, root: Node | None, diagnostics: list[Diagnostic]) -> bool:
     """infra/policies.yml replaces the network policies of infra/base.yml, as in AnKLuMe."""
     path = project / "infra" / "policies.yml"
-    if not path.exists():
+    if not _is_there(path):
         return True
-    part, faults = _parse(path, project)
+    part, faults = _parse(path, project, "a mapping of network_policies:")
     diagnostics += faults
     if part is None:
         return not faults
     for name, node in part.value.items():
         key = part.keys[name]
+        if name.startswith("x-"):
+            continue
         if name != "network_policies":
             hint = "other keys belong in infra/base.yml"
             diagnostics.append(diagnose("error", key, "", f'unknown key "{name}"', ("allowed: network_policies", hint)))
@@ -133,17 +139,33 @@ def _add_policies(project: Path, root: Node | None, diagnostics: list[Diagnostic
     return True
 
 
-def _parse(path: Path, project: Path) -> tuple[Node | None, list[Diagnostic]]:
+def _is_domain(node: Node) -> bool:
+    """Whether a node could be a domain of that name, and is no part of another file."""
+    return node.kind == "map" and bool(schema.DOMAIN.keys.keys() & node.value.keys())
+
+
+def _misplaced(key: Node, name: str) -> Diagnostic:
+    """A key of base.yml or policies.yml in a file of domains."""
+    if name == "domains":
+        message = "a file in infra/domains/ holds domains by name, without domains: around them"
+        return diagnose("error", key, "", message, ("remove this line, and move what is below it to the left",))
+    place = "policies.yml or base.yml" if name == "network_policies" else "base.yml"
+    return diagnose("error", key, "", f"a file in infra/domains/ holds domains only; {name} belongs in infra/{place}")
+
+
+def _parse(
+    path: Path, project: Path, holds: str = "a mapping of keys like domains:"
+) -> tuple[Node | None, list[Diagnostic]]:
     """One file as a mapping; another kind of content is a fault."""
     try:
-        data = path.read_bytes()
+        data = read_text_file(path)
     except OSError as error:
         return None, [_plain_error(path, project, f"cannot be read: {(error.strerror or str(error)).lower()}")]
     root, diagnostics = parse(data, _shown(path, project))
     if root is not None and root.kind == "null":
         return None, diagnostics
     if root is not None and root.kind != "map":
-        diagnostics.append(diagnose("error", root, "", "must be a mapping of keys like domains:"))
+        diagnostics.append(diagnose("error", root, "", f"must be {holds}"))
         return None, diagnostics
     return root, diagnostics
 
@@ -152,8 +174,8 @@ def _plain_error(path: Path, project: Path, message: str) -> Diagnostic:
     return Diagnostic("error", _shown(path, project), 1, 1, "", message)
 
 
-def _with_level(diagnostic: Diagnostic) -> Diagnostic:
-    return Diagnostic("warning", diagnostic.file, diagnostic.line, diagnostic.column, "", diagnostic.message)
+def _warning(path: Path, message: str, project: Path) -> Diagnostic:
+    return Diagnostic("warning", _shown(path, project), 1, 1, "", message)
 
 
 def _shown(path: Path, project: Path) -> str:
@@ -162,6 +184,11 @@ def _shown(path: Path, project: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(path)
+
+
+def _is_there(path: Path) -> bool:
+    """A link that leads nowhere counts: it was meant to be read."""
+    return path.exists() or path.is_symlink()
 
 
 def _listing(folder: Path) -> list[Path]:

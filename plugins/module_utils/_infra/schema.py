@@ -74,9 +74,10 @@ class Free:
 
 @dataclass(frozen=True)
 class Listing:
-    """A list."""
+    """A list; `empty` is what an empty one is told, where that would not mean "none"."""
 
     item: Kind
+    empty: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Record:
-    """A mapping with known keys; `others` is what any further key may hold."""
+    """A mapping with known keys; `others` is what any further key may hold; with `notes`, keys `x-…` may be there."""
 
     keys: Mapping[str, Key]
     others: Kind | None = None
+    notes: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ PUBLICATION = Record(
         "port": Key(Whole(1, 65535), "The port of the host.", 8443, required=True),
         "to": Key(Whole(1, 65535), "The machine's port that it leads to.", 443, default="the same"),
         "from": Key(
-            Either((SOURCE, Listing(SOURCE))),
+            Either((SOURCE, Listing(SOURCE, "nobody could come in; name lan, any or a network"))),
             "Who may come in: `lan`, the networks of the host's own interfaces; `any`; or networks.",
             "lan",
             default="lan",
@@ -412,13 +414,13 @@ ADDRESSING = Record(
 LAN = Record(
     {
         "networks": Key(
-            Listing(Text(rf"^{_IPV4}/{_BITS}$", 'a network like "192.168.1.0/24"')),
+            Listing(Text(rf"^{_IPV4}/{_BITS}$", 'a network like "192.168.1.0/24"'), "name one, or remove the line"),
             "Its networks.",
             ["192.168.1.0/24"],
             default="those that the addresses lie in",
         ),
         "addresses": Key(
-            Listing(_ADDRESS),
+            Listing(_ADDRESS, "name one, or remove the line"),
             "The addresses of the host at which `publish` opens ports.",
             ["192.168.1.5"],
             default="those that the host has in the networks",
@@ -531,9 +533,17 @@ POLICY = Record(
             required=True,
         ),
         "ports": Key(
-            Either((Listing(PORT), Choice(("all",)))), "The ports, or `all` of every protocol.", [8000], default="all"
+            Either((Listing(PORT, "no port would be open; name one, or write all"), Choice(("all",)))),
+            "The ports, or `all`.",
+            [8000],
+            default="all",
         ),
-        "protocol": Key(Choice(("tcp", "udp")), "The protocol of the ports.", "tcp", default="tcp"),
+        "protocol": Key(
+            Choice(("tcp", "udp")),
+            "The protocol of the ports; without `ports`, every port of this protocol and no other.",
+            "tcp",
+            default="tcp with a list of ports, every protocol without",
+        ),
         "bidirectional": Key(Flag(), "The same in the other direction too.", False, default="false"),
     }
 )
@@ -582,7 +592,11 @@ NETWORK_POLICIES = Key(
 ROOT = Record(
     {
         "project_name": Key(
-            Text(r"^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?$", "letters, digits, dots, hyphens and underscores", 63),
+            Text(
+                r"^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?$",
+                "letters of a to z, digits, and between them spaces, dots, hyphens and underscores",
+                63,
+            ),
             "The project's name.",
             "my-infra",
             default="the name of the folder",
@@ -601,12 +615,13 @@ ROOT = Record(
             "Folders of the host that several machines mount.",
             {"docs": {"consumers": {"office": "rw"}}},
         ),
-    }
+    },
+    notes=True,
 )
 """infra.yml, and infra/base.yml (where `domains` may be missing)."""
 
-BASE = Record({name: replace(key, required=False) for name, key in ROOT.keys.items()})
+BASE = Record({name: replace(key, required=False) for name, key in ROOT.keys.items()}, notes=True)
 """infra/base.yml."""
 
-POLICIES = Record({"network_policies": NETWORK_POLICIES})
+POLICIES = Record({"network_policies": NETWORK_POLICIES}, notes=True)
 """infra/policies.yml."""

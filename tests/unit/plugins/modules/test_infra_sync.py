@@ -311,6 +311,82 @@ def test_no_infra_yml(tmp_path):
     assert result["msg"] == f"there is no infra.yml in {tmp_path}; make init writes one"
 
 
+def names(folder: Path, *paths: str) -> Path:
+    """A folder with files of these names."""
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("a: {subnet_id: 1}\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("paths", "project", "says"),
+    [
+        (["infra.yaml"], ".", "infra.yaml is not read: rename it to infra.yml"),
+        (["Infra.yml"], ".", "Infra.yml is not read: rename it to infra.yml"),
+        (["infra.yml.txt"], ".", "infra.yml.txt is not read: rename it to infra.yml"),
+        (["infra/base.yaml", "infra/domains/a.yml"], ".", "infra/base.yaml is not read: rename it to infra/base.yml"),
+        (["infra/domains/a.yml"], ".", "the folder infra/ has no base.yml"),
+        (["base.yml", "domains/a.yml"], ".", "base.yml is not read: it has to be in a folder infra/"),
+        (["infra/base.yml"], "infra", "is a folder infra/: PROJECT is the folder that holds it"),
+        (["infra/base.yml", "infra/domains/a.yml"], "infra/domains", "PROJECT is the folder that holds it"),
+        (["infra.yml"], "infra.yml", "is a file: PROJECT is the folder that holds infra.yml"),
+        (["infra.yml", "inventory/a.yml"], "inventory", "there is one in the folder above: PROJECT="),
+        (["other.yml"], ".", "make init writes one"),
+    ],
+)
+def test_a_name_that_looks_right_is_named(paths, project, says, tmp_path):
+    result = run_module(infra_sync, project_dir=str(names(tmp_path, *paths) / project))
+    assert result["failed"] is True
+    assert says in result["msg"]
+
+
+@pytest.mark.parametrize("name", ["infra.yml", "infra/base.yml"])
+def test_a_link_that_leads_nowhere_is_named(name, tmp_path):
+    (tmp_path / "infra").mkdir()
+    (tmp_path / name).symlink_to("gone.yml")
+    assert "is a link to gone.yml, which is not there" in run_module(infra_sync, project_dir=str(tmp_path))["msg"]
+
+
+def test_files_of_the_folder_form_that_are_not_read_are_named(project):
+    (project / "infra.yml").unlink()
+    folder_form(project)
+    not_read = {
+        "infra.yaml": "is not read; infra/ is",
+        "infra/base.yaml": "is not read; infra/base.yml is",
+        "infra/domain/d.yml": "is not read; domains are in infra/domains/",
+        "infra/domains.yml": "is not read; domains are in infra/domains/*.yml",
+        "infra/domains/c.yaml": "is not read; give it the ending .yml",
+        "infra/domains/sub/y.yml": "is not read; move it to infra/domains/ itself",
+        "infra/network_policies.yml": "is not read; policies are in infra/policies.yml",
+        "infra/other.yml": "is not read; only base.yml, policies.yml and domains/*.yml are",
+    }
+    names(project, *not_read, "infra/README.md", "infra/.hidden.yml")
+    _, found = read_project(str(project))
+    assert {one.file: one.message for one in found if one.level == "warning"} == not_read
+
+
+def test_policies_of_another_ending_are_named(project):
+    (project / "infra.yml").unlink()
+    names(folder_form(project, **{"policies.yml": None}), "infra/policies.yaml")
+    assert [one.message for one in read_project(str(project))[1]] == ["is not read; rename it to policies.yml"]
+
+
+def test_a_folder_infra_without_a_base_beside_infra_yml_is_named(project):
+    names(project, "infra/domains/a.yml", "infra.yaml")
+    assert [(one.file, one.message) for one in read_project(str(project))[1]] == [
+        ("infra", "is not read, because it has no base.yml"),
+        ("infra.yaml", "is not read; infra.yml is"),
+    ]
+
+
+def test_a_fault_that_names_a_place_in_another_file_names_the_file(project):
+    (project / "infra.yml").unlink()
+    message = synced(folder_form(project, **{"domains/b.yml": "b: {subnet_id: 1}\n"}))["msg"]
+    assert message.startswith("1 fault in infra/, nothing was changed\n")
+    assert "1 is already the subnet_id of domain a, infra/domains/a.yml:1" in message
+
+
 def test_no_folder(tmp_path):
     result = run_module(infra_sync, project_dir=str(tmp_path / "gone"))
     assert "gone" in result["msg"]
@@ -352,7 +428,13 @@ def test_the_folder_form(project):
     ("files", "says"),
     [
         ({"domains/b.yml": "b: {subnet: 2}\n"}, 'infra/domains/b.yml:1:5: domains.b: unknown key "subnet"'),
-        ({"domains/b.yml": "- b\n"}, "infra/domains/b.yml:1:1: must be a mapping"),
+        ({"domains/b.yml": "- b\n"}, "infra/domains/b.yml:1:1: must be domains by name, like lab:"),
+        (
+            {"domains/b.yml": "domains:\n  b: {subnet_id: 2}\n"},
+            "b.yml:1:1: a file in infra/domains/ holds",
+        ),
+        ({"domains/b.yml": "domains:\n- b\n"}, "without domains: around them"),
+        ({"domains/b.yml": "global: {base_subnet: '10.8'}\n"}, "global belongs in infra/base.yml"),
         ({"domains/b.yml": "b: [\n"}, "infra/domains/b.yml:2:1: not valid YAML"),
         ({"policies.yml": "policies: []\n"}, 'infra/policies.yml:1:1: unknown key "policies"'),
         ({"policies.yml": "network_policies: [{from: a, to: c}]\n"}, "infra/policies.yml:1:34: network_policies[0].to"),

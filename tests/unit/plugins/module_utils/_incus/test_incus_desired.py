@@ -146,6 +146,15 @@ def test_a_propagated_volume_reaches_nesting_instances_read_only() -> None:
     assert "devices/sv-docs/type" not in fields(some, instance("lab-b"))
 
 
+def test_a_volume_of_two_machines_is_refused_once_the_pool_is_known() -> None:
+    machines = [
+        machine(name, storage_volumes=(StorageVolume("data", pool, "/x"),))
+        for name, pool in (("a", ""), ("b", HOST.root["pool"]))
+    ]
+    with pytest.raises(InfraError, match=r"volume default/data in lab is named by 2 machines"):
+        desired(model(domain("lab", 3, *machines)), HOST)
+
+
 def test_without_the_default_profile_the_instance_has_its_own_root_disk() -> None:
     profiles = (Profile("bare"),)
     found = fields(model(domain("lab", 3, machine(profiles=("bare",)), profiles=profiles)), instance())
@@ -250,6 +259,16 @@ def test_a_policy_to_a_machine_means_that_machine() -> None:
         "description": "stt",
     }
     assert flow(policy) == {"out of web": [rule], "into lab": [rule]}
+
+
+def test_a_protocol_without_ports_is_a_rule_of_that_protocol() -> None:
+    some = model(
+        domain("lab", 3, machine()),
+        domain("office", 4),
+        policies=(Policy(Endpoint("domain", "office"), Endpoint("domain", "lab"), protocol="udp"),),
+    )
+    rule = acl_rules(some, some.domains[0], ())[0][-1]
+    assert (rule["protocol"], "destination_port" in rule) == ("udp", False)
 
 
 def test_a_bidirectional_policy_is_two() -> None:

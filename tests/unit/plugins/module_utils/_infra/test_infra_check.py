@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import yaml
 from ansible_collections.anklume.stt.plugins.module_utils._infra import project
@@ -83,6 +86,28 @@ def test_caret_stands_below_the_text_after_a_tab():
     assert told.render().split("\n")[2] == "    |  \t^^"
 
 
+def test_the_caret_stands_below_wide_characters():
+    told = Diagnostic("error", "f", 1, 4, "", "m", "日本\u0301xé", 1)
+    assert told.render().split("\n")[2] == "    |     ^"
+    wide = Diagnostic("error", "f", 1, 1, "", "m", "日本", 2)
+    assert wide.render().split("\n")[2] == "    | ^^^^"
+
+
+def test_nothing_of_the_file_steers_the_terminal(tmp_path):
+    _, found = judge(machine('ty\u202epe: 1\nroles: ["\\e[31m"]\n\u200fb: {}'), tmp_path)
+    rendered = "\n".join(one.render() for one in found)
+    assert all(line.isprintable() for line in rendered.split("\n")), rendered
+    assert "\\u202e" in rendered and "\\x1b" in rendered
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_a_fault_and_nothing_to_wait_for(make, tmp_path):
+    make(tmp_path / "infra.yml")
+    model, found = judge_project(str(tmp_path))
+    assert model is None
+    assert "cannot be read: is " in found[0].message
+
+
 def test_long_lines_are_cut():
     told = Diagnostic("error", "f", 1, 3, "", "m", "x" * 5000, 4000)
     assert max(map(len, told.render().split("\n"))) < 200
@@ -102,6 +127,14 @@ def test_long_lines_are_cut():
         ("domains: {internet: {subnet_id: 1, machines: {lan: {}}}}\n", "policies cannot name this machine: lan means"),
         ("domains: {internet: {subnet_id: 1}}\n", "policies cannot name this domain: internet means all but private"),
         (policy("from: pro\nto: pro"), "from and to are both pro"),
+        (domain("subnet_id: 3\ndesktop: {mode: 0755}"), "0755 without quotes is the number 493, base 8"),
+        (
+            domain(
+                "subnet_id: 3\nmachines:\n  a: {storage_volumes: {data: {path: /x}}}\n"
+                "  b: {storage_volumes: {data: {pool: ssd, path: /x}}}"
+            ),
+            "is the volume of a, line 5, where the machines' root disks are in pool ssd",
+        ),
         ("global: {gpu_policy: shared}\n" + two("{gpu: true}", "{gpu: true}"), "2 machines share the GPU (m1, m2)"),
         ("global: {firewall_mode: vm}\ndomains: {admin: {subnet_id: 0}}\n", "sys-firewall is added to domain admin"),
     ],
@@ -237,6 +270,16 @@ def test_policies_and_volumes(tmp_path):
     (volume,) = model.shared_volumes
     assert volume.consumers == {"pro-dev": "rw", "pro-lease": "ro"}
     assert (volume.source, volume.path) == ("/srv/anklume/shares/a", "/shared/a")
+
+
+def test_a_protocol_without_ports_opens_this_protocol_alone(tmp_path):
+    model, found = judge(policy("from: pro\nto: tools\nprotocol: udp"), tmp_path)
+    assert (model.policies[0].protocol, model.policies[0].ports) == ("udp", None)
+    assert [one.message for one in found] == ["opens every port of udp, and no other protocol"]
+    model, _ = judge(policy("from: pro\nto: tools\nports: all\nprotocol: tcp"), tmp_path)
+    assert (model.policies[0].protocol, model.policies[0].ports) == ("tcp", None)
+    model, found = judge(policy("from: pro\nto: tools\nports: all"), tmp_path)
+    assert (model.policies[0].protocol, model.policies[0].ports, found) == ("any", None, ())
 
 
 def test_what_is_published(tmp_path):
