@@ -16,8 +16,9 @@ description:
     C(group_vars/) beside it.
   - Writes only between the markers C(# === MANAGED BY infra.yml ===) and C(# === END MANAGED ===). All else in
     those files is the user's and stays as it is, byte for byte.
-  - A file that is right is not written. Every write is atomic. When infra.yml has a fault, or one file cannot be
-    written, nothing is changed, and all faults are told at once.
+  - A file that is right is not written. All files are changed or none, whatever fails while they are written. When
+    infra.yml has a fault, nothing is changed, and all faults are told at once.
+  - No file is more readable than C(infra.yml). Run by root in a folder of somebody else's, new files are theirs.
   - Runs on the controller.
 options:
   state:
@@ -64,6 +65,18 @@ moved:
   returned: success
   type: dict
   sample: {"host_vars/old.yml": "backups/sync-20260101T120000Z/host_vars/old.yml"}
+restricted:
+  description: The files whose mode was changed, so that nobody can read them who cannot read C(infra.yml).
+  returned: success
+  type: list
+  elements: str
+  sample: []
+summary:
+  description: What was done, one line of text for each file.
+  returned: success
+  type: list
+  elements: str
+  sample: ["wrote host_vars/homelab-ai.yml"]
 leftovers:
   description: Files of machines and domains that are gone. With O(state=clean) they have been removed or moved.
   returned: success
@@ -113,7 +126,7 @@ def main() -> None:
                 sync.apply(plan)
     except Error as error:
         module.fail_json(msg=str(error))
-    for diagnostic in diagnostics:
+    for diagnostic in (*diagnostics, *plan.warnings):
         if diagnostic.level == "warning":
             module.warn(diagnostic.render())
     if plan.leftovers and module.params["state"] == "synced":
@@ -123,6 +136,8 @@ def main() -> None:
         "written": plan.written,
         "removed": plan.removed,
         "moved": plan.moves,
+        "restricted": sorted(plan.modes),
+        "summary": plan.summary(),
         "leftovers": plan.leftovers,
         "managed": plan.managed,
         "notes": [diagnostic.render() for diagnostic in diagnostics if diagnostic.level == "note"],

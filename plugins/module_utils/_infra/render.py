@@ -109,9 +109,8 @@ def _domain_vars(domain: Domain) -> dict[str, Any]:
         profile.name: _filled({"devices": dict(profile.devices) or None, "config": dict(profile.config) or None})
         for profile in domain.profiles
     }
-    carried = dict(domain.carried)
-    if "ai_provider" in carried:
-        carried.setdefault("ai_sanitize", carried["ai_provider"] != "local")
+    carried = {"ai_provider": "local", **domain.carried}
+    carried.setdefault("ai_sanitize", carried["ai_provider"] != "local")
     return _filled(
         {
             "domain_name": domain.name,

@@ -326,10 +326,15 @@ DOMAIN = Record(
             Choice(("local", "cloud", "local-first")),
             "Where AnKLuMe sends requests to language models.",
             "local",
+            default="local",
             acted=False,
         ),
         "ai_sanitize": Key(
-            Either((Flag(), Choice(("always",)))), "Whether AnKLuMe cleans such requests.", False, acted=False
+            Either((Flag(), Choice(("always",)))),
+            "Whether AnKLuMe cleans such requests.",
+            False,
+            default="false with `ai_provider: local`, otherwise true",
+            acted=False,
         ),
         "file_portal": Key(
             Free(), "AnKLuMe's exchange of files between domains.", {"allowed_paths": ["/shared"]}, acted=False

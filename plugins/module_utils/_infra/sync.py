@@ -8,21 +8,52 @@
 
 from __future__ import annotations
 
-import contextlib
+import re
+import stat
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import WriteError
-from ansible_collections.anklume.stt.plugins.module_utils._base.files import remove_leftovers, sync_path, write_files
+from ansible_collections.anklume.stt.plugins.module_utils._base.files import changing, remove_leftovers
 from ansible_collections.anklume.stt.plugins.module_utils._infra import blocks
+from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import parse, uncollected
+from ansible_collections.anklume.stt.plugins.module_utils._infra.lookalikes import read_text_file
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.render import empty_inventory, render
 
 FOLDERS = ("inventory", "group_vars", "host_vars")
 LINKED = ("group_vars", "host_vars")
+
+NEW = 0o644
+"""The mode of a new file, where infra.yml is no more private than that."""
+
+OF_INFRA = {
+    "project_name": "project_name",
+    "base_subnet": "global.base_subnet",
+    "addressing": "global.addressing",
+    "default_os_image": "global.default_os_image",
+    "incus_all_images": "os_image",
+    "network_policies": "network_policies",
+    "subnet_id": "subnet_id",
+    "incus_project": "the domain's name",
+    "incus_network": "subnet_id",
+    "incus_profiles": "profiles",
+    **{f"domain_{key}": key for key in ("name", "description", "ephemeral", "trust_level")},
+    **{
+        f"instance_{key}": key
+        for key in (
+            "name", "type", "description", "domain", "ephemeral", "os_image", "ip", "gpu", "profiles", "config",
+            "devices", "storage_volumes", "roles", "boot_autostart", "boot_priority", "snapshots_schedule",
+            "snapshots_expiry",
+        )
+    },
+    "instance_published": "publish",
+}  # fmt: skip
+"""Variables that say what infra.yml says, and the key there that counts."""
+
+_OF_INFRA = re.compile(rb"^(%s)[ \t]*:" % b"|".join(name.encode() for name in OF_INFRA), re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -44,12 +75,17 @@ class SyncPlan:
     """Files of machines and domains that are gone."""
     moves: dict[str, str] = field(default_factory=dict)
     """Leftovers that hold content of the user's, and where they go."""
+    modes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Files that more people can read than infra.yml: their mode, and the one they get."""
     managed: int = 0
     """How many files sync looks after."""
+    private: int = 0
+    """The bits of a mode that infra.yml does not give, and its files do not get."""
+    warnings: list[Diagnostic] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
-        return bool(self.changes or self.links or self.moves)
+        return bool(self.changes or self.links or self.moves or self.modes)
 
     @property
     def written(self) -> list[str]:
@@ -58,6 +94,16 @@ class SyncPlan:
     @property
     def removed(self) -> list[str]:
         return sorted(name for name, change in self.changes.items() if change.after is None)
+
+    def summary(self) -> list[str]:
+        """What is done, file by file."""
+        return [
+            *(f"wrote {name}" for name in self.written),
+            *(f"removed {name}" for name in self.removed),
+            *(f"moved {name} to {target}" for name, target in sorted(self.moves.items())),
+            *(f"made {name}, a link" for name in self.links),
+            *(f"{name}: mode {before:04o} to {after:04o}" for name, (before, after) in sorted(self.modes.items())),
+        ]
 
     def diff(self) -> list[dict[str, str]]:
         """Every change for `--diff`, contents before and after."""
@@ -68,6 +114,8 @@ class SyncPlan:
             found.append(_diff(name, "", f"link to ../{Path(name).name}\n"))
         for name, target in sorted(self.moves.items()):
             found.append(_diff(name, f"{name}\n", f"moved to {target}\n"))
+        for name, (mode, private) in sorted(self.modes.items()):
+            found.append(_diff(name, f"mode {mode:04o}\n", f"mode {private:04o}\n"))
         return found
 
 
@@ -75,6 +123,7 @@ class SyncPlan:
 def plan(project_dir: str, model: Model, *, clean: bool = False) -> SyncPlan:
     """Compare the model with the files; raises WriteError, with all reasons, when a file must not be touched."""
     made = SyncPlan(Path(project_dir).absolute())
+    made.private = _private(made.project)
     faults: list[str] = []
     there = {folder: _names(made.project / folder) for folder in FOLDERS}
     contents = render(model)
@@ -93,32 +142,35 @@ def plan(project_dir: str, model: Model, *, clean: bool = False) -> SyncPlan:
 
 
 def apply(made: SyncPlan) -> None:
-    """Do what the plan says; the caller holds the project's lock."""
+    """Do what the plan says, all of it or nothing; the caller holds the project's lock."""
     remove_leftovers(made.project / folder for folder in FOLDERS)
     for name, change in made.changes.items():
         if _read(made.project / name) != change.before:
             raise WriteError(f"{made.project / name}: was changed by someone else meanwhile; run sync again")
-    with _os_errors():
+    with changing() as files:
         for folder in FOLDERS:
-            (made.project / folder).mkdir(exist_ok=True)
-    write_files(
-        {made.project / name: change.after for name, change in made.changes.items() if change.after is not None}
-    )
-    with _os_errors():
-        touched = set()
+            files.folder(made.project / folder)
+        for name, change in made.changes.items():
+            if change.after is not None:
+                files.write(made.project / name, change.after, mode=NEW & ~made.private)
         for name in made.removed:
-            (made.project / name).unlink()
-            touched.add((made.project / name).parent)
+            files.remove(made.project / name)
         for name, target in made.moves.items():
-            place = made.project / target
-            place.parent.mkdir(parents=True, exist_ok=True)
-            (made.project / name).rename(place)
-            touched |= {(made.project / name).parent, place.parent}
+            files.move(made.project / name, made.project / target)
         for name in made.links:
-            (made.project / name).symlink_to(Path("..") / Path(name).name)
-            touched.add((made.project / name).parent)
-        for folder_path in touched:
-            sync_path(folder_path)
+            files.link(made.project / name, Path("..") / Path(name).name)
+        for name, (_before, mode) in made.modes.items():
+            files.mode(made.project / name, mode)
+
+
+def _private(project: Path) -> int:
+    """What group and others may not do with some file that infra.yml is made of, they may not do with ours."""
+    folder = project / "infra"
+    sources = [folder / "base.yml", folder / "policies.yml", *folder.glob("domains/*.yml")]
+    if not sources[0].exists():
+        sources = [project / "infra.yml"]
+    modes = [path.stat().st_mode for path in sources if path.exists()]
+    return sum(bits for read, bits in ((0o040, 0o070), (0o004, 0o007)) if any(not mode & read for mode in modes))
 
 
 def _plan_file(made: SyncPlan, name: str, content: str, exists: bool, faults: list[str]) -> None:
@@ -128,6 +180,8 @@ def _plan_file(made: SyncPlan, name: str, content: str, exists: bool, faults: li
         if exists and before is None:
             raise WriteError(f"{path}: is a link that leads nowhere; remove it")
         after = blocks.merge(before, content, str(path))
+        if before is not None:
+            _look_around(made, name, before)
         if after == before:
             return
         if before is not None and before.strip() and blocks.find(before, name) is None:
@@ -136,6 +190,32 @@ def _plan_file(made: SyncPlan, name: str, content: str, exists: bool, faults: li
         faults.append(str(error))
         return
     made.changes[name] = Change(before, after)
+
+
+def _look_around(made: SyncPlan, name: str, before: bytes) -> None:
+    """What else is to be said of a file that is there: who can read it, and lines of the user's that nobody reads."""
+    if made.private:
+        mode = stat.S_IMODE((made.project / name).stat().st_mode)
+        if mode & made.private:
+            made.modes[name] = (mode, mode & ~made.private)
+    block = blocks.find(before, name) or (0, 0)
+    for start, end in ((0, block[0]), (block[1], len(before))):
+        for found in _OF_INFRA.finditer(before, start, end):
+            made.warnings.append(_not_read(name, before, found.start(), found[1].decode()))
+
+
+def _look_around_own(made: SyncPlan, name: str, content: bytes) -> None:
+    """The same of a file that is the user's alone."""
+    if not name.startswith("inventory/"):
+        made.warnings += [_not_read(name, content, one.start(), one[1].decode()) for one in _OF_INFRA.finditer(content)]
+
+
+def _not_read(name: str, content: bytes, start: int, variable: str) -> Diagnostic:
+    line = content.count(b"\n", 0, start) + 1
+    source = content[start:].split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
+    message = f"{variable} here changes nothing in Incus: apply reads infra.yml alone"
+    hint = f"write it there: {OF_INFRA[variable]}"
+    return Diagnostic("warning", name, line, 1, "", message, source, len(variable), (hint,))
 
 
 def _must_parse(content: bytes, path: Path) -> None:
@@ -181,6 +261,7 @@ def _plan_leftovers(
                 continue
             before = _read(made.project / name)
             if before is None or blocks.BEGIN not in before:
+                _look_around_own(made, name, before or b"")
                 continue
             domain = file.removesuffix(".yml")
             disabled = folder == "inventory" and domain in model.disabled
@@ -228,20 +309,11 @@ def _names(folder: Path) -> set[str]:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_text_file(path) if path.exists() else None
     except FileNotFoundError:
         return None
     except OSError as error:
         raise WriteError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
-
-
-@contextlib.contextmanager
-def _os_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or "a file"
-        raise WriteError(f"cannot change {where}: {(error.strerror or str(error)).lower()}") from error
 
 
 def _diff(name: str, before: str, after: str) -> dict[str, str]:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import random
@@ -13,8 +15,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -27,7 +32,8 @@ from module_runner import result_of, run_module, spawn_module
 ROOT = Path(__file__).resolve().parents[4]
 EXAMPLES = ROOT / "docs" / "examples"
 GOLDEN = ROOT / "tests" / "unit" / "golden"
-KILLS = 200 if os.environ.get("ANKLUME_TEST_LONG") == "1" else 10
+LONG = os.environ.get("ANKLUME_TEST_LONG") == "1"
+KILLS = 200 if LONG else 10
 FOLDERS = ("inventory", "group_vars", "host_vars")
 
 INFRA = """\
@@ -506,6 +512,238 @@ def test_a_folder_that_cannot_be_written(project):
     assert "inventory" in result["msg"]
 
 
+TOUCHING = [
+    (Path, "mkdir"), (Path, "unlink"), (Path, "rename"), (Path, "replace"), (Path, "hardlink_to"), (Path, "symlink_to"),
+    (Path, "chmod"), (os, "fsync"), (os, "fchmod"), (tempfile, "mkstemp"),
+]  # fmt: skip
+"""What can fail while files are written."""
+
+
+def everything(project: Path) -> dict[str, object]:
+    """Every file, link and folder of a project with its mode."""
+    found: dict[str, object] = {}
+    for path in project.rglob("*"):
+        content = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[str(path.relative_to(project))] = (path.lstat().st_mode, content)
+    return found
+
+
+def failing(patch: pytest.MonkeyPatch, at: int) -> list[str]:
+    """Let the call number `at` of those that write fail as on a full disk; returns the list of what was called."""
+    called: list[str] = []
+
+    def wrapped(name: str, original: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            called.append(name)
+            if len(called) == at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return original(*arguments, **options)
+
+        return call
+
+    for owner, name in TOUCHING:
+        patch.setattr(owner, name, wrapped(name, getattr(owner, name)))
+    return called
+
+
+def many_changes(project: Path) -> sync.SyncPlan:
+    """A plan that creates, replaces, removes, moves, links and makes private."""
+    (project / "infra.yml").write_text(INFRA, encoding="utf-8")
+    synced(project)
+    for name in ("lab-web", "lab-ai"):
+        with (project / "host_vars" / f"{name}.yml").open("a", encoding="utf-8") as file:
+            file.write("mine: 1\n" * (name == "lab-web"))
+    (project / "inventory" / "host_vars").unlink()
+    changed = (
+        INFRA.replace("lab-web", "lab-new").replace("3.10", "3.11") + "  more: {subnet_id: 4, machines: {m: {}}}\n"
+    )
+    (project / "infra.yml").write_text(changed, encoding="utf-8")
+    (project / "infra.yml").chmod(0o600)
+    (project / "group_vars" / "old.yml").write_text(f"{sync.blocks.BEGIN.decode()}\n{sync.blocks.END.decode()}\n")
+    model, _ = read_project(str(project))
+    return sync.plan(str(project), model, clean=True)
+
+
+def test_a_failure_at_any_point_changes_nothing(project):
+    made = many_changes(project)
+    assert made.written and made.removed and made.moves and made.links and made.modes
+    shutil.copytree(project, project.parent / "before", symlinks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        calls = failing(patch, 0)
+        sync.apply(made)
+    wanted = everything(project)
+    rng = random.Random(7)
+    points = range(1, len(calls) + 1) if LONG else rng.sample(range(1, len(calls) + 1), min(100, len(calls)))
+    failed = 0
+    for at in points:
+        shutil.rmtree(project)
+        shutil.copytree(project.parent / "before", project, symlinks=True)
+        before = everything(project)
+        with pytest.MonkeyPatch.context() as patch:
+            failing(patch, at)
+            try:
+                sync.apply(made)
+            except sync.WriteError as error:
+                assert re.match(rf"cannot change {project}/\S+: no space left on device$", str(error))
+                assert everything(project) == before, calls[at - 1]
+                failed += 1
+            else:
+                # a file system without hard links gets a copy; what was kept is removed by the next sync
+                assert calls[at - 1] in ("hardlink_to", "unlink")
+                assert {name for name in wanted if name not in everything(project)} == set()
+    assert failed > 0.6 * len(points)
+    shutil.rmtree(project)
+    shutil.copytree(project.parent / "before", project, symlinks=True)
+    sync.apply(made)
+    assert everything(project).keys() - wanted.keys() == set()
+
+
+def test_what_cannot_be_taken_back_is_named(project, monkeypatch):
+    made = many_changes(project)
+    replace = Path.replace
+
+    def once(path: Path, target: Path) -> Path:
+        if path.name.startswith(".lab.yml"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", once)
+    with pytest.raises(sync.WriteError, match=r"cannot change \S+lab.yml: input/output error$"):
+        sync.apply(made)
+
+
+def test_files_are_no_more_readable_than_infra_yml(project, warned):
+    secret = INFRA.replace("roles: [base", 'config: {cloud-init.user-data: "password: hunter2"}, roles: [base')
+    synced(project)
+    assert (project / "host_vars" / "lab-ai.yml").stat().st_mode & 0o777 == 0o644
+    (project / "infra.yml").write_text(secret, encoding="utf-8")
+    (project / "infra.yml").chmod(0o640)
+    result = synced(project)
+    assert "host_vars/lab-ai.yml" in result["restricted"]
+    assert "host_vars/lab-ai.yml: mode 0644 to 0640" in result["summary"]
+    assert {mode & 0o777 for name, (mode, _) in everything(project).items() if name.endswith(".yml")} == {0o640}
+    assert synced(project)["changed"] is False
+    (project / "infra.yml").chmod(0o600)
+    (project / "host_vars" / "lab-ai.yml").unlink()
+    synced(project)
+    assert {mode & 0o777 for name, (mode, _) in everything(project).items() if name.endswith(".yml")} == {0o600}
+
+
+def test_the_folder_form_is_as_private_as_its_most_private_file(project):
+    (project / "infra.yml").unlink()
+    folder_form(project)
+    (project / "infra" / "domains" / "b.yml").chmod(0o600)
+    synced(project)
+    assert (project / "host_vars" / "m-b.yml").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "hint"),
+    [
+        ("host_vars/lab-ai.yml", "instance_config: {limits.memory: 1GiB}", "write it there: config"),
+        ("host_vars/lab-ai.yml", "instance_os_image: images:debian/12", "write it there: os_image"),
+        ("group_vars/lab.yml", "subnet_id: 4", "write it there: subnet_id"),
+        ("group_vars/all.yml", "network_policies: []", "write it there: network_policies"),
+        ("group_vars/role_stt_server.yml", "instance_devices: {}", "write it there: devices"),
+    ],
+)
+def test_a_variable_of_the_user_s_that_nobody_reads_is_named(file, line, hint, project, warned):
+    synced(project)
+    with (project / file).open("a", encoding="utf-8") as text:
+        text.write(f"stt_server_model: medium\n{line}\n")
+    number = (project / file).read_text(encoding="utf-8").count("\n")
+    synced(project)
+    (said,) = warned
+    assert said.startswith(f"{file}:{number}:1: {line.partition(':')[0]} here changes nothing in Incus")
+    assert hint in said
+
+
+def test_variables_for_roles_are_not_named(project, warned):
+    synced(project)
+    with (project / "host_vars" / "lab-ai.yml").open("a", encoding="utf-8") as text:
+        text.write("my_instance_config: 1\ninstance_mine: 1\nx:\n  instance_config: 1\n# instance_config: 1\n")
+    synced(project)
+    assert warned == []
+
+
+def test_sync_names_what_it_writes_and_moves(project):
+    summary = synced(project)["summary"]
+    assert "wrote host_vars/lab-ai.yml" in summary
+    assert "made inventory/host_vars, a link" in summary
+    with (project / "host_vars" / "lab-web.yml").open("a", encoding="utf-8") as text:
+        text.write("mine: 1\n")
+    without_web(project)
+    summary = synced(project, state="clean")["summary"]
+    assert re.fullmatch(r"moved host_vars/lab-web.yml to backups/sync-\w+/host_vars/lab-web.yml", summary[-1])
+
+
+def test_the_lock_is_no_file_in_the_user_s_git(project):
+    synced(project)
+    assert not (project / ".lock").exists()
+
+
+NOBODY = 65534
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """What a user may do who is not root."""
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.fixture
+def of_nobody():
+    """A project of another user's, in a folder that they can get at."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        project = Path(folder) / "project"
+        project.mkdir()
+        (project / "infra.yml").write_text(INFRA, encoding="utf-8")
+        for path in (project, project / "infra.yml"):
+            os.chown(path, NOBODY, NOBODY)
+        yield project
+
+
+def test_what_root_makes_in_a_user_s_project_is_the_user_s(of_nobody):
+    assert not synced(of_nobody).get("failed")
+    assert {path.lstat().st_uid for path in of_nobody.rglob("*")} == {NOBODY}
+
+
+def test_a_user_goes_on_after_root(of_nobody):
+    synced(of_nobody)
+    (of_nobody / ".lock").write_text("1\n", encoding="utf-8")  # as an earlier release left it, root's
+    (of_nobody / "infra.yml").write_text(INFRA.replace("3.10", "3.11"), encoding="utf-8")
+    with as_nobody():
+        result = synced(of_nobody)
+    assert result.get("written") == ["group_vars/all.yml", "host_vars/lab-ai.yml", "inventory/lab.yml"], result
+    assert not (of_nobody / ".lock").exists()
+
+
+def test_a_folder_that_belongs_to_root_names_root(of_nobody):
+    os.chown(of_nobody, 0, 0)
+    with as_nobody():
+        message = synced(of_nobody)["msg"]
+    assert f"cannot lock {of_nobody}/.lock: permission denied; {of_nobody} belongs to root: run this as root" in message
+
+
+def test_a_folder_that_cannot_be_written_to_changes_nothing(of_nobody):
+    synced(of_nobody)
+    os.chown(of_nobody / "host_vars", 0, 0)
+    before = everything(of_nobody)
+    (of_nobody / "infra.yml").write_text(INFRA.replace("3.10", "3.11"), encoding="utf-8")
+    with as_nobody():
+        message = synced(of_nobody)["msg"]
+    assert message == f"cannot change {of_nobody}/host_vars/lab-ai.yml: permission denied"
+    after = everything(of_nobody)
+    assert {name for name in before if before[name] != after[name]} == {"infra.yml"}
+
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -537,7 +775,7 @@ def test_a_kill_at_any_moment_leaves_old_or_new_files(project):
         versions.append(tree(project))
     assert versions[0]["host_vars/m2.yml"] != versions[1]["host_vars/m2.yml"]
     rng = random.Random()
-    torn = 0
+    hit = 0
     for _ in range(KILLS):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(project), *texts],
@@ -548,15 +786,16 @@ def test_a_kill_at_any_moment_leaves_old_or_new_files(project):
         time.sleep(rng.uniform(0.001, 0.25))
         writer.send_signal(signal.SIGKILL)
         writer.communicate()
-        found = {name: content for name, content in tree(project).items() if not name.endswith(".anklume-tmp")}
+        left = tree(project)
+        found = {name: content for name, content in left.items() if not name.endswith(".anklume-tmp")}
+        hit += found != left
         assert set(found) == set(versions[1])
         for name, content in found.items():
             assert content in (versions[0][name], versions[1][name]), name
-        torn += found not in versions
         (project / "infra.yml").write_text(texts[1], encoding="utf-8")
         assert not synced(project).get("failed")
         assert tree(project) == versions[1], "the next sync repairs, temporary files included"
-    assert torn, "no kill hit the writing: the test shows nothing"
+    assert hit, "no kill hit the writing: the test shows nothing"
 
 
 def test_in_a_process_of_its_own(project):
