@@ -5,21 +5,29 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
+# a folder's name may hold whatever a shell can quote, but for what make or Ansible would read as something else
+ifneq ($(words $(MAKEFILE_LIST) $(CURDIR)),2)
+$(error this folder has a space in its path, which Ansible's tools cannot do: move the clone to another place)
+endif
+quote = '$(subst ','\'',$(1))'
 PROJECT ?= .
-override PROJECT := $(abspath $(PROJECT))
+override PROJECT := $(shell p=$(call quote,$(value PROJECT)); [[ $$p != '~' && $$p != '~/'* ]] || p=$$HOME$${p:1}; realpath -ms -- "$$p")
+ifneq ($(strip $(foreach sign,$$ : { },$(findstring $(sign),$(value PROJECT)))),)
+$(error PROJECT=$(value PROJECT) has a $$, a colon or a brace in its path, which Ansible reads as something else: rename the folder)
+endif
 PYTHON ?= $(shell scripts/find-python)
 VENV ?= .venv
 ARGS ?=
 
 ROOT := $(patsubst %/,%,$(dir $(realpath $(lastword $(MAKEFILE_LIST)))))
 COLLECTIONS := $(ROOT)/.cache/collections
-INVENTORY := $(PROJECT)/inventory
+INVENTORY := $(call quote,$(PROJECT)/inventory)
 
 export PROJECT
 export PATH := $(ROOT)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(ROOT)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
-export ANSIBLE_ROLES_PATH := $(PROJECT)/roles
+export ANSIBLE_ROLES_PATH := $(PROJECT)/roles:$(PROJECT)/roles_custom:$(PROJECT)/roles_vendor
 export ANSIBLE_HOME := $(ROOT)/.cache/ansible
 
 # what people see (docs/reference/output.md), but where another callback is asked for
@@ -229,7 +237,7 @@ bench-lanes: venv-test $(ACCURACY_VENV)/.stamp ## voice commands beside an hour-
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS="--machines 2" for two alone
 	@python tests/bench/bench_incus.py $(ARGS)
 bench-apply: venv-test ## time, CPU and tasks of an apply and an apply-stt that find nothing to do, role by role, on PROJECT as it stands
-	@python tests/bench/bench_apply.py $(PROJECT) $(ARGS)
+	@python tests/bench/bench_apply.py "$$PROJECT" $(ARGS)
 bench: ## the benches of sync, Incus and the engine in small, one round each
 	@$(MAKE) bench-sync
 	@$(MAKE) bench-incus ARGS="--machines 2 --pairs 1"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import ROLE_FOLDERS
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import (
     BY_ROLE,
     COLLECTION,
@@ -26,8 +27,13 @@ def role_name(role: str, project_dir: str) -> str:
     """What include_role needs to find a role: ours in full, the user's by its folder, any other as it is."""
     if role in MACHINE_ROLES:
         return COLLECTION + role
-    own = Path(project_dir) / "roles" / role
-    return str(own) if own.is_dir() else role
+    own = (path for path in _own(role, project_dir) if path.is_dir())
+    return str(next(own, role))
+
+
+def _own(role: str, project_dir: str) -> list[Path]:
+    """Where a project may have a role."""
+    return [Path(project_dir, folder, role) for folder in ROLE_FOLDERS]
 
 
 def service_roles(groups: Iterable[str]) -> list[str]:
@@ -41,7 +47,7 @@ def missing_roles(roles: list[str], project_dir: str, roles_path: list[str], col
 
     def found(role: str) -> bool:
         namespace, dummy, name = role.rpartition(".")
-        places = [Path(project_dir, "roles", role), *(Path(path, role) for path in roles_path)]
+        places = [*_own(role, project_dir), *(Path(path, role) for path in roles_path)]
         if namespace.count(".") == 1:
             folder = Path("ansible_collections", *namespace.split("."), "roles", name)
             places += [Path(path, folder) for path in collections_path]

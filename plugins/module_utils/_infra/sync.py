@@ -26,6 +26,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra.render import e
 FOLDERS = ("inventory", "group_vars", "host_vars")
 LINKED = ("group_vars", "host_vars")
 
+NAMED = 5
+"""So many files are named in a message."""
+
 NEW = 0o644
 """The mode of a new file, where infra.yml is no more private than that."""
 
@@ -139,6 +142,20 @@ def plan(project_dir: str, model: Model, *, clean: bool = False) -> SyncPlan:
     if faults:
         raise WriteError("\n".join(faults))
     return made
+
+
+def is_older(project_dir: str, model: Model) -> tuple[list[Diagnostic], str]:
+    """What is to be said of the variables, and why sync has to run before anything reads the inventory."""
+    try:
+        made = plan(project_dir, model)
+    except WriteError as error:
+        return [], f"sync cannot write the inventory: {error}"
+    names = made.written + made.links
+    if not names:
+        return made.warnings, ""
+    shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    command = "make sync (ansible-playbook anklume.stt.sync)"
+    return made.warnings, f"the inventory is older than infra.yml: run {command}, which would write {shown}"
 
 
 def apply(made: SyncPlan) -> None:

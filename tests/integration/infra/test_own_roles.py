@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 
-def play(project: Path, name: str) -> subprocess.CompletedProcess[str]:
-    command = ["ansible-playbook", "-i", str(project / "inventory"), f"anklume.stt.{name}"]
+def play(project: Path, name: str, inventory: str = "") -> subprocess.CompletedProcess[str]:
+    command = ["ansible-playbook", "-i", inventory or str(project / "inventory"), f"anklume.stt.{name}"]
     environment = os.environ | {"PROJECT": str(project), "ANSIBLE_NOCOLOR": "true"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/")
 
@@ -23,12 +23,13 @@ def play(project: Path, name: str) -> subprocess.CompletedProcess[str]:
 def project(tmp_path: Path) -> Path:
     """A project of one machine, this host standing for it, whose two roles write their names to a file."""
     (tmp_path / "inventory").mkdir()
-    for role in ("second", "first"):
-        tasks = tmp_path / "roles" / role / "tasks"
+    for role, folder in (("second", "roles_custom"), ("first", "roles"), ("third", "roles_vendor")):
+        tasks = tmp_path / folder / role / "tasks"
         tasks.mkdir(parents=True)
         task = {"name": role, "ansible.builtin.shell": f"echo {role} >> {tmp_path}/ran", "changed_when": True}
         (tasks / "main.yml").write_text(json.dumps([task]))
-    machine(tmp_path, ["first", "second"])
+    machine(tmp_path, ["first", "second", "third"])
+    (tmp_path / "infra.yml").write_text("domains: {}\n")
     return tmp_path
 
 
@@ -40,17 +41,36 @@ def machine(project: Path, roles: list[str]) -> None:
 def test_they_run_in_the_order_of_infra_yml(project: Path) -> None:
     result = play(project, "services")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert (project / "ran").read_text().split() == ["first", "second"]
+    assert (project / "ran").read_text().split() == ["first", "second", "third"]
 
 
 def test_one_that_nobody_has_is_refused_before_anything_runs(project: Path) -> None:
     machine(project, ["first", "nosuch", "acme.web.gone"])
+    assert play(project, "sync").returncode == 0
     result = play(project, "apply")
     assert result.returncode != 0
     message = " ".join((result.stdout + result.stderr).split())
     assert "nosuch, acme.web.gone" in message, message
     assert "Apply infra.yml to Incus" not in message
     assert not (project / "ran").exists()
+
+
+def test_an_inventory_older_than_infra_yml_is_refused_before_anything_runs(project: Path) -> None:
+    result = play(project, "apply")
+    assert result.returncode != 0
+    message = " ".join((result.stdout + result.stderr).split())
+    assert "the inventory is older than infra.yml: run make sync" in message
+    assert "Apply infra.yml to Incus" not in message
+    assert not (project / "ran").exists()
+
+
+def test_machines_that_the_run_does_not_know_are_told_how_to_be_known(project: Path) -> None:
+    (project / "infra.yml").write_text("domains: {lab: {subnet_id: 1, machines: {one: {}}}}\n")
+    assert play(project, "sync").returncode == 0
+    (project / "empty.yml").write_text("all: {}\n")
+    result = play(project, "apply", inventory=str(project / "empty.yml"))
+    assert result.returncode != 0
+    assert f"add `-i {project}/inventory`" in " ".join((result.stdout + result.stderr).split())
 
 
 def test_with_no_service_of_ours_there_is_nothing_to_verify(project: Path) -> None:

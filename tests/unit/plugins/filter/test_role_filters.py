@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from ansible_collections.anklume.stt.plugins.filter.roles import missing_roles, project_dir, role_name, service_roles
 
 
@@ -18,6 +19,13 @@ def test_our_roles_are_named_in_full_even_where_the_project_has_one_of_that_name
 def test_a_role_of_the_project_is_found_by_its_folder(tmp_path: Path) -> None:
     (tmp_path / "roles" / "mine").mkdir(parents=True)
     assert role_name("mine", str(tmp_path)) == str(tmp_path / "roles" / "mine")
+
+
+@pytest.mark.parametrize("folder", ["roles_custom", "roles_vendor"])
+def test_the_role_folders_of_anklume_s_users_count(folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder / "mine").mkdir(parents=True)
+    assert role_name("mine", str(tmp_path)) == str(tmp_path / folder / "mine")
+    assert missing_roles(["mine", "gone"], str(tmp_path), [], []) == ["gone"]
 
 
 def test_other_roles_keep_their_name(tmp_path: Path) -> None:

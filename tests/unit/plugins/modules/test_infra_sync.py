@@ -406,6 +406,37 @@ def test_infra_check(project):
     assert sorted(path.name for path in project.iterdir()) == ["infra.yml"]
 
 
+def test_an_inventory_older_than_infra_yml_is_a_fault_and_in_check_mode_a_warning(project, warned):
+    renamed = "group_vars/all.yml, host_vars/lab-stt.yml, inventory/lab.yml"
+    older = (
+        "the inventory is older than infra.yml: run make sync (ansible-playbook anklume.stt.sync), which would write "
+    )
+    assert run_module(infra_check, project_dir=str(project), inventory=True)["msg"].startswith(older)
+    synced(project)
+    assert run_module(infra_check, project_dir=str(project), inventory=True)["machines"] == 2
+    assert warned == []
+    (project / "infra.yml").write_text(INFRA.replace("lab-ai", "lab-stt"), encoding="utf-8")
+    result = run_module(infra_check, project_dir=str(project), inventory=True)
+    assert result["msg"] == older + renamed
+    assert not run_module(infra_check, check=True, project_dir=str(project), inventory=True).get("failed")
+    assert warned == [older + renamed]
+
+
+def test_what_is_left_over_makes_no_inventory_older(project):
+    synced(project)
+    without_web(project)
+    synced(project)
+    assert not run_module(infra_check, project_dir=str(project), inventory=True).get("failed")
+
+
+def test_an_inventory_that_sync_cannot_write_is_told(project, warned):
+    synced(project)
+    (project / "host_vars" / "lab-ai.yml").write_text("# === END MANAGED ===\n", encoding="utf-8")
+    assert "sync cannot write the inventory" in run_module(infra_check, project_dir=str(project), inventory=True)["msg"]
+    assert not run_module(infra_check, check=True, project_dir=str(project), inventory=True).get("failed")
+    assert "ends here and never begins" in warned[0]
+
+
 FOLDER_FORM = {
     "base.yml": "global: {base_subnet: '10.9'}\n",
     "domains/b.yml": "b: {subnet_id: 2, machines: {m-b: {}}}\n",
