@@ -58,6 +58,12 @@ machines:
   returned: success
   type: int
   sample: 2
+roles:
+  description: The roles that these machines name, each once.
+  returned: success
+  type: list
+  elements: str
+  sample: [base_system, stt_server]
 notes:
   description: What is worth knowing about infra.yml and needs no action, one text each.
   returned: success
@@ -101,6 +107,7 @@ def main() -> None:
         project_name=model.project_name,
         domains=len(model.domains),
         machines=len(model.machines),
+        roles=list(dict.fromkeys(role for machine in model.machines for role in machine.roles)),
         notes=[diagnostic.render() for diagnostic in diagnostics if diagnostic.level == "note"],
     )
 

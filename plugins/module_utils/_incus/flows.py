@@ -13,6 +13,7 @@ passes the firewall), and instances may talk to everything but other domains and
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, summarize_address_range
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
@@ -62,28 +63,19 @@ def acl_rules(
         return _text(_outside([*shut, *closed]), ranges)
 
     network = domain.network
-    closed = [_span(IPv4Network(other.network.subnet)) for other in model.domains if other is not domain]
-    if model.base_subnet and all(d.network.subnet.startswith(f"{model.base_subnet}.") for d in model.domains):
-        # the whole base subnet: a domain that comes or goes changes no other domain's rules
-        whole = _span(IPv4Network(f"{model.base_subnet}.0.0/16"))
-        own = _span(IPv4Network(network.subnet))
-        closed = [(whole[0], own[0] - 1), (own[1] + 1, whole[1])]
+    closed = _closed(model, domain)
     closed += [(int(address), int(address)) for address in (IPv4Address(network.gateway), *host)]
     ingress = [_rule(network.subnet, "", description="the host and its own network")]
     egress = [_rule(network.subnet, _text(_outside(closed), ranges), description="all but other domains and the host")]
-    for policy in model.policies:
-        for source, target in _directions(policy):
-            if _domain_of(model, source) is domain and _domain_of(model, target) is not domain:
-                there = _subject(model, target) if _is_inside(target) else beyond(target)
-                if there:
-                    egress.append(_flow(policy, _subject(model, source), there))
-            elif (
-                _domain_of(model, target) is domain
-                and source.kind != "host"
-                and _domain_of(model, source) is not domain
-            ):
-                here = _subject(model, source) if _is_inside(source) else outside(source)
-                ingress.append(_flow(policy, here, _subject(model, target)))
+    for policy, source, target in model.crossings.get(domain.name, ()):
+        home = model.homes.get(source)
+        if home is domain:
+            there = _subject(model, target) if _is_inside(target) else beyond(target)
+            if there:
+                egress.append(_flow(policy, _subject(model, source), there))
+        elif source.kind != "host":
+            here = _subject(model, source) if _is_inside(source) else outside(source)
+            ingress.append(_flow(policy, here, _subject(model, target)))
     ingress += [_opened(machine, one, lan) for machine in domain.machines for one in machine.publish]
     return ingress, egress
 
@@ -105,10 +97,14 @@ def _private() -> list[tuple[int, int]]:
     return [_span(IPv4Network(one)) for one in NOT_INTERNET]
 
 
-def _directions(policy: Policy) -> Iterable[tuple[Endpoint, Endpoint]]:
-    yield policy.source, policy.target
-    if policy.bidirectional:
-        yield policy.target, policy.source
+def _closed(model: Model, domain: Domain) -> list[tuple[int, int]]:
+    """The other domains."""
+    if model.is_one_block:
+        # the whole base subnet: a domain that comes or goes changes no other domain's rules
+        whole = _span(IPv4Network(f"{model.base_subnet}.0.0/16"))
+        own = _span(IPv4Network(domain.network.subnet))
+        return [(whole[0], own[0] - 1), (own[1] + 1, whole[1])]
+    return [_span(_network(other.network.subnet)) for other in model.domains if other is not domain]
 
 
 def _flow(policy: Policy, source: str, target: str) -> Rule:
@@ -131,22 +127,13 @@ def _rule(source: str, destination: str, *, description: str) -> Rule:
     return rule
 
 
-def _domain_of(model: Model, endpoint: Endpoint) -> Domain | None:
-    for domain in model.domains:
-        if (endpoint.kind == "domain" and endpoint.name == domain.name) or (
-            endpoint.kind == "machine" and any(machine.name == endpoint.name for machine in domain.machines)
-        ):
-            return domain
-    return None
-
-
 def _subject(model: Model, endpoint: Endpoint) -> str:
-    domain = _domain_of(model, endpoint)
+    domain = model.homes.get(endpoint)
     if domain is None:
         raise InfraError(f"network policy: no domain or machine is called {endpoint.name}")
     if endpoint.kind == "domain":
         return domain.network.subnet
-    address = next(machine.ip for machine in domain.machines if machine.name == endpoint.name)
+    address = model.addresses[endpoint.name]
     if address is None:
         raise InfraError(
             f"network policy: {endpoint.name} needs a fixed address to be named in a policy: give it an ip"
@@ -156,6 +143,11 @@ def _subject(model: Model, endpoint: Endpoint) -> str:
 
 def _host(gateway: str, addresses: Sequence[IPv4Address]) -> str:
     return ",".join(f"{address}/32" for address in (gateway, *addresses))
+
+
+@lru_cache(maxsize=1024)
+def _network(text: str) -> IPv4Network:
+    return IPv4Network(text)
 
 
 def _span(network: IPv4Network) -> tuple[int, int]:

@@ -47,14 +47,16 @@ def shares(model: Model, cpus: int, memory: int) -> dict[str, Mapping[str, str]]
         return 1 if policy.mode == "equal" else machine.weight
 
     limits: dict[str, dict[str, str]] = {machine.name: {} for machine in model.machines}
+    whole = sum(map(weight, want_cpu))
     for machine in want_cpu:
-        share = free_cpus * weight(machine) / sum(map(weight, want_cpu))
+        share = free_cpus * weight(machine) / whole
         if policy.cpu_mode == "count":
             limits[machine.name]["limits.cpu"] = str(max(1, int(share)))
         elif machine.type == "lxc":
             limits[machine.name]["limits.cpu.allowance"] = f"{max(1, int(share / cpus * 100))}%"
+    whole = sum(map(weight, want_memory))
     for machine in want_memory:
-        share = free_memory * weight(machine) / sum(map(weight, want_memory))
+        share = free_memory * weight(machine) / whole
         limits[machine.name]["limits.memory"] = f"{int(max(LEAST_MEMORY, share)) // MIB}MiB"
     if policy.memory_enforce == "soft":
         for machine in model.machines:

@@ -9,8 +9,9 @@ objects. Nothing here reads or writes anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 Config = Mapping[str, str]
@@ -199,7 +200,38 @@ class Model:
     disabled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The machines of each disabled domain: left out everywhere, but their files are not leftovers."""
 
-    @property
+    @cached_property
     def machines(self) -> tuple[Machine, ...]:
         """All machines, domain by domain, in the order of the file."""
         return tuple(machine for domain in self.domains for machine in domain.machines)
+
+    @cached_property
+    def is_one_block(self) -> bool:
+        """Whether all domains lie in the base subnet."""
+        base = f"{self.base_subnet}."
+        return bool(self.base_subnet) and all(domain.network.subnet.startswith(base) for domain in self.domains)
+
+    @cached_property
+    def addresses(self) -> Mapping[str, str | None]:
+        """The fixed address of each machine."""
+        return {machine.name: machine.ip for machine in self.machines}
+
+    @cached_property
+    def homes(self) -> Mapping[Endpoint, Domain]:
+        """The domain that an endpoint is, or lies in."""
+        found = {Endpoint("machine", machine.name): domain for domain in self.domains for machine in domain.machines}
+        return found | {Endpoint("domain", domain.name): domain for domain in self.domains}
+
+    @cached_property
+    def crossings(self) -> Mapping[str, Sequence[tuple[Policy, Endpoint, Endpoint]]]:
+        """What the policies let into and out of each domain: policy, source, target, each direction by itself."""
+        found: dict[str, list[tuple[Policy, Endpoint, Endpoint]]] = {}
+        for policy in self.policies:
+            ways = [(policy.source, policy.target), (policy.target, policy.source)]
+            for source, target in ways if policy.bidirectional else ways[:1]:
+                ends = [self.homes.get(source), self.homes.get(target)]
+                if ends[0] is not ends[1]:
+                    for home in ends:
+                        if home is not None:
+                            found.setdefault(home.name, []).append((policy, source, target))
+        return found

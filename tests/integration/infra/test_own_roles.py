@@ -45,7 +45,8 @@ def test_they_run_in_the_order_of_infra_yml(project: Path) -> None:
 
 
 def test_one_that_nobody_has_is_refused_before_anything_runs(project: Path) -> None:
-    machine(project, ["first", "nosuch", "acme.web.gone"])
+    roles = "[first, nosuch, acme.web.gone]"
+    (project / "infra.yml").write_text(f"domains: {{lab: {{subnet_id: 1, machines: {{one: {{roles: {roles}}}}}}}}}\n")
     assert play(project, "sync").returncode == 0
     result = play(project, "apply")
     assert result.returncode != 0
