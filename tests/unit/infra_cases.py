@@ -387,7 +387,52 @@ MEANING = [
     Case(
         "device with the name of a storage volume",
         machine("devices: {b: {type: none}}\nstorage_volumes: {⟦b: {path: /x}}"),
-        "has a device of the name b too",
+        "has a device b, the name this needs: storage volume b",
+    ),
+    Case(
+        "storage volume with the name of the interface",
+        machine("storage_volumes: {⟦eth0: {path: /x}}"),
+        "has a device eth0, the name this needs",
+    ),
+    Case(
+        "storage volume with the name of the root disk",
+        machine("storage_volumes: {⟦root: {path: /x}}"),
+        "has a device root, the name this needs",
+    ),
+    Case(
+        "storage volume with the name of persistent data",
+        machine("storage_volumes: {pd-a: {path: /x}}\npersistent_data: {⟦a: {path: /y}}"),
+        "has a device pd-a, the name this needs",
+    ),
+    Case(
+        "device with the name of the root disk",
+        machine("devices: {⟦root: {type: disk, source: /s, path: /x}}"),
+        "takes the place of the root disk of one, and is none",
+    ),
+    Case(
+        "device of a profile with the name of the root disk",
+        domain(
+            "subnet_id: 3\nprofiles: {p: {devices: {root: {type: disk, source: /s, path: /x}}}}\n"
+            "machines: {one: {⟦profiles: [default, p]}}"
+        ),
+        "takes the place of the root disk of one, and is none",
+    ),
+    Case(
+        "device at the place of the root disk",
+        machine("devices: {big: {type: disk, pool: p, path: ⟦/}}"),
+        "/ of one is already the place of the root disk",
+    ),
+    Case(
+        "two at one place by another way to it",
+        machine("storage_volumes: {a: {path: /x}}\npersistent_data: {b: {path: ⟦/y/../x}}"),
+        "/x of one is already the place of storage volume a",
+    ),
+    Case(
+        "propagated volume at the place of data",
+        machine('config: {security.nesting: "1"}\npersistent_data: {b: {path: /shared/docs}}')
+        + "  more: {subnet_id: 4, machines: {m: {}}}\n"
+        + "shared_volumes: {docs: {propagate: true, path: ⟦/shared/docs, consumers: {m: ro}}}\n",
+        "/shared/docs of one is already the place of persistent data b",
     ),
     Case(
         "device with the name of a shared volume",
@@ -597,6 +642,12 @@ RIGHT = {
     "a project name with a space": "project_name: My Infra\ndomains: {}\n",
     "every port of one protocol": policy("from: pro\nto: tools\nprotocol: udp"),
     "numbers of Incus stay the text that they are": machine("config: {user.a: 010, user.b: 1:30, user.c: 0x10}"),
+    "a root disk of its own": machine("devices: {root: {type: disk, pool: p, path: /}}"),
+    "a root disk of another name": machine("profiles: []\ndevices: {big: {type: disk, pool: p, path: /}}"),
+    "a root disk by a profile": domain(
+        "subnet_id: 3\nprofiles: {big: {devices: {disk0: {type: disk, pool: p, path: /}}}}\n"
+        "machines: {one: {profiles: [big]}}"
+    ),
     "no profile at all": machine("profiles: []"),
     "a date is text": machine("description: 2026-01-01\nconfig: {user.made: 2026-01-01}"),
     "empty mapping of domains": "domains: {}\n",

@@ -27,6 +27,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.published impor
     published,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._incus.share import shares
+from ansible_collections.anklume.stt.plugins.module_utils._infra.disks import machine_disks
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model
 
 PROJECT_MARK = "config/user.anklume.project"
@@ -218,23 +219,21 @@ def _machine(
     profiles = [Key("profile", domain.project, name) for name in machine.profiles]
     needs: list[Key] = [project, *profiles, Key("network", "default", domain.network.name)]
     devices: dict[str, Mapping[str, str]] = {"eth0": _nic(domain, machine)}
-    if "default" not in machine.profiles and not any(_is_root(d) for d in _profile_devices(domain, machine)):
+    others = (*_profile_devices(domain, machine), *machine.devices.values())
+    if "default" not in machine.profiles and not any(map(_is_root, others)):
         devices["root"] = host.root
-    for volume in machine.storage_volumes:
+    pools = {volume.name: volume for volume in machine.storage_volumes}
+    for disk in machine_disks(model, domain, machine):
+        devices[disk.device] = disk.keys()
+        if disk.is_folder:
+            needs.append(Key("folder", "", disk.source))
+            yield Resource(needs[-1], {})
+            continue
+        volume = pools[disk.source]
         pool = volume.pool or host.root["pool"]
-        key = Key("volume", domain.project, f"{pool}/{volume.name}")
-        yield Resource(
-            key,
-            flatten({"config": {"size": volume.size} if volume.size else {}}),
-            needs=(project,),
-        )
-        needs.append(key)
-        devices[volume.name] = {"type": "disk", "pool": pool, "source": volume.name, "path": volume.path}
-    for name, device in _folders(model, domain, machine).items():
-        folder = Key("folder", "", device["source"])
-        yield Resource(folder, {})
-        needs.append(folder)
-        devices[name] = device
+        needs.append(Key("volume", domain.project, f"{pool}/{volume.name}"))
+        yield Resource(needs[-1], flatten({"config": {"size": volume.size} if volume.size else {}}), needs=(project,))
+        devices[disk.device] = {**disk.keys(), "pool": pool}
     devices |= {one.device: one.proxy() for one in doors}
     config: dict[str, str] = {"security.protection.delete": "false" if machine.ephemeral else "true", **limits}
     if machine.boot_autostart is not None:
@@ -284,34 +283,6 @@ def _nic(domain: Domain, machine: Machine) -> Mapping[str, str]:
     if machine.ip:
         nic["ipv4.address"] = machine.ip
     return {**nic, **given}
-
-
-def _folders(model: Model, domain: Domain, machine: Machine) -> dict[str, dict[str, str]]:
-    """Disk devices on folders of the host: `pd-<name>` and `sv-<name>`, as AnKLuMe calls them."""
-    devices = {}
-    for data in machine.persistent_data:
-        devices[f"pd-{data.name}"] = _folder(data.source, data.path, shift=True, readonly=data.readonly)
-    nesting = any(config.get("security.nesting") == "true" for config in _configs(domain, machine))
-    for volume in model.shared_volumes:
-        access = volume.consumers.get(machine.name, "ro" if volume.propagate and nesting else None)
-        if access:
-            devices[f"sv-{volume.name}"] = _folder(
-                volume.source, volume.path, shift=volume.shift, readonly=access == "ro"
-            )
-    return devices
-
-
-def _folder(source: str, path: str, *, shift: bool, readonly: bool) -> dict[str, str]:
-    device = {"type": "disk", "source": source, "path": path}
-    if shift:
-        device["shift"] = "true"
-    if readonly:
-        device["readonly"] = "true"
-    return device
-
-
-def _configs(domain: Domain, machine: Machine) -> list[Mapping[str, str]]:
-    return [profile.config for profile in domain.profiles if profile.name in machine.profiles] + [machine.config]
 
 
 def _profile_devices(domain: Domain, machine: Machine) -> list[Mapping[str, str]]:

@@ -10,7 +10,7 @@ what was malformed is missing from the data here, so a fault is told once.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -18,7 +18,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra import model, s
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, Level, nearest
 from ansible_collections.anklume.stt.plugins.module_utils._infra.form import INVALID, Form, diagnose
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import Node, uncollected
-from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import COLLECTION, MACHINE_ROLES
+from ansible_collections.anklume.stt.plugins.module_utils._infra.places import Path, Places
+from ansible_collections.anklume.stt.plugins.module_utils._infra.rules import RULES, unknown_roles
 
 GATEWAY = 254
 DHCP_FIRST, DHCP_LAST = 100, 249
@@ -43,9 +44,6 @@ OUTSIDE = {
 
 _PRIVATE = re.compile(r"^(10\.|192\.168$|172\.(1[6-9]|2[0-9]|3[01])$)")
 
-# pylint: disable-next=unsupported-binary-operation
-Path = tuple[str | int, ...]
-
 
 @uncollected()
 def check(
@@ -62,16 +60,20 @@ def check(
     checker = _Checker(root, data, form, frozenset(roles))
     made = checker.run(folder)
     found = checker.diagnostics
+    for rule in RULES:
+        found += rule(made, checker)
+    found += unknown_roles(made, checker, frozenset(roles))
+    found += checker.notes()
     if any(diagnostic.level == "error" for diagnostic in found):
         return None, found
     return made, found
 
 
-class _Checker:
+class _Checker(Places):
     """What the checks share: the data, the tree for places, and the list of diagnostics."""
 
     def __init__(self, root: Node, data: dict[str, Any], form: Form, roles: frozenset[str]) -> None:
-        self.root = root
+        super().__init__(root)
         self.data = data
         self.diagnostics = form.diagnostics
         self.carried = form.carried
@@ -85,61 +87,14 @@ class _Checker:
         """The first three numbers of each domain's addresses, and its subnet_id."""
         self.addresses: dict[str, str] = {}
         """The address of each machine that has one."""
-        self.mounts: dict[str, dict[str, str]] = {}
-        """What is mounted where, per machine."""
         self.published: dict[tuple[str, int], Path] = {}
         """What leads to a machine: (protocol, port of the host) → its place in the file."""
-        self.names: dict[str, Path] = {}
-        """Which names are announced for a machine: the name → its place in the file."""
-        self.sharing: set[str] = set()
-        """The machines that mount a shared volume."""
-
-    # Where things stand ------------------------------------------------------------------------
-
-    def _node(self, path: Path, on_key: bool = False) -> Node:
-        """The node at a path, or its key when it is a block; the nearest one above when there is none."""
-        node, key = self.root, self.root
-        for step in path:
-            if node.kind == "map" and step in node.value:
-                node, key = node.value[step], node.keys[str(step)]
-            elif node.kind == "list" and isinstance(step, int) and step < len(node.items):
-                node = key = node.items[step]
-            else:
-                return key
-        return key if on_key or node.kind in ("map", "list") else node
-
-    def _has(self, path: Path) -> bool:
-        """Whether the file says something at a path, well-formed or not."""
-        node = self.root
-        for step in path:
-            if node.kind != "map" or step not in node.value:
-                return False
-            node = node.value[step]
-        return node.kind != "null"
 
     def _say(self, level: Level, path: Path, message: str, *hints: str, on_key: bool = False) -> None:
-        text = ""
-        for step in path:
-            text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-        self.diagnostics.append(diagnose(level, self._node(path, on_key), text, message, hints))
+        self.diagnostics.append(self.told(level, path, message, *hints, on_key=on_key))
 
     def _error(self, path: Path, message: str, *hints: str, on_key: bool = False) -> None:
         self._say("error", path, message, *hints, on_key=on_key)
-
-    def _at(self, here: Path, there: Path) -> str:
-        """Another place of the project, as told at this one: its file is named where it is another."""
-        node = self._node(there, on_key=True)
-        file = node.file.name
-        return f"line {node.line + 1}" if file == self._node(here).file.name else f"{file}:{node.line + 1}"
-
-    def _names(self, path: Path) -> Iterable[str]:
-        """The names that the file has at a path, those of malformed entries too."""
-        node = self.root
-        for step in path:
-            if node.kind != "map" or step not in node.value:
-                return ()
-            node = node.value[step]
-        return node.value if node.kind == "map" else ()
 
     # The whole -------------------------------------------------------------------------------
 
@@ -152,12 +107,8 @@ class _Checker:
         lan = self._lan()
         shares = self._shares()
         domains = tuple(self._domain(name, domain) for name, domain in self.enabled.items() if name in self.prefixes)
-        self._gpus()
-        self._storage_volumes()
         volumes = self._shared_volumes(shares)
         policies = self._policies()
-        self._roles()
-        self._notes()
         addressing = self.settings.get("addressing")
         return model.Model(
             project_name=self.data.get("project_name", _valid_name(folder)),
@@ -183,7 +134,7 @@ class _Checker:
 
     @property
     def _zoned(self) -> bool:
-        return self._has(("global", "addressing"))
+        return self.has(("global", "addressing"))
 
     def _settings(self) -> None:
         base = self.settings.get("base_subnet")
@@ -196,7 +147,7 @@ class _Checker:
                 f"{base} is not a private range",
                 "private are 10.x, 172.16 to 172.31 and 192.168",
             )
-        if not self.enabled and not any(True for _name in self._names(("domains",))) and self._has(("domains",)):
+        if not self.enabled and not any(True for _name in self.names(("domains",))) and self.has(("domains",)):
             self._say("warning", ("domains",), "there is no domain yet")
 
     def _firewall(self) -> None:
@@ -204,9 +155,7 @@ class _Checker:
         if self.settings.get("firewall_mode") != "vm":
             return
         own = {"anklume": "anklume-firewall", "admin": "sys-firewall"}
-        if any(
-            name in own.values() for domain in self.domains for name in self._names(("domains", domain, "machines"))
-        ):
+        if any(name in own.values() for domain in self.domains for name in self.names(("domains", domain, "machines"))):
             return
         order = ("anklume", "admin") if self._zoned else ("admin", "anklume")
         home = next((name for name in order if name in self.enabled), None)
@@ -238,14 +187,14 @@ class _Checker:
 
     def _machine_names(self) -> None:
         for domain, entry in self.domains.items():
-            for name in dict.fromkeys((*self._names(("domains", domain, "machines")), *entry.get("machines", {}))):
+            for name in dict.fromkeys((*self.names(("domains", domain, "machines")), *entry.get("machines", {}))):
                 path: Path = ("domains", domain, "machines", name)
                 other = self.home.setdefault(name, domain)
                 if other != domain:
                     self._error(
                         path,
                         f'the machine name "{name}" is also in domain {other}, '
-                        f"{self._at(path, ('domains', other, 'machines', name))}",
+                        f"{self.at(path, ('domains', other, 'machines', name))}",
                         "machine names are unique over all domains",
                         on_key=True,
                     )
@@ -275,11 +224,11 @@ class _Checker:
         for name, domain in self.domains.items():
             path: Path = ("domains", name, "subnet_id")
             zone = domain.get("trust_level", DEFAULT_ZONE) if self._zoned else ""
-            if "trust_level" not in domain and self._zoned and self._has(("domains", name, "trust_level")):
+            if "trust_level" not in domain and self._zoned and self.has(("domains", name, "trust_level")):
                 continue
             number = domain.get("subnet_id")
             if number is None:
-                if self._has(path):
+                if self.has(path):
                     continue
                 if self._zoned:
                     automatic.append((zone, name))
@@ -295,7 +244,7 @@ class _Checker:
                 self._error(
                     path,
                     f"{number} is already the subnet_id of domain {other}{inside}, "
-                    f"{self._at(path, ('domains', other, 'subnet_id'))}",
+                    f"{self.at(path, ('domains', other, 'subnet_id'))}",
                 )
                 continue
             self._set_prefix(name, zone, number)
@@ -310,12 +259,12 @@ class _Checker:
     def _set_prefix(self, name: str, zone: str, number: int) -> None:
         if not self._zoned:
             base = self.settings.get("base_subnet")
-            if base is None and self._has(("global", "base_subnet")):
+            if base is None and self.has(("global", "base_subnet")):
                 return
             self.prefixes[name] = (f"{base or DEFAULT_SUBNET}.{number}", number)
             return
         addressing = self.settings.get("addressing") or {}
-        if "zone_base" not in addressing and self._has(("global", "addressing", "zone_base")):
+        if "zone_base" not in addressing and self.has(("global", "addressing", "zone_base")):
             return
         second = addressing.get("zone_base", 100) + ZONES[zone]
         if second > 255:
@@ -342,12 +291,12 @@ class _Checker:
                     address = f"{prefix}.{machine[_LAST_NUMBER]}"
                     path = ("global", "firewall_mode")
                 if address is None:
-                    if not self._has(path):
+                    if not self.has(path):
                         unnumbered.append(name)
                     continue
                 other = owners.setdefault(address, name)
                 if other != name:
-                    at = self._at(path, ("domains", self.home[other], "machines", other, "ip"))
+                    at = self.at(path, ("domains", self.home[other], "machines", other, "ip"))
                     self._error(path, f"{address} is already the address of {other}, {at}")
                 elif prefix:
                     self._address(path, address, prefix)
@@ -403,7 +352,7 @@ class _Checker:
         """`global.lan`; a network of it that holds a domain would open that domain to others."""
         given = self.settings.get("lan", {})
         path: Path = ("global", "lan", "networks")
-        for index, text in self._whole_list(path, given.get("networks", [])):
+        for index, text in self.whole_list(path, given.get("networks", [])):
             network = self._network((*path, index), text)
             for name, (prefix, _number) in self.prefixes.items():
                 if network and network.overlaps(IPv4Network(f"{prefix}.0/24")):
@@ -419,15 +368,6 @@ class _Checker:
             return None
         return network
 
-    def _whole_list(self, path: Path, values: list[Any]) -> Iterable[tuple[int, Any]]:
-        """A list of the data with its indices in the file; nothing when a part of it was malformed."""
-        node = self.root
-        for step in path:
-            if not (step in node.value if node.kind == "map" else node.kind == "list"):
-                return ()
-            node = node.value[step]
-        return enumerate(values) if node.kind == "list" and len(node.items) == len(values) else ()
-
     # Domains and machines --------------------------------------------------------------------
 
     def _domain(self, name: str, domain: dict[str, Any]) -> model.Domain:
@@ -436,7 +376,7 @@ class _Checker:
             model.Profile(profile, entry.get("config", {}), entry.get("devices", {}))
             for profile, entry in domain.get("profiles", {}).items()
         )
-        known = {"default", *self._names(("domains", name, "profiles"))}
+        known = {"default", *self.names(("domains", name, "profiles"))}
         return model.Domain(
             name=name,
             network=model.Network(
@@ -478,9 +418,6 @@ class _Checker:
             if "path" in one
         )
         devices = entry.get("devices", {})
-        if devices or volumes or data or name in self.sharing:
-            self._machine_mounts(path, name, devices, volumes, data)
-            self._profile_mounts(path, name, devices, [owner.get("profiles", {}).get(one, {}) for one in wanted])
         publish = tuple(self._publications(path, name, entry, devices)) if "publish" in entry else ()
         return model.Machine(
             name=name,
@@ -497,7 +434,7 @@ class _Checker:
             storage_volumes=volumes,
             persistent_data=data,
             publish=publish,
-            publish_name=self._publish_name(path, name, entry),
+            publish_name=entry.get("publish_name", ""),
             publish_without_key=entry.get("publish_without_key", False),
             roles=tuple(entry.get("roles", ())),
             weight=entry.get("weight", 1),
@@ -508,27 +445,12 @@ class _Checker:
             carried={key: entry[key] for key in _MACHINE_CARRIED if key in entry},
         )
 
-    def _publish_name(self, path: Path, name: str, entry: Mapping[str, Any]) -> str:
-        """`publish_name`: a name that no other machine has, for something that is published."""
-        given: str = entry.get("publish_name", "")
-        if not given:
-            return ""
-        here = (*path, "publish_name")
-        if not entry.get("publish"):
-            self._error(
-                here, f"machine {name} publishes nothing under that name", "add publish, like [443]", on_key=True
-            )
-        other = self.names.setdefault(given, here)
-        if other != here:
-            self._error(here, f"{given}.local already leads to machine {other[3]}: {self._at(here, other)}")
-        return given
-
     def _publications(
         self, path: Path, name: str, entry: Mapping[str, Any], devices: Mapping[str, Mapping[str, str]]
     ) -> Iterable[model.Publication]:
         """`publish`: each port of the host once, and only to an address that the machine keeps."""
         here = (*path, "publish")
-        if entry["publish"] and name not in self.addresses and not self._has((*path, "ip")):
+        if entry["publish"] and name not in self.addresses and not self.has((*path, "ip")):
             self._error(here, f"machine {name} has no fixed address to be published at", "give it an ip", on_key=True)
             return
         own = {"ipv4.address", "network", "nictype", "parent"}.intersection(devices.get("eth0", {}))
@@ -536,7 +458,7 @@ class _Checker:
             message = f"machine {name} has an interface of its own: devices.eth0 says {', '.join(sorted(own))}"
             self._error(here, message, "only what hangs on its domain's bridge can be published", on_key=True)
             return
-        for index, given in self._whole_list(here, entry["publish"]):
+        for index, given in self.whole_list(here, entry["publish"]):
             one = self._publication((*here, index), given)
             if one is None:
                 continue
@@ -546,7 +468,7 @@ class _Checker:
                 hint = f'choose another port of the host, like "{self._another(one)}:{one.to}"'
                 self._error(
                     (*here, index),
-                    f"port {one.port} of the host is already published: {machine}{self._at(path, other)}",
+                    f"port {one.port} of the host is already published: {machine}{self.at(path, other)}",
                     hint,
                 )
             needed = re.compile(rf"publish-{one.protocol}-{one.port}(-\d+)?$")
@@ -562,7 +484,7 @@ class _Checker:
 
     def _publication(self, path: Path, given: int | str | Mapping[str, Any]) -> model.Publication | None:
         """One entry of `publish`, or None after a fault."""
-        node = self._node(path)
+        node = self.node(path)
         where = f"{node.file.name}:{node.line + 1}:{node.column + 1}"
         if not isinstance(given, Mapping):
             port, _colon, to = str(given).partition(":")
@@ -573,7 +495,7 @@ class _Checker:
         if isinstance(sources, str):
             sources, places = [sources], {0: (*path, "from")}
         else:
-            places = {index: (*path, "from", index) for index, _one in self._whole_list((*path, "from"), sources)}
+            places = {index: (*path, "from", index) for index, _one in self.whole_list((*path, "from"), sources)}
         for index, source in enumerate(sources):
             if source not in ("lan", "any") and index in places:
                 self._network(places[index], source)
@@ -589,135 +511,25 @@ class _Checker:
         hints.append("known here: " + ", ".join(sorted(known)))
         self._error((*path, "profiles", index), f'domain {domain} has no profile "{profile}"', *hints)
 
-    def _mount(self, machine: str, where: str, what: str, path: Path) -> None:
-        """Note that something is mounted in a machine; two things cannot be at one place."""
-        places = self.mounts.setdefault(machine, {})
-        place = "/" + "/".join(part for part in where.split("/") if part not in ("", "."))
-        if place == "/" and not what.startswith("device "):
-            self._error(path, f"/ is the root of {machine} itself", "mount it at a folder of its own")
-        other = places.setdefault(place, what)
-        if other != what:
-            self._error(path, f"{place} of {machine} is already the place of {other}")
-
-    def _machine_mounts(
-        self,
-        path: Path,
-        name: str,
-        devices: Mapping[str, Mapping[str, str]],
-        volumes: tuple[model.StorageVolume, ...],
-        data: tuple[model.PersistentData, ...],
-    ) -> None:
-        for device, keys in devices.items():
-            if keys.get("type") == "disk" and "path" in keys:
-                self._mount(name, keys["path"], f"device {device}", (*path, "devices", device, "path"))
-        for volume in volumes:
-            here = (*path, "storage_volumes", volume.name)
-            self._mount(name, volume.path, f"storage volume {volume.name}", (*here, "path"))
-            if volume.name in devices:
-                self._error(here, f"the machine has a device of the name {volume.name} too", on_key=True)
-        for folder in data:
-            here = (*path, "persistent_data", folder.name)
-            self._mount(name, folder.path, f"persistent data {folder.name}", (*here, "path"))
-            if f"pd-{folder.name}" in devices:
-                self._error(here, f"the machine has a device pd-{folder.name}, the name this folder needs", on_key=True)
-
-    def _profile_mounts(
-        self, path: Path, name: str, devices: Mapping[str, Any], profiles: Iterable[Mapping[str, Any]]
-    ) -> None:
-        """Disks that come with a profile; the machine's own device of the same name replaces one."""
-        disks: dict[str, str] = {}
-        for profile in profiles:
-            for device, keys in profile.get("devices", {}).items():
-                disks.pop(device, None)
-                if keys.get("type") == "disk" and "path" in keys and device not in devices:
-                    disks[device] = keys["path"]
-        for device, place in disks.items():
-            self._mount(name, place, f"device {device} of a profile", (*path, "profiles"))
-
     # What several machines share -------------------------------------------------------------
-
-    def _gpus(self) -> None:
-        """`gpu_policy`, counting every way in which a machine gets the GPU."""
-        users: list[tuple[str, Path]] = []
-        for domain, entry in self.enabled.items():
-            profiles = entry.get("profiles", {})
-            with_gpu = {name for name, profile in profiles.items() if _has_gpu(profile.get("devices", {}))}
-            for name, machine in entry.get("machines", {}).items():
-                path: Path = ("domains", domain, "machines", name)
-                if machine.get("gpu"):
-                    users.append((name, (*path, "gpu")))
-                elif _has_gpu(machine.get("devices", {})):
-                    users.append((name, (*path, "devices")))
-                elif with_gpu and not with_gpu.isdisjoint(machine.get("profiles", ("default",))):
-                    users.append((name, (*path, "profiles")))
-        if len(users) < 2:
-            return
-        names = ", ".join(name for name, _path in users)
-        if self.settings.get("gpu_policy", "exclusive") == "exclusive" and not (
-            self._has(("global", "gpu_policy")) and "gpu_policy" not in self.settings
-        ):
-            self._error(
-                users[1][1],
-                f"{len(users)} machines have the GPU ({names}), and gpu_policy is exclusive",
-                "take the GPU from all but one, or set global.gpu_policy: shared",
-            )
-        elif self.settings.get("gpu_policy") == "shared":
-            self._say(
-                "warning",
-                users[1][1],
-                f"{len(users)} machines share the GPU ({names}): their memory is not kept apart",
-            )
-
-    def _storage_volumes(self) -> None:
-        """A volume is its machine's own: a second machine that names it would write to the same data."""
-        for domain, entry in self.enabled.items():
-            owners: dict[str, list[tuple[str, str]]] = {}
-            for machine, keys in entry.get("machines", {}).items():
-                for name, volume in keys.get("storage_volumes", {}).items():
-                    self._one_owner(domain, machine, name, volume.get("pool", ""), owners.setdefault(name, []))
-
-    def _one_owner(self, domain: str, machine: str, name: str, pool: str, others: list[tuple[str, str]]) -> None:
-        path: Path = ("domains", domain, "machines", machine, "storage_volumes", name)
-        hint = "give each machine a volume of its own name; a folder for several is in shared_volumes"
-        for other, its_pool in others:
-            at = self._at(path, ("domains", domain, "machines", other, "storage_volumes", name))
-            if pool == its_pool:
-                self._error(path, f"{other} names this volume too, {at}: both would write to it", hint, on_key=True)
-                break
-            if not pool or not its_pool:
-                where = f"where the machines' root disks are in pool {pool or its_pool}"
-                message = f"is the volume of {other}, {at}, {where}"
-                self._say("warning", path, message, hint, on_key=True)
-                break
-        others.append((machine, pool))
 
     def _shares(self) -> dict[str, dict[str, Any]]:
         """The machines of each shared volume, with their access."""
         shares = {}
         for name, entry in self.data.get("shared_volumes", {}).items():
             shares[name] = self._consumers(("shared_volumes", name), entry.get("consumers", {}))
-            self.sharing.update(shares[name])
         return shares
 
     def _shared_volumes(self, shares: dict[str, dict[str, Any]]) -> tuple[model.SharedVolume, ...]:
         volumes = []
         base = self.settings.get("shared_volumes_base", "/srv/anklume/shares").rstrip("/")
         for name, entry in self.data.get("shared_volumes", {}).items():
-            path: Path = ("shared_volumes", name)
-            where = entry.get("path", f"/shared/{name}")
-            consumers = shares[name]
-            for machine in consumers:
-                self._mount(machine, where, f"shared volume {name}", (*path, "path"))
-                devices = self.enabled[self.home[machine]]["machines"][machine].get("devices", {})
-                if f"sv-{name}" in devices:
-                    message = f"machine {machine} has a device sv-{name}, the name this volume needs"
-                    self._error(path, message, on_key=True)
             volumes.append(
                 model.SharedVolume(
                     name=name,
                     source=entry.get("source", f"{base}/{name}"),
-                    path=where,
-                    consumers=consumers,
+                    path=entry.get("path", f"/shared/{name}"),
+                    consumers=shares[name],
                     shift=entry.get("shift", True),
                     propagate=entry.get("propagate", False),
                 )
@@ -738,14 +550,14 @@ class _Checker:
                 domain = self.enabled.get(self.home[name], {})
                 if name in domain.get("machines", {}):
                     of_machines[name] = access
-            elif name not in self._names(("domains",)):
+            elif name not in self.names(("domains",)):
                 self._unknown_name(here, name, on_key=True)
                 continue
             self._disabled(here, name, "the volume is not mounted there")
         return {**of_domains, **of_machines}
 
     def _unknown_name(self, path: Path, name: str, *, host: bool = False, on_key: bool = False) -> None:
-        known = [*self._names(("domains",)), *self.home, *(OUTSIDE if host else [])]
+        known = [*self.names(("domains",)), *self.home, *(OUTSIDE if host else [])]
         near = nearest(name, known)
         hints = [f"did you mean {near}?"] if near else []
         self._error(path, f'there is no domain or machine "{name}"', *hints, on_key=on_key)
@@ -775,7 +587,7 @@ class _Checker:
                 )
             ports = entry.get("ports", "all")
             protocol = entry.get("protocol", "any" if ports == "all" else "tcp")
-            if ports == "all" and protocol != "any" and ("ports" in entry or not self._has((*path, "ports"))):
+            if ports == "all" and protocol != "any" and ("ports" in entry or not self.has((*path, "ports"))):
                 message = f"opens every port of {protocol}, and no other protocol"
                 self._say("note", (*path, "protocol"), message, "name the ports, or remove protocol to open all")
             for port in ports if ports != "all" else ():
@@ -810,14 +622,14 @@ class _Checker:
         if name == "host":
             return model.Endpoint("host", "host")
         if name in OUTSIDE:
-            owner = "domain" if name in self._names(("domains",)) else "machine" if name in self.home else ""
+            owner = "domain" if name in self.names(("domains",)) else "machine" if name in self.home else ""
             if owner:
                 self._error(
                     path, f"{name} means {OUTSIDE[name]}, and there is a {owner} of that name", f"rename the {owner}"
                 )
                 return None
             return model.Endpoint("lan" if name == "lan" else "internet", name)
-        if name not in self.home and name not in self._names(("domains",)):
+        if name not in self.home and name not in self.names(("domains",)):
             self._unknown_name(path, name, host=True)
             return None
         if self._disabled(path, name, "the policy is left out"):
@@ -825,7 +637,7 @@ class _Checker:
         if name in self.enabled:
             return model.Endpoint("domain", name)
         if name in self.home and name in self.enabled.get(self.home[name], {}).get("machines", {}):
-            if name not in self.addresses and not self._has(("domains", self.home[name], "machines", name, "ip")):
+            if name not in self.addresses and not self.has(("domains", self.home[name], "machines", name, "ip")):
                 self._error(path, f"machine {name} has no fixed address for the policy", "give it an ip")
                 return None
             return model.Endpoint("machine", name)
@@ -844,7 +656,7 @@ class _Checker:
         if len(to_tools) > 1:
             self._error(path, f"exclusive allows one policy to ai-tools, and there are {len(to_tools)}")
         if default is None:
-            if not self._has(("global", "ai_access_default")):
+            if not self.has(("global", "ai_access_default")):
                 self._error(path, "exclusive needs ai_access_default, the domain that has access first")
             return ()
         here: Path = ("global", "ai_access_default")
@@ -876,38 +688,12 @@ class _Checker:
             values[f"host_reserve_{key}"] = str(value)
         return model.ResourcePolicy(**values)
 
-    def _roles(self) -> None:
-        """Roles that are neither ours nor found in the project: a note, once per role."""
-        seen: set[str] = set()
-        for domain, entry in self.enabled.items():
-            for name, machine in entry.get("machines", {}).items():
-                for index, role in enumerate(machine.get("roles", ())):
-                    if role in seen or role in MACHINE_ROLES or role in self.roles:
-                        continue
-                    seen.add(role)
-                    if role.startswith(COLLECTION) and role[len(COLLECTION) :] not in MACHINE_ROLES:
-                        self._error(
-                            ("domains", domain, "machines", name, "roles", index),
-                            f'this collection has no role "{role[len(COLLECTION) :]}" for machines',
-                            "it has " + ", ".join(MACHINE_ROLES),
-                        )
-                    elif "." not in role:
-                        near = nearest(role, (*MACHINE_ROLES, *self.roles))
-                        hints = [f"did you mean {near}?"] if near else []
-                        self._say(
-                            "note",
-                            ("domains", domain, "machines", name, "roles", index),
-                            f'role "{role}" is not of this collection and not in the project\'s roles/',
-                            *hints,
-                            "apply will refuse it until it is there",
-                        )
-
-    def _notes(self) -> None:
+    def notes(self) -> Iterator[Diagnostic]:
         """Each key that is only carried, named once."""
         for name, node in self.carried.items():
             if name == "nesting_prefix" and self.settings.get(name) is False:
                 continue
-            self.diagnostics.append(diagnose("note", node, "", f"{name}: carried, not acted on"))
+            yield diagnose("note", node, "", f"{name}: carried, not acted on")
 
 
 _LAST_NUMBER = "(last number)"
@@ -919,10 +705,6 @@ def _carried(record: schema.Record) -> tuple[str, ...]:
 
 
 _MACHINE_CARRIED = _carried(schema.MACHINE)
-
-
-def _has_gpu(devices: Mapping[str, Mapping[str, str]]) -> bool:
-    return any(device.get("type") == "gpu" for device in devices.values())
 
 
 def _valid_name(folder: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from ansible_collections.anklume.stt.plugins.module_utils._infra.disks import machine_disks
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import (
     Domain,
     Machine,
@@ -26,12 +27,11 @@ OWN_PREFIX = "anklume.stt."
 def render(model: Model) -> dict[str, str]:
     """The managed content of every file of the project, by its path relative to the project."""
     files = {"group_vars/all.yml": to_yaml(_all_vars(model))}
-    shared = _shared_devices(model)
     for domain in model.domains:
         files[f"inventory/{domain.name}.yml"] = to_yaml(_inventory(domain))
         files[f"group_vars/{domain.name}.yml"] = to_yaml(_domain_vars(domain))
         for machine in domain.machines:
-            files[f"host_vars/{machine.name}.yml"] = to_yaml(_machine_vars(domain, machine, shared.get(machine.name)))
+            files[f"host_vars/{machine.name}.yml"] = to_yaml(_machine_vars(model, domain, machine))
     return files
 
 
@@ -126,15 +126,9 @@ def _domain_vars(domain: Domain) -> dict[str, Any]:
     )
 
 
-def _machine_vars(domain: Domain, machine: Machine, shared: Mapping[str, Any] | None) -> dict[str, Any]:
-    devices = {
-        **(shared or {}),
-        **{
-            f"pd-{data.name}": _disk(data.source, data.path, shift=True, readonly=data.readonly)
-            for data in machine.persistent_data
-        },
-        **machine.devices,
-    }
+def _machine_vars(model: Model, domain: Domain, machine: Machine) -> dict[str, Any]:
+    disks = sorted(machine_disks(model, domain, machine), key=lambda one: one.place[0] != "shared_volumes")
+    devices = {**{one.device: one.keys() for one in disks if one.is_folder}, **machine.devices}
     volumes = {
         volume.name: _filled({"pool": volume.pool or None, "size": volume.size or None, "path": volume.path})
         for volume in machine.storage_volumes
@@ -172,25 +166,6 @@ def _machine_vars(domain: Domain, machine: Machine, shared: Mapping[str, Any] | 
 
 def _published(one: Publication) -> dict[str, Any]:
     return {"port": one.port, "to": one.to, "protocol": one.protocol, "from": list(one.sources)}
-
-
-def _shared_devices(model: Model) -> dict[str, dict[str, Any]]:
-    """The disks of shared volumes, by machine and device."""
-    devices: dict[str, dict[str, Any]] = {}
-    for volume in model.shared_volumes:
-        for machine, access in volume.consumers.items():
-            disk = _disk(volume.source, volume.path, shift=volume.shift, readonly=access == "ro")
-            devices.setdefault(machine, {})[f"sv-{volume.name}"] = disk
-    return devices
-
-
-def _disk(source: str, path: str, *, shift: bool, readonly: bool) -> dict[str, str]:
-    disk = {"type": "disk", "source": source, "path": path}
-    if shift:
-        disk["shift"] = "true"
-    if readonly:
-        disk["readonly"] = "true"
-    return disk
 
 
 def _filled(values: dict[str, Any]) -> dict[str, Any]:

@@ -560,7 +560,13 @@ SHARED_VOLUME = Record(
         ),
         "path": Key(_PATH, "Where it is mounted in the machines.", "/shared/docs", default="`/shared/<name>`"),
         "shift": Key(Flag(), "Map owners, so that containers can use the files.", True, default="true"),
-        "propagate": Key(Flag(), "Accepted for AnKLuMe; carried in the model.", False, default="false"),
+        "propagate": Key(
+            Flag(),
+            "Mount it read-only in every machine with `security.nesting: true` too, for the instances inside it; "
+            "`host_vars` show it there.",
+            False,
+            default="false",
+        ),
         "consumers": Key(
             Table("consumer", Text(NAME, NAME_SAYS), Choice(("ro", "rw")), filled=True),
             "Who gets it, read-only or read-write: domains (all their machines) and machines (which win over their "

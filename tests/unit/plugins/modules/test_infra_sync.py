@@ -437,6 +437,20 @@ def test_an_inventory_that_sync_cannot_write_is_told(project, warned):
     assert "ends here and never begins" in warned[0]
 
 
+def test_a_propagated_volume_is_in_the_variables_of_machines_in_which_others_run(project):
+    infra = (
+        "domains: {xa: {subnet_id: 5, machines: {owner: {}}}, xb: {subnet_id: 6, machines: {nest: {profiles: [n]}}, "
+    )
+    infra += "profiles: {n: {config: {security.nesting: true}}}}}\n"
+    infra += "shared_volumes: {docs: {propagate: true, consumers: {owner: rw}}}\n"
+    (project / "infra.yml").write_text(infra, encoding="utf-8")
+    synced(project)
+    found = {name: yaml.safe_load((project / "host_vars" / f"{name}.yml").read_bytes()) for name in ("owner", "nest")}
+    disk = {"type": "disk", "source": "/srv/anklume/shares/docs", "path": "/shared/docs", "shift": "true"}
+    assert found["owner"]["instance_devices"] == {"sv-docs": disk}
+    assert found["nest"]["instance_devices"] == {"sv-docs": disk | {"readonly": "true"}}
+
+
 FOLDER_FORM = {
     "base.yml": "global: {base_subnet: '10.9'}\n",
     "domains/b.yml": "b: {subnet_id: 2, machines: {m-b: {}}}\n",
