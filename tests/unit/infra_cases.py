@@ -192,6 +192,8 @@ FORM = [
     Case("weight of zero", machine("weight: ⟦0"), "must be a whole number, 1 or more"),
     Case("boot priority too high", machine("boot_priority: ⟦101"), "from 0 to 100"),
     Case("schedule of four fields", machine('snapshots_schedule: ⟦"0 2 * *"'), "five fields"),
+    Case("schedule at a minute that is none", machine('snapshots_schedule: ⟦"99 99 * * *"'), "each in its range"),
+    Case("schedule on an eighth day", machine('snapshots_schedule: ⟦"0 2 * * 7"'), "each in its range"),
     Case("schedule by name", machine('snapshots_schedule: ⟦"@daily"'), "five fields"),
     Case("expiry in weeks", machine("snapshots_expiry: ⟦4w"), "d (days), h (hours) or m (minutes)"),
     Case("persistent data without a path", machine("persistent_data:\n  models:\n    ⟦readonly: true"), "has no path"),
@@ -624,6 +626,24 @@ MEANING = [
         "not valid YAML",
         "start in the same column",
     ),
+    Case(
+        "memory with a space in it",
+        machine("config: {limits.memory: ⟦8 GB}"),
+        'Incus refuses "8 GB" here: must be a size like "8GiB", or a percentage',
+    ),
+    Case("word where Incus wants true or false", machine("config: {boot.autostart: ⟦maybe}"), "must be true or false"),
+    Case("word where Incus wants a number", machine("config: {limits.processes: ⟦many}"), "must be a whole number"),
+    Case("schedule for Incus that is none", machine('config: {snapshots.schedule: ⟦"99 * * * *"}'), "five fields"),
+    Case(
+        "word in a profile where Incus wants true or false",
+        domain("subnet_id: 3\nprofiles: {p: {config: {security.nesting: ⟦maybe}}}"),
+        "must be true or false",
+    ),
+    Case(
+        "word in a device where Incus wants true or false",
+        machine("devices: {d: {type: disk, source: /s, path: /x, readonly: ⟦maybe}}"),
+        "must be true or false",
+    ),
     Case("alias of nothing", "domains: ⟦*gone\n", "no anchor &gone above"),
     Case("second document", "domains: {}\n⟦---\ndomains: {}\n", "a second YAML document begins here"),
     Case("tag without a meaning", "domains: {lab: {subnet_id: ⟦!new 3}}\n", "the tag !new has no meaning here"),
@@ -647,6 +667,12 @@ RIGHT = {
     "a root disk by a profile": domain(
         "subnet_id: 3\nprofiles: {big: {devices: {disk0: {type: disk, pool: p, path: /}}}}\n"
         "machines: {one: {profiles: [big]}}"
+    ),
+    "what Incus takes": machine(
+        'config: {limits.memory: 50%, boot.autostart: "1", user.x: y, environment.A: b, limits.kernel.nofile: 9, '
+        'snapshots.schedule: "@daily, 0 2 * * *", limits.cpu: 0-3, raw.lxc: "", volatile.x: y}\n'
+        'snapshots_schedule: "*/15 0-6,22 ? jan-mar sun"\n'
+        "devices: {c: {type: unix-char, path: /dev/x, mode: 0660}, d: {type: disk, source: /s, path: /x, size: 1GiB}}"
     ),
     "no profile at all": machine("profiles: []"),
     "a date is text": machine("description: 2026-01-01\nconfig: {user.made: 2026-01-01}"),

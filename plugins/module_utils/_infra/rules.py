@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, nearest
 from ansible_collections.anklume.stt.plugins.module_utils._infra.disks import machine_disks
+from ansible_collections.anklume.stt.plugins.module_utils._infra.incus_values import incus_values
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.places import Path, Places
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import COLLECTION, MACHINE_ROLES
@@ -196,4 +197,4 @@ def _place(machine: Machine) -> Path:
     return ("domains", machine.domain, "machines", machine.name)
 
 
-RULES = (gpus, volume_owners, mounts, published_names)
+RULES = (gpus, volume_owners, mounts, published_names, incus_values)

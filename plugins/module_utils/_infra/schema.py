@@ -24,6 +24,30 @@ SIZE = r"^[0-9]+(\.[0-9]+)?([kMGTPE]?B|[KMGTPE]iB)?$"
 PERCENT = r"^[1-9][0-9]?%$"
 
 
+def _times(one: str) -> str:
+    """A field of a cron table: `*`, numbers, ranges, steps."""
+    item = rf"(?:[*?]|{one}(?:-{one})?)(?:/[1-9][0-9]*)?"
+    return f"{item}(?:,{item})*"
+
+
+SCHEDULE = (
+    "^"
+    + " +".join(
+        map(
+            _times,
+            (
+                "[0-5]?[0-9]",
+                "(?:2[0-3]|[01]?[0-9])",
+                "(?:3[01]|[12][0-9]|0?[1-9])",
+                "(?:1[0-2]|0?[1-9]|[A-Za-z]{3})",
+                "(?:0?[0-6]|[A-Za-z]{3})",
+            ),
+        )
+    )
+    + "$"
+)
+
+
 @dataclass(frozen=True)
 class Text:
     """A string. `says` completes "must be …", `because` explains `longest`, `refused` are words already taken."""
@@ -273,10 +297,7 @@ MACHINE = Record(
         "boot_autostart": Key(Flag(), "Start it when the host starts.", True, default="as Incus does"),
         "boot_priority": Key(Whole(0, 100), "Higher starts first.", 10, default="0"),
         "snapshots_schedule": Key(
-            Text(
-                r"^[0-9A-Za-z*/,?-]+( +[0-9A-Za-z*/,?-]+){4}$",
-                "five fields of a cron table (minute hour day month weekday)",
-            ),
+            Text(SCHEDULE, "five fields of a cron table (minute hour day month weekday), each in its range"),
             "When Incus takes snapshots by itself: minute, hour, day of the month, month, day of the week.",
             "0 2 * * *",
         ),
