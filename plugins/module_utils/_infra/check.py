@@ -15,25 +15,29 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._infra import model, schema
-from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, Level, nearest
+from ansible_collections.anklume.stt.plugins.module_utils._infra.addresses import (
+    DEFAULT_SUBNET,
+    DEFAULT_ZONE,
+    DHCP_FIRST,
+    DHCP_LAST,
+    GATEWAY,
+    LAST_NUMBER,
+    ZONED,
+    Subnet,
+    addresses,
+    subnets,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, nearest
 from ansible_collections.anklume.stt.plugins.module_utils._infra.form import INVALID, Form, diagnose
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import Node, uncollected
-from ansible_collections.anklume.stt.plugins.module_utils._infra.places import Path, Places
+from ansible_collections.anklume.stt.plugins.module_utils._infra.places import Path, Report
 from ansible_collections.anklume.stt.plugins.module_utils._infra.rules import RULES, unknown_roles
 
-GATEWAY = 254
-DHCP_FIRST, DHCP_LAST = 100, 249
 FIREWALL = 253
 ROUTER = "firewall_router"
 """AnKLuMe's role for the firewall machine; it is not part of this collection."""
 
-NUMBERED = range(1, 100)
-"""Last numbers given to machines without an address."""
-
-ZONES = {"admin": 0, "trusted": 10, "semi-trusted": 20, "untrusted": 40, "disposable": 50}
-DEFAULT_ZONE = "semi-trusted"
 DEFAULT_IMAGE = "images:debian/13"
-DEFAULT_SUBNET = "10.100"
 
 OUTSIDE = {
     "host": "the Incus host",
@@ -69,13 +73,12 @@ def check(
     return made, found
 
 
-class _Checker(Places):
+class _Checker(Report):
     """What the checks share: the data, the tree for places, and the list of diagnostics."""
 
     def __init__(self, root: Node, data: dict[str, Any], form: Form, roles: frozenset[str]) -> None:
-        super().__init__(root)
+        super().__init__(root, form.diagnostics)
         self.data = data
-        self.diagnostics = form.diagnostics
         self.carried = form.carried
         self.roles = roles
         self.settings: dict[str, Any] = data.get("global", {})
@@ -83,18 +86,10 @@ class _Checker(Places):
         self.enabled = {name: one for name, one in self.domains.items() if one.get("enabled", True)}
         self.home: dict[str, str] = {}
         """The domain of each machine, disabled domains included."""
-        self.prefixes: dict[str, tuple[str, int]] = {}
-        """The first three numbers of each domain's addresses, and its subnet_id."""
-        self.addresses: dict[str, str] = {}
-        """The address of each machine that has one."""
+        self.prefixes: Mapping[str, Subnet] = {}
+        self.addresses: Mapping[str, str] = {}
         self.published: dict[tuple[str, int], Path] = {}
         """What leads to a machine: (protocol, port of the host) → its place in the file."""
-
-    def _say(self, level: Level, path: Path, message: str, *hints: str, on_key: bool = False) -> None:
-        self.diagnostics.append(self.told(level, path, message, *hints, on_key=on_key))
-
-    def _error(self, path: Path, message: str, *hints: str, on_key: bool = False) -> None:
-        self._say("error", path, message, *hints, on_key=on_key)
 
     # The whole -------------------------------------------------------------------------------
 
@@ -102,8 +97,8 @@ class _Checker(Places):
         self._settings()
         self._firewall()
         self._machine_names()
-        self._subnets()
-        self._addresses()
+        self.prefixes = subnets(self, {**self.data, "domains": self.domains})
+        self.addresses = addresses(self, {**self.data, "domains": self.domains}, self.prefixes, self.home)
         lan = self._lan()
         shares = self._shares()
         domains = tuple(self._domain(name, domain) for name, domain in self.enabled.items() if name in self.prefixes)
@@ -134,21 +129,21 @@ class _Checker(Places):
 
     @property
     def _zoned(self) -> bool:
-        return self.has(("global", "addressing"))
+        return self.has(ZONED)
 
     def _settings(self) -> None:
         base = self.settings.get("base_subnet")
         if base is not None and self._zoned:
-            self._say("warning", ("global", "base_subnet"), "is not used: addressing decides the addresses")
+            self.say("warning", ("global", "base_subnet"), "is not used: addressing decides the addresses")
         elif base is not None and not _PRIVATE.match(base):
-            self._say(
+            self.say(
                 "warning",
                 ("global", "base_subnet"),
                 f"{base} is not a private range",
                 "private are 10.x, 172.16 to 172.31 and 192.168",
             )
         if not self.enabled and not any(True for _name in self.names(("domains",))) and self.has(("domains",)):
-            self._say("warning", ("domains",), "there is no domain yet")
+            self.say("warning", ("domains",), "there is no domain yet")
 
     def _firewall(self) -> None:
         """`firewall_mode: vm` adds a machine, as both generations of AnKLuMe do."""
@@ -160,7 +155,7 @@ class _Checker(Places):
         order = ("anklume", "admin") if self._zoned else ("admin", "anklume")
         home = next((name for name in order if name in self.enabled), None)
         if home is None:
-            self._error(
+            self.error(
                 ("global", "firewall_mode"),
                 "vm needs an enabled domain anklume or admin for the firewall machine",
                 "add the domain, or declare a machine anklume-firewall yourself",
@@ -174,10 +169,10 @@ class _Checker(Places):
             "ephemeral": False,
             "config": {"limits.cpu": "2", "limits.memory": "2GiB"},
             "roles": ["base_system", *([ROUTER] if ROUTER in self.roles else [])],
-            _LAST_NUMBER: FIREWALL,
+            LAST_NUMBER: FIREWALL,
         }
         if ROUTER not in self.roles:
-            self._say(
+            self.say(
                 "warning",
                 ("global", "firewall_mode"),
                 f"machine {own[home]} is added to domain {home}, but nothing is routed through it",
@@ -191,7 +186,7 @@ class _Checker(Places):
                 path: Path = ("domains", domain, "machines", name)
                 other = self.home.setdefault(name, domain)
                 if other != domain:
-                    self._error(
+                    self.error(
                         path,
                         f'the machine name "{name}" is also in domain {other}, '
                         f"{self.at(path, ('domains', other, 'machines', name))}",
@@ -201,7 +196,7 @@ class _Checker(Places):
         for name, domain in self.home.items():
             path = ("domains", domain, "machines", name)
             if name in self.enabled and domain in self.enabled:
-                self._say(
+                self.say(
                     "warning",
                     path,
                     f"the machine has the name of domain {name}; Ansible mixes up hosts and groups of one name",
@@ -209,144 +204,10 @@ class _Checker(Places):
                 )
             if name in OUTSIDE:
                 message = f"policies cannot name this machine: {name} means {OUTSIDE[name]}"
-                self._say("warning", path, message, on_key=True)
+                self.say("warning", path, message, on_key=True)
         for name in [one for one in OUTSIDE if one in self.domains]:
             message = f"policies cannot name this domain: {name} means {OUTSIDE[name]}"
-            self._say("warning", ("domains", name), message, on_key=True)
-
-    # Addresses -------------------------------------------------------------------------------
-
-    def _subnets(self) -> None:
-        """Give every domain its prefix; disabled ones keep their numbers."""
-        taken: dict[tuple[str, int], str] = {}
-        automatic: list[tuple[str, str]] = []
-        numbers = {domain.get("subnet_id") for domain in self.domains.values()}
-        for name, domain in self.domains.items():
-            path: Path = ("domains", name, "subnet_id")
-            zone = domain.get("trust_level", DEFAULT_ZONE) if self._zoned else ""
-            if "trust_level" not in domain and self._zoned and self.has(("domains", name, "trust_level")):
-                continue
-            number = domain.get("subnet_id")
-            if number is None:
-                if self.has(path):
-                    continue
-                if self._zoned:
-                    automatic.append((zone, name))
-                else:
-                    number = next((n for n in (*range(1, 255), 0) if n not in numbers), None)
-                    hint = "all are taken" if number is None else f"{number} is free"
-                    numbers.add(number)
-                    self._error(path, "has no subnet_id, a number from 0 to 254", hint)
-                continue
-            other = taken.setdefault((zone, number), name)
-            if other != name:
-                inside = f" in zone {zone}" if zone else ""
-                self._error(
-                    path,
-                    f"{number} is already the subnet_id of domain {other}{inside}, "
-                    f"{self.at(path, ('domains', other, 'subnet_id'))}",
-                )
-                continue
-            self._set_prefix(name, zone, number)
-        for zone, name in sorted(automatic):
-            number = next((n for n in range(255) if (zone, n) not in taken), None)
-            if number is None:
-                self._error(("domains", name), f"zone {zone} has no subnet left", on_key=True)
-                continue
-            taken[zone, number] = name
-            self._set_prefix(name, zone, number)
-
-    def _set_prefix(self, name: str, zone: str, number: int) -> None:
-        if not self._zoned:
-            base = self.settings.get("base_subnet")
-            if base is None and self.has(("global", "base_subnet")):
-                return
-            self.prefixes[name] = (f"{base or DEFAULT_SUBNET}.{number}", number)
-            return
-        addressing = self.settings.get("addressing") or {}
-        if "zone_base" not in addressing and self.has(("global", "addressing", "zone_base")):
-            return
-        second = addressing.get("zone_base", 100) + ZONES[zone]
-        if second > 255:
-            self._error(
-                ("domains", name),
-                f"zone {zone} gets the addresses 10.{second}.x.x, and 255 is the highest number",
-                f"lower global.addressing.zone_base to {255 - ZONES[zone]} or less",
-                on_key=True,
-            )
-            return
-        self.prefixes[name] = (f"10.{second}.{number}", number)
-
-    def _addresses(self) -> None:
-        owners: dict[str, str] = {}
-        for domain, entry in self.domains.items():
-            prefix = self.prefixes.get(domain, ("", 0))[0]
-            unnumbered: list[str] = []
-            for name, machine in entry.get("machines", {}).items():
-                if self.home.get(name) != domain:
-                    continue
-                path: Path = ("domains", domain, "machines", name, "ip")
-                address = machine.get("ip")
-                if address is None and _LAST_NUMBER in machine and prefix:
-                    address = f"{prefix}.{machine[_LAST_NUMBER]}"
-                    path = ("global", "firewall_mode")
-                if address is None:
-                    if not self.has(path):
-                        unnumbered.append(name)
-                    continue
-                other = owners.setdefault(address, name)
-                if other != name:
-                    at = self.at(path, ("domains", self.home[other], "machines", other, "ip"))
-                    self._error(path, f"{address} is already the address of {other}, {at}")
-                elif prefix:
-                    self._address(path, address, prefix)
-                self.addresses[name] = address
-            if self._zoned and prefix:
-                self._number(domain, prefix, unnumbered, owners)
-
-    def _address(self, path: Path, address: str, prefix: str) -> None:
-        first, _dot, last = address.rpartition(".")
-        number = int(last)
-        if first != prefix:
-            self._error(
-                path,
-                f"{address} is outside the domain's subnet {prefix}.0/24",
-                f"like {self._free_address(prefix, number)}",
-            )
-        elif number == GATEWAY:
-            self._error(path, f"{address} is the gateway of the domain", f"take one from {prefix}.1 to {prefix}.99")
-        elif number in (0, 255):
-            what = "network" if number == 0 else "broadcast"
-            self._error(path, f"{address} is the {what} address", f"take one from {prefix}.1 to {prefix}.99")
-        elif DHCP_FIRST <= number <= DHCP_LAST:
-            self._say(
-                "warning",
-                path,
-                f"{address} is among the addresses that DHCP hands out ({prefix}.{DHCP_FIRST} to .{DHCP_LAST})",
-                f"it is reserved for the machine, but another may hold it now; {prefix}.1 to {prefix}.99 are safe",
-            )
-
-    def _free_address(self, prefix: str, like: int) -> str:
-        """An address to suggest, with the same last number where that can be had."""
-        given = {one.get("ip") for domain in self.domains.values() for one in domain.get("machines", {}).values()}
-        numbers = [like, *NUMBERED] if like in NUMBERED else NUMBERED
-        free = (text for text in (f"{prefix}.{number}" for number in numbers) if text not in given)
-        return next(free, f"{prefix}.{NUMBERED[-1]}")
-
-    def _number(self, domain: str, prefix: str, names: list[str], owners: dict[str, str]) -> None:
-        free = (number for number in NUMBERED if f"{prefix}.{number}" not in owners)
-        for name in names:
-            number = next(free, None)
-            if number is None:
-                self._error(
-                    ("domains", domain, "machines", name),
-                    f"no address from {prefix}.1 to {prefix}.99 is left for the machine",
-                    "give it an ip, or move it to another domain",
-                    on_key=True,
-                )
-                return
-            self.addresses[name] = f"{prefix}.{number}"
-            owners[self.addresses[name]] = name
+            self.say("warning", ("domains", name), message, on_key=True)
 
     def _lan(self) -> model.Lan:
         """`global.lan`; a network of it that holds a domain would open that domain to others."""
@@ -356,7 +217,7 @@ class _Checker(Places):
             network = self._network((*path, index), text)
             for name, (prefix, _number) in self.prefixes.items():
                 if network and network.overlaps(IPv4Network(f"{prefix}.0/24")):
-                    self._error((*path, index), f"{text} overlaps {prefix}.0/24 of domain {name}")
+                    self.error((*path, index), f"{text} overlaps {prefix}.0/24 of domain {name}")
                     break
         return model.Lan(tuple(given.get("networks", ())), tuple(given.get("addresses", ())))
 
@@ -364,7 +225,7 @@ class _Checker(Places):
         """A network in CIDR form, or None after a fault."""
         network = IPv4Network(text, strict=False)
         if "/" in text and str(network) != text:
-            self._error(path, f"{text} is an address in a network", f"write {network} for the network")
+            self.error(path, f"{text} is an address in a network", f"write {network} for the network")
             return None
         return network
 
@@ -451,12 +312,12 @@ class _Checker(Places):
         """`publish`: each port of the host once, and only to an address that the machine keeps."""
         here = (*path, "publish")
         if entry["publish"] and name not in self.addresses and not self.has((*path, "ip")):
-            self._error(here, f"machine {name} has no fixed address to be published at", "give it an ip", on_key=True)
+            self.error(here, f"machine {name} has no fixed address to be published at", "give it an ip", on_key=True)
             return
         own = {"ipv4.address", "network", "nictype", "parent"}.intersection(devices.get("eth0", {}))
         if entry["publish"] and own:
             message = f"machine {name} has an interface of its own: devices.eth0 says {', '.join(sorted(own))}"
-            self._error(here, message, "only what hangs on its domain's bridge can be published", on_key=True)
+            self.error(here, message, "only what hangs on its domain's bridge can be published", on_key=True)
             return
         for index, given in self.whole_list(here, entry["publish"]):
             one = self._publication((*here, index), given)
@@ -466,14 +327,14 @@ class _Checker(Places):
             if other != (*here, index):
                 machine = f"machine {other[3]}, " if other[3] != name else ""
                 hint = f'choose another port of the host, like "{self._another(one)}:{one.to}"'
-                self._error(
+                self.error(
                     (*here, index),
                     f"port {one.port} of the host is already published: {machine}{self.at(path, other)}",
                     hint,
                 )
             needed = re.compile(rf"publish-{one.protocol}-{one.port}(-\d+)?$")
             for rival in filter(needed.match, devices):
-                self._error((*here, index), f"the machine has a device {rival}, the name this port needs")
+                self.error((*here, index), f"the machine has a device {rival}, the name this port needs")
             yield one
 
     def _another(self, one: model.Publication) -> int:
@@ -509,7 +370,7 @@ class _Checker(Places):
         near = nearest(profile, known)
         hints = [f"did you mean {near}?"] if near else []
         hints.append("known here: " + ", ".join(sorted(known)))
-        self._error((*path, "profiles", index), f'domain {domain} has no profile "{profile}"', *hints)
+        self.error((*path, "profiles", index), f'domain {domain} has no profile "{profile}"', *hints)
 
     # What several machines share -------------------------------------------------------------
 
@@ -560,14 +421,14 @@ class _Checker(Places):
         known = [*self.names(("domains",)), *self.home, *(OUTSIDE if host else [])]
         near = nearest(name, known)
         hints = [f"did you mean {near}?"] if near else []
-        self._error(path, f'there is no domain or machine "{name}"', *hints, on_key=on_key)
+        self.error(path, f'there is no domain or machine "{name}"', *hints, on_key=on_key)
 
     def _disabled(self, path: Path, name: str, effect: str) -> bool:
         """Whether a name belongs to a disabled domain; says so once per use."""
         domain = name if name in self.domains else self.home.get(name, "")
         if domain not in self.domains or domain in self.enabled:
             return False
-        self._say("warning", path, f"domain {domain} is disabled: {effect}", on_key=True)
+        self.say("warning", path, f"domain {domain} is disabled: {effect}", on_key=True)
         return True
 
     def _policies(self) -> tuple[model.Policy, ...]:
@@ -578,22 +439,20 @@ class _Checker(Places):
             if ends[0] is None or ends[1] is None:
                 continue
             if not {"domain", "machine"}.intersection((ends[0].kind, ends[1].kind)) and ends[0] != ends[1]:
-                self._error(path, f"from {ends[0].name} to {ends[1].name} passes no domain: there is nothing to open")
+                self.error(path, f"from {ends[0].name} to {ends[1].name} passes no domain: there is nothing to open")
             elif ends[1].kind in ("lan", "internet"):
-                self._say("note", path, "is open anyway: machines reach all but other domains and the host")
+                self.say("note", path, "is open anyway: machines reach all but other domains and the host")
             if ends[0] == ends[1]:
-                self._say(
-                    "warning", path, f"from and to are both {ends[0].name}: within a domain all is allowed anyway"
-                )
+                self.say("warning", path, f"from and to are both {ends[0].name}: within a domain all is allowed anyway")
             ports = entry.get("ports", "all")
             protocol = entry.get("protocol", "any" if ports == "all" else "tcp")
             if ports == "all" and protocol != "any" and ("ports" in entry or not self.has((*path, "ports"))):
                 message = f"opens every port of {protocol}, and no other protocol"
-                self._say("note", (*path, "protocol"), message, "name the ports, or remove protocol to open all")
+                self.say("note", (*path, "protocol"), message, "name the ports, or remove protocol to open all")
             for port in ports if ports != "all" else ():
                 low, _dash, high = str(port).partition("-")
                 if int(high or low) > 65535 or int(low) > int(high or low):
-                    self._error((*path, "ports"), f"{port} is not a range of ports from 1 to 65535")
+                    self.error((*path, "ports"), f"{port} is not a range of ports from 1 to 65535")
             policies.append(
                 model.Policy(
                     source=ends[0],
@@ -624,7 +483,7 @@ class _Checker(Places):
         if name in OUTSIDE:
             owner = "domain" if name in self.names(("domains",)) else "machine" if name in self.home else ""
             if owner:
-                self._error(
+                self.error(
                     path, f"{name} means {OUTSIDE[name]}, and there is a {owner} of that name", f"rename the {owner}"
                 )
                 return None
@@ -638,7 +497,7 @@ class _Checker(Places):
             return model.Endpoint("domain", name)
         if name in self.home and name in self.enabled.get(self.home[name], {}).get("machines", {}):
             if name not in self.addresses and not self.has(("domains", self.home[name], "machines", name, "ip")):
-                self._error(path, f"machine {name} has no fixed address for the policy", "give it an ip")
+                self.error(path, f"machine {name} has no fixed address for the policy", "give it an ip")
                 return None
             return model.Endpoint("machine", name)
         return None
@@ -650,21 +509,21 @@ class _Checker(Places):
         path: Path = ("global", "ai_access_policy")
         default = self.settings.get("ai_access_default")
         if "ai-tools" not in self.enabled:
-            self._error(path, "exclusive needs an enabled domain ai-tools")
+            self.error(path, "exclusive needs an enabled domain ai-tools")
             return ()
         to_tools = [policy for policy in policies if policy.target == model.Endpoint("domain", "ai-tools")]
         if len(to_tools) > 1:
-            self._error(path, f"exclusive allows one policy to ai-tools, and there are {len(to_tools)}")
+            self.error(path, f"exclusive allows one policy to ai-tools, and there are {len(to_tools)}")
         if default is None:
             if not self.has(("global", "ai_access_default")):
-                self._error(path, "exclusive needs ai_access_default, the domain that has access first")
+                self.error(path, "exclusive needs ai_access_default, the domain that has access first")
             return ()
         here: Path = ("global", "ai_access_default")
         if default == "ai-tools":
-            self._error(here, "ai-tools cannot have access to itself", "name a domain that uses it")
+            self.error(here, "ai-tools cannot have access to itself", "name a domain that uses it")
         elif default not in self.enabled:
             near = nearest(default, self.enabled)
-            self._error(here, f'there is no enabled domain "{default}"', *([f"did you mean {near}?"] if near else []))
+            self.error(here, f'there is no enabled domain "{default}"', *([f"did you mean {near}?"] if near else []))
         elif not to_tools:
             return (
                 model.Policy(
@@ -694,10 +553,6 @@ class _Checker(Places):
             if name == "nesting_prefix" and self.settings.get(name) is False:
                 continue
             yield diagnose("note", node, "", f"{name}: carried, not acted on")
-
-
-_LAST_NUMBER = "(last number)"
-"""How an added machine says which address it takes; no key of the file can have this name."""
 
 
 def _carried(record: schema.Record) -> tuple[str, ...]:

@@ -77,3 +77,19 @@ class Places:
         for step in path:
             text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
         return diagnose(level, self.node(path, on_key), text, message, hints)
+
+
+class Report(Places):
+    """The places, and what was said of them so far: passes say what they find, and return what they found out."""
+
+    def __init__(self, root: Node, diagnostics: list[Diagnostic]) -> None:
+        super().__init__(root)
+        self.diagnostics = diagnostics
+
+    def say(self, level: Level, path: Path, message: str, *hints: str, on_key: bool = False) -> None:
+        """Add a diagnostic at a path."""
+        self.diagnostics.append(self.told(level, path, message, *hints, on_key=on_key))
+
+    def error(self, path: Path, message: str, *hints: str, on_key: bool = False) -> None:
+        """Add a fault."""
+        self.say("error", path, message, *hints, on_key=on_key)

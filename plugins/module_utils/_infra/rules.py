@@ -189,7 +189,7 @@ def unknown_roles(model: Model, places: Places, own: frozenset[str]) -> Iterator
             elif "." not in role:
                 near = nearest(role, (*MACHINE_ROLES, *own))
                 hints = [f"did you mean {near}?"] if near else []
-                message = f'role "{role}" is not of this collection and not in the project\'s roles/'
+                message = f'role "{role}" is not of this collection and not in roles/, roles_custom/ or roles_vendor/'
                 yield places.told("note", path, message, *hints, "apply will refuse it until it is there")
 
 
