@@ -31,6 +31,12 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic impo
 from ansible_collections.anklume.stt.plugins.module_utils._infra.form import INVALID, Form, diagnose
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import Node, uncollected
 from ansible_collections.anklume.stt.plugins.module_utils._infra.places import Path, Report
+from ansible_collections.anklume.stt.plugins.module_utils._infra.references import (
+    OUTSIDE,
+    Names,
+    policies,
+    shared_volumes,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._infra.rules import RULES, unknown_roles
 
 FIREWALL = 253
@@ -38,13 +44,6 @@ ROUTER = "firewall_router"
 """AnKLuMe's role for the firewall machine; it is not part of this collection."""
 
 DEFAULT_IMAGE = "images:debian/13"
-
-OUTSIDE = {
-    "host": "the Incus host",
-    "lan": "the networks of the host",
-    "internet": "all but private networks",
-}
-"""What policies can name beside domains and machines."""
 
 _PRIVATE = re.compile(r"^(10\.|192\.168$|172\.(1[6-9]|2[0-9]|3[01])$)")
 
@@ -97,19 +96,17 @@ class _Checker(Report):
         self._settings()
         self._firewall()
         self._machine_names()
-        self.prefixes = subnets(self, {**self.data, "domains": self.domains})
-        self.addresses = addresses(self, {**self.data, "domains": self.domains}, self.prefixes, self.home)
+        self.prefixes = subnets(self, self.data)
+        self.addresses = addresses(self, self.data, self.prefixes, self.home)
         lan = self._lan()
-        shares = self._shares()
+        names = Names(self.domains, self.enabled, self.home)
         domains = tuple(self._domain(name, domain) for name, domain in self.enabled.items() if name in self.prefixes)
-        volumes = self._shared_volumes(shares)
-        policies = self._policies()
         addressing = self.settings.get("addressing")
         return model.Model(
             project_name=self.data.get("project_name", _valid_name(folder)),
             domains=domains,
-            policies=policies,
-            shared_volumes=volumes,
+            policies=policies(self, self.data, names, self.addresses),
+            shared_volumes=shared_volumes(self, self.data, names),
             lan=lan,
             default_image=self.settings.get("default_os_image", DEFAULT_IMAGE),
             gpu_policy=self.settings.get("gpu_policy", "exclusive"),
@@ -371,170 +368,6 @@ class _Checker(Report):
         hints = [f"did you mean {near}?"] if near else []
         hints.append("known here: " + ", ".join(sorted(known)))
         self.error((*path, "profiles", index), f'domain {domain} has no profile "{profile}"', *hints)
-
-    # What several machines share -------------------------------------------------------------
-
-    def _shares(self) -> dict[str, dict[str, Any]]:
-        """The machines of each shared volume, with their access."""
-        shares = {}
-        for name, entry in self.data.get("shared_volumes", {}).items():
-            shares[name] = self._consumers(("shared_volumes", name), entry.get("consumers", {}))
-        return shares
-
-    def _shared_volumes(self, shares: dict[str, dict[str, Any]]) -> tuple[model.SharedVolume, ...]:
-        volumes = []
-        base = self.settings.get("shared_volumes_base", "/srv/anklume/shares").rstrip("/")
-        for name, entry in self.data.get("shared_volumes", {}).items():
-            volumes.append(
-                model.SharedVolume(
-                    name=name,
-                    source=entry.get("source", f"{base}/{name}"),
-                    path=entry.get("path", f"/shared/{name}"),
-                    consumers=shares[name],
-                    shift=entry.get("shift", True),
-                    propagate=entry.get("propagate", False),
-                )
-            )
-        return tuple(volumes)
-
-    def _consumers(self, path: Path, entries: dict[str, Any]) -> dict[str, Any]:
-        """Domains become their machines; a machine's own entry wins."""
-        of_domains: dict[str, Any] = {}
-        of_machines: dict[str, Any] = {}
-        for name, access in entries.items():
-            here = (*path, "consumers", name)
-            if name in self.domains:
-                for machine in self.enabled.get(name, {}).get("machines", {}):
-                    if self.home.get(machine) == name:
-                        of_domains[machine] = access
-            elif name in self.home:
-                domain = self.enabled.get(self.home[name], {})
-                if name in domain.get("machines", {}):
-                    of_machines[name] = access
-            elif name not in self.names(("domains",)):
-                self._unknown_name(here, name, on_key=True)
-                continue
-            self._disabled(here, name, "the volume is not mounted there")
-        return {**of_domains, **of_machines}
-
-    def _unknown_name(self, path: Path, name: str, *, host: bool = False, on_key: bool = False) -> None:
-        known = [*self.names(("domains",)), *self.home, *(OUTSIDE if host else [])]
-        near = nearest(name, known)
-        hints = [f"did you mean {near}?"] if near else []
-        self.error(path, f'there is no domain or machine "{name}"', *hints, on_key=on_key)
-
-    def _disabled(self, path: Path, name: str, effect: str) -> bool:
-        """Whether a name belongs to a disabled domain; says so once per use."""
-        domain = name if name in self.domains else self.home.get(name, "")
-        if domain not in self.domains or domain in self.enabled:
-            return False
-        self.say("warning", path, f"domain {domain} is disabled: {effect}", on_key=True)
-        return True
-
-    def _policies(self) -> tuple[model.Policy, ...]:
-        policies = []
-        for index, entry in self._policy_entries():
-            path: Path = ("network_policies", index)
-            ends = [self._endpoint((*path, side), entry.get(side)) for side in ("from", "to")]
-            if ends[0] is None or ends[1] is None:
-                continue
-            if not {"domain", "machine"}.intersection((ends[0].kind, ends[1].kind)) and ends[0] != ends[1]:
-                self.error(path, f"from {ends[0].name} to {ends[1].name} passes no domain: there is nothing to open")
-            elif ends[1].kind in ("lan", "internet"):
-                self.say("note", path, "is open anyway: machines reach all but other domains and the host")
-            if ends[0] == ends[1]:
-                self.say("warning", path, f"from and to are both {ends[0].name}: within a domain all is allowed anyway")
-            ports = entry.get("ports", "all")
-            protocol = entry.get("protocol", "any" if ports == "all" else "tcp")
-            if ports == "all" and protocol != "any" and ("ports" in entry or not self.has((*path, "ports"))):
-                message = f"opens every port of {protocol}, and no other protocol"
-                self.say("note", (*path, "protocol"), message, "name the ports, or remove protocol to open all")
-            for port in ports if ports != "all" else ():
-                low, _dash, high = str(port).partition("-")
-                if int(high or low) > 65535 or int(low) > int(high or low):
-                    self.error((*path, "ports"), f"{port} is not a range of ports from 1 to 65535")
-            policies.append(
-                model.Policy(
-                    source=ends[0],
-                    target=ends[1],
-                    ports=None if ports == "all" else tuple(str(port) for port in ports),
-                    protocol=protocol,
-                    bidirectional=entry.get("bidirectional", False),
-                    description=entry.get("description", ""),
-                )
-            )
-        return (*policies, *self._ai_access(policies))
-
-    def _policy_entries(self) -> Iterable[tuple[int, dict[str, Any]]]:
-        """The policies with their index in the file; malformed ones are not in the data."""
-        node = self.root.value.get("network_policies")
-        entries = iter(self.data.get("network_policies", ()))
-        for index, item in enumerate(node.items if node is not None and node.kind == "list" else ()):
-            if item.kind == "map":
-                entry = next(entries, None)
-                if entry is not None:
-                    yield index, entry
-
-    def _endpoint(self, path: Path, name: str | None) -> model.Endpoint | None:
-        if name is None:
-            return None
-        if name == "host":
-            return model.Endpoint("host", "host")
-        if name in OUTSIDE:
-            owner = "domain" if name in self.names(("domains",)) else "machine" if name in self.home else ""
-            if owner:
-                self.error(
-                    path, f"{name} means {OUTSIDE[name]}, and there is a {owner} of that name", f"rename the {owner}"
-                )
-                return None
-            return model.Endpoint("lan" if name == "lan" else "internet", name)
-        if name not in self.home and name not in self.names(("domains",)):
-            self._unknown_name(path, name, host=True)
-            return None
-        if self._disabled(path, name, "the policy is left out"):
-            return None
-        if name in self.enabled:
-            return model.Endpoint("domain", name)
-        if name in self.home and name in self.enabled.get(self.home[name], {}).get("machines", {}):
-            if name not in self.addresses and not self.has(("domains", self.home[name], "machines", name, "ip")):
-                self.error(path, f"machine {name} has no fixed address for the policy", "give it an ip")
-                return None
-            return model.Endpoint("machine", name)
-        return None
-
-    def _ai_access(self, policies: list[model.Policy]) -> tuple[model.Policy, ...]:
-        """`ai_access_policy: exclusive`: one domain at a time reaches `ai-tools`."""
-        if self.settings.get("ai_access_policy") != "exclusive":
-            return ()
-        path: Path = ("global", "ai_access_policy")
-        default = self.settings.get("ai_access_default")
-        if "ai-tools" not in self.enabled:
-            self.error(path, "exclusive needs an enabled domain ai-tools")
-            return ()
-        to_tools = [policy for policy in policies if policy.target == model.Endpoint("domain", "ai-tools")]
-        if len(to_tools) > 1:
-            self.error(path, f"exclusive allows one policy to ai-tools, and there are {len(to_tools)}")
-        if default is None:
-            if not self.has(("global", "ai_access_default")):
-                self.error(path, "exclusive needs ai_access_default, the domain that has access first")
-            return ()
-        here: Path = ("global", "ai_access_default")
-        if default == "ai-tools":
-            self.error(here, "ai-tools cannot have access to itself", "name a domain that uses it")
-        elif default not in self.enabled:
-            near = nearest(default, self.enabled)
-            self.error(here, f'there is no enabled domain "{default}"', *([f"did you mean {near}?"] if near else []))
-        elif not to_tools:
-            return (
-                model.Policy(
-                    model.Endpoint("domain", default),
-                    model.Endpoint("domain", "ai-tools"),
-                    protocol="any",
-                    bidirectional=True,
-                    description=f"{default} uses ai-tools (added by ai_access_policy: exclusive)",
-                ),
-            )
-        return ()
 
     def _resource_policy(self) -> model.ResourcePolicy | None:
         policy = self.settings.get("resource_policy")
