@@ -58,9 +58,13 @@ fit: venv ## which model fits the GPU, in which compute type, as a table; GPU="R
 	@$(call local_play,fit) | scripts/vram-colours
 
 ##@ Every day (PROJECT=dir names the folder of your infra.yml; ARGS="--limit homelab-ai -v" goes to ansible-playbook)
-.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-stt verify destroy
-init: venv ## write a commented infra.yml to begin with
-	@$(call local_play,init)
+.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-limit apply-stt verify destroy
+# what is said on the command line; a variable of the environment that happens to have that name is not meant
+said = $(if $(findstring command,$(origin $(1))),$(if $($(1)),-e '{"$(2)": "$($(1))"}'))
+init: venv ## look at this machine, write infra.yml and host_vars that end in speech here; GPU=no OLLAMA=yes PORT=8443 SPOKEN=fr …
+	@$(call local_play,init) $$(if [ -t 0 ] && [ -t 1 ]; then echo -e init_ask=true; fi) $(call said,NAME,init_name) $(call said,GPU,init_gpu) \
+	  $(call said,OLLAMA,init_ollama) $(call said,PORT,init_port) $(call said,SUBNET,init_subnet) $(call said,ENGINE,init_engine) \
+	  $(call said,MODEL,init_model) $(call said,MODEL_SOURCE,init_model_source) $(call said,SPOKEN,init_language)
 check: venv ## say every fault of infra.yml at once; changes nothing
 	@$(call local_play,check)
 sync: venv ## infra.yml → inventory/, host_vars/, group_vars/
@@ -75,6 +79,8 @@ apply: venv ## do what plan shows, in Incus and in the services, and verify
 	@$(call play,apply) $(incus_options)
 apply-infra: venv ## the Incus part alone
 	@$(call local_play,infra) $(incus_options)
+apply-limit: venv ## Incus as a whole, but the services of one group or machine; G=homelab
+	@$(if $(G),,$(error which group or machine? make $@ G=homelab))$(call play,apply) --limit 'localhost,$(G)' $(incus_options)
 apply-stt: venv ## the STT role alone
 	@$(call play,stt)
 verify: venv ## every hop from the instance to a recognised sentence, as a table; changes nothing

@@ -127,6 +127,20 @@ def connected(routes: str) -> tuple[tuple[str, IPv4Network], ...]:
     return tuple(found)
 
 
+def routed() -> tuple[tuple[str, IPv4Network], ...]:
+    """Every network that this host has a route to, directly or through others; the default route is none."""
+    return networks_of(_read("/proc/net/route"))
+
+
+def networks_of(routes: str) -> tuple[tuple[str, IPv4Network], ...]:
+    """The targets of all routes but the default one, with their interfaces."""
+    return tuple(
+        (interface, IPv4Network((int(target), bin(int(mask)).count("1"))))
+        for interface, target, _gateway, mask in _routes(routes)
+        if mask != IPv4Address(0)
+    )
+
+
 def behind_default_routes(
     routes: str, addresses: Collection[IPv4Address], ethernet: Collection[str]
 ) -> tuple[IPv4Interface, ...]:
