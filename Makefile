@@ -62,7 +62,7 @@ fit: venv ## which model fits the GPU, in which compute type, as a table; GPU="R
 # what is said on the command line; a variable of the environment that happens to have that name is not meant
 said = $(if $(findstring command,$(origin $(1))),$(if $($(1)),-e '{"$(2)": "$($(1))"}'))
 init: venv ## look at this machine, write infra.yml and host_vars that end in speech here; GPU=no OLLAMA=yes PORT=8443 SPOKEN=fr …
-	@$(call local_play,init) $$(if [ -t 0 ] && [ -t 1 ]; then echo -e init_ask=true; fi) $(call said,NAME,init_name) $(call said,GPU,init_gpu) \
+	@$(call local_play,init) $$(if [ -t 0 ] && (: </dev/tty) 2>/dev/null; then printf %s --extra-vars=init_ask=true; fi) $(call said,NAME,init_name) $(call said,GPU,init_gpu) \
 	  $(call said,OLLAMA,init_ollama) $(call said,PORT,init_port) $(call said,SUBNET,init_subnet) $(call said,ENGINE,init_engine) \
 	  $(call said,MODEL,init_model) $(call said,MODEL_SOURCE,init_model_source) $(call said,SPOKEN,init_language)
 check: venv ## say every fault of infra.yml at once; changes nothing

@@ -161,8 +161,7 @@ def _explained(error: Exception, address: str, timeout: float) -> IncusError:
         )
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return IncusUnreachableError(
-            f"Incus does not answer at {address}: start it (sudo systemctl start incus), "
-            "or install it with make host (playbook anklume.stt.host)"
+            f"Incus does not answer at {address}: make host installs it and starts it (playbook anklume.stt.host)"
         )
     if isinstance(error, TimeoutError):
         return IncusUnreachableError(f"Incus at {address} did not answer within {timeout:g} s: look at its log")

@@ -50,7 +50,7 @@ VARIABLES = {
 def asked(params: dict[str, Any]) -> dict[str, Any]:
     """The options, with those that are given as variables of the role in their places."""
     given = params["variables"] or {}
-    return params | {option: given[name] for name, option in VARIABLES.items() if name in given}
+    return params | {option: given[name] for name, option in VARIABLES.items() if given.get(name) is not None}
 
 
 def own_gpu(facts: probe.GpuFacts, notes: list[str]) -> Gpu | None:

@@ -227,7 +227,7 @@ def test_nothing_to_do_is_not_one_write_on_the_socket(lab: Lab, proxy: Proxy) ->
 def test_without_incus_nothing_is_written(lab: Lab, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in lab.folder.rglob("*") if path.is_file()}
     direct, lab.client = lab.client, Client(UnixTransport(str(tmp_path / "nowhere")))
-    with pytest.raises(IncusError, match=r"Incus does not answer at .*nowhere: start it"):
+    with pytest.raises(IncusError, match=r"Incus does not answer at .*nowhere: make host"):
         lab.apply()
     lab.client = direct
     assert {path: path.read_bytes() for path in lab.folder.rglob("*") if path.is_file()} == before

@@ -163,12 +163,17 @@ def test_the_urls_follow_the_ports_that_the_user_sets(collections, project, tmp_
 def test_init_writes_a_file_that_check_accepts(collections, tmp_path):
     project = tmp_path / "new"
     environment = {"ANSIBLE_COLLECTIONS_PATH": str(collections), "PROJECT": str(project)}
-    assert "changed=2" in run(["ansible-playbook", "anklume.stt.init"], environment)
+    said = ["-e", "init_port=8443", "-e", "init_language=fr", "-e", "init_subnet=10.42"]
+    assert "changed=1" in run(["ansible-playbook", *said, "anklume.stt.init"], environment)
     first = (project / "infra.yml").read_text(encoding="utf-8").split("\n")[0]
     schema = (project / first.removeprefix("# yaml-language-server: $schema=")).resolve()
     assert schema.samefile(ROOT / "docs/schema/infra.schema.json") or schema.is_relative_to(collections)
     assert json.loads(schema.read_text(encoding="utf-8"))["title"].startswith("infra.yml")
     run(["ansible-playbook", "anklume.stt.check"], environment)
+    assert 'publish: ["8443:443"]' in (project / "infra.yml").read_text(encoding="utf-8")
+    mine = (project / "host_vars/homelab-ai.yml").read_text(encoding="utf-8")
+    assert 'stt_server_language: "fr"' in mine and "stt_server_quantization: auto" in mine
     (project / "infra.yml").write_text("domains: {}\n", encoding="utf-8")
-    assert "changed=0" in run(["ansible-playbook", "anklume.stt.init"], environment)
+    again = run(["ansible-playbook", "anklume.stt.init"], environment)
+    assert "changed=0" in again and "is there already: nothing was" in again
     assert (project / "infra.yml").read_text(encoding="utf-8") == "domains: {}\n"

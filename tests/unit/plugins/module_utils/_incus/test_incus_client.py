@@ -158,7 +158,7 @@ def test_no_socket_says_how_to_start_incus(tmp_path: Path) -> None:
 
 def test_a_socket_nobody_listens_on(tmp_path: Path) -> None:
     socket.socket(socket.AF_UNIX).bind(str(tmp_path / "dead"))
-    with pytest.raises(IncusUnreachableError, match="start it"):
+    with pytest.raises(IncusUnreachableError, match="starts it"):
         Client(UnixTransport(str(tmp_path / "dead"))).get("/1.0")
 
 
