@@ -151,7 +151,7 @@ release: venv-test $(IMPORTER_VENV)/.stamp ## the archive of the version in gala
 	@scripts/release show $(INSTALLED)/archives/anklume-stt-*.tar.gz
 
 ##@ Tests
-.PHONY: test test-fast test-long test-older lint sanity units test-infra test-release bench-sync test-host test-incus bench-incus bench-apply bench molecule
+.PHONY: test test-fast test-long test-older lint sanity units test-infra test-first-hour test-release bench-sync test-host test-incus bench-incus bench-apply bench molecule
 test: ## everything that can be tested here, real Incus included (50 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
 test-fast: ## the linters of Python and YAML, and the units, for the inner loop (under a minute)
@@ -196,6 +196,8 @@ test-older: ## units and the smallest service with the older pair, Python 3.11 a
 	@rm -f $(COLLECTIONS_STAMP)
 	@status=0; $(MAKE) VENV=.venv-older PYTHON=python3.11 SCENARIO=default units molecule || status=1; \
 	  rm -f $(COLLECTIONS_STAMP); $(MAKE) venv; exit $$status
+test-first-hour: venv-test ## README's "For real" in a fresh clone, from nothing to a sentence; shows the time of each step
+	@pytest -q -rP $(ARGS) tests/integration/first_hour
 test-infra: venv-test ## infra.yml from a clone and from an installed collection, seen by Ansible from /
 	@pytest -q $(ARGS) tests/integration/infra
 test-release: venv-test ## a made-up service gets all from a few lines; it changes its release on a real systemd, there and back

@@ -97,8 +97,8 @@ INTRODUCTION = """\
 # infra.yml
 
 One file says which machines there are; `make sync` turns it into an Ansible inventory and `make apply` into Incus
-objects and services. `make check` says every fault at once, each with file, line and column. `make init` writes a
-commented file to begin with. Whole examples, all synced by the tests, are in [docs/examples](../examples), and
+objects and services. `make check` says every fault at once, each with file, line and column. `make init` writes one
+that works on this machine. Whole examples, all synced by the tests, are in [docs/examples](../examples), and
 [Reach it from the phone](../how-to/reach-it-from-the-phone.md) is about `publish`.
 
 ## Where it is

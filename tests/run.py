@@ -51,6 +51,7 @@ PARTS = (
     Part("open_webui", "molecule SCENARIO=open_webui", 360),
     Part("homelab", "molecule SCENARIO=homelab", 240),
     Part("wyoming", "molecule SCENARIO=wyoming", 240),
+    Part("first_hour", "test-first-hour", 400, long=True),
     Part("base_system", "molecule SCENARIO=base_system", 240, long=True),
     Part("archive", "test-archive", 120, long=True),
     Part("older", "test-older", 600, long=True),

@@ -45,3 +45,21 @@ def test_the_index_names_every_page() -> None:
     named = {(index.parent / link).resolve() for link in targets(index)}
     pages = {page for page in (ROOT / "docs").rglob("*.md") if page != index}
     assert pages - named == set()
+
+
+def test_the_readme_says_the_same_way_as_the_first_hour() -> None:
+    """The commands that tests/integration/first_hour runs are those of the tutorial, too."""
+    readme = (ROOT / "README.md").read_text().partition("\n## For real\n")[2].partition("\n## ")[0]
+    (block,) = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+    commands = [line.partition("#")[0].strip() for line in block.splitlines()]
+    assert commands == ["make host", "make init", "make sync", "make apply"]
+    tutorial = re.findall(r"^make \w+$", (ROOT / "docs/tutorial.md").read_text(), re.MULTILINE)
+    assert tutorial[: len(commands)] == commands
+
+
+def test_every_target_that_the_pages_name_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z][a-z -]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    known = {name for line in targets for name in line.split()}
+    for page in PAGES:
+        named = re.findall(r"(?:`|^)make ([a-z][a-z-]*)", page.read_text(), re.MULTILINE)
+        assert set(named) - known == set(), page

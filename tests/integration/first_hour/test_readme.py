@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""README's "For real", literally, in a fresh clone: from nothing to a sentence in Open WebUI; the time of each step.
+
+Where the model hub cannot be reached make init takes the test model by itself, as it does for people.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+GIVEN = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "PROJECT", "VENV", "PYTHON")
+NAME = "homelab"
+"""What make init calls a project that nobody named."""
+
+
+def documented() -> list[str]:
+    """The commands of the README, without their comments."""
+    _before, _title, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## For real\n")
+    (block,) = re.findall(r"```sh\n(.*?)```", rest.partition("\n## ")[0], re.DOTALL)
+    return [line.partition("#")[0].strip() for line in block.splitlines()]
+
+
+def run(clone: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """A line in a shell of its own, as somebody types it in the clone, but without a terminal."""
+    environment = {name: value for name, value in os.environ.items() if name not in GIVEN}
+    environment = {name: value for name, value in environment.items() if not name.startswith("ANSIBLE")}
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=clone,
+        env={**environment, "ANSIBLE_NOCOLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A fresh clone; what it makes in Incus is removed at the end."""
+    there = json.loads(subprocess.run(["incus", "project", "list", "-f", "json"], capture_output=True).stdout or "[]")
+    assert NAME not in [project["name"] for project in there], f"somebody's project {NAME} is in the way"
+    folder = tmp_path_factory.mktemp("first") / "stt"
+    subprocess.run(["git", "clone", "-q", ROOT, folder], check=True)
+    yield folder
+    removed = run(folder, f'make destroy BACKUP=0 ARGS="-e infra_destroy={NAME}"')
+    assert removed.returncode == 0, removed.stdout
+
+
+@pytest.mark.timeout(1800)
+def test_the_readme_ends_in_speech(clone: Path) -> None:
+    times = {}
+    for command in ["make venv", *documented()]:  # the first step of all makes Ansible's venv
+        start = time.monotonic()
+        done = run(clone, command)
+        times[command] = time.monotonic() - start
+        assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}"
+    start = time.monotonic()
+    again = run(clone, "make apply")
+    times["make apply, again"] = time.monotonic() - start
+    assert re.findall(r"changed=(\d+)", again.stdout), again.stdout
+    assert set(re.findall(r"changed=(\d+)", again.stdout)) == {"0"}, again.stdout
+
+    verified = run(clone, f"make verify ARGS='-e verify_json={clone}/hops.json'")
+    assert verified.returncode == 0, verified.stdout
+    hops = {hop["hop"]: hop for hop in json.loads((clone / "hops.json").read_text(encoding="utf-8"))}
+    assert hops["Open WebUI"]["ok"] and hops["Open WebUI"]["recognised"]
+    for command, seconds in times.items():
+        print(f"| `{command}` | {seconds:.0f} |")
