@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import http.server
+import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,58 @@ def test_a_port_that_somebody_listens_at_is_seen(tmp_path):
         made = init(tmp_path / "new", port=port)
     assert made["failed"] and f"port {port} of this host is taken by " in made["msg"]
     assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def smi(monkeypatch, tmp_path) -> Callable[[str], None]:
+    """A stand-in for nvidia-smi: it runs a line of shell."""
+
+    def write(line: str) -> None:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/nvidia-smi").write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / "bin/nvidia-smi").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+
+    return write
+
+
+def card(capability: str) -> str:
+    return f"echo '0, GPU-0, NVIDIA Stand-in, 12288, 12000, 0, 250, {capability}, 550.00, [N/A], [N/A]'"
+
+
+def test_a_gpu_that_answers_is_given_to_the_stt_server_with_ollama_beside_it(tmp_path, hub, smi):
+    smi(card("8.6"))
+    made = init(tmp_path / "new", hub=hub)
+    assert made["summary"][0] == "GPU: NVIDIA Stand-in, 12288 MiB"
+    assert made["summary"][1].startswith("model: large-v3-turbo in float16 on NVIDIA Stand-in")
+    (domain,) = read_project(str(tmp_path / "new"))[0].domains
+    assert next((one.gpu, one.roles) for one in domain.machines) == (
+        True,
+        ("base_system", "ollama_server", "stt_server"),
+    )
+    assert "stt_server_engine: speaches" in (tmp_path / "new/host_vars/homelab-ai.yml").read_text()
+
+
+def test_a_gpu_that_is_not_to_be_used_is_not(tmp_path, hub, smi):
+    smi(card("8.6"))
+    made = init(tmp_path / "new", hub=hub, gpu=False)
+    assert made["summary"][0].endswith("(as asked for)") and " on the processor " in made["summary"][1]
+    assert "stt_server_device: cpu" in (tmp_path / "new/host_vars/homelab-ai.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (card("3.5"), "compute capability 3.5"),
+        ("echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18", "different versions"),
+    ],
+)
+def test_a_gpu_that_would_not_work_leaves_speech_to_the_processor_and_is_told(tmp_path, hub, smi, line, why):
+    smi(line)
+    made = init(tmp_path / "new", hub=hub)
+    assert "speech runs on the processor" in made["summary"][0] and why in made["summary"][0]
+    assert "\n        # gpu: true" in (tmp_path / "new/infra.yml").read_text()
+    assert init(tmp_path / "other", hub=hub, gpu=True)["msg"].startswith("gpu: ")
 
 
 def test_who_has_a_port_at_the_addresses_of_the_local_network():
