@@ -14,14 +14,10 @@ author: the anklume.stt authors (@anklume)
 description:
   - Looks at this machine (GPU and memory, networks, taken ports, Incus, the hub of models) and writes C(infra.yml) and
     the C(host_vars/) of its two machines, one with the STT server and one with Open WebUI.
-  - Nothing that exists is overwritten. Where there is an C(infra.yml) or a folder C(infra/) already, nothing is
-    changed; where one of the C(host_vars/) alone is there, that is an error.
+  - The folder is made where it is missing. Nothing that exists is overwritten. Where there is an C(infra.yml) or a
+    folder C(infra/) already, nothing is changed; where one of the C(host_vars/) alone is there, that is an error.
   - Runs on the controller, which is the Incus host.
 options:
-  project_dir:
-    description: The folder to write to. It is made where it is missing.
-    type: path
-    required: true
   name:
     description: What the project and its domain are called; the machines are C(<name>-ai) and C(<name>-webui).
     type: str
@@ -78,6 +74,7 @@ options:
 requirements:
   - PyYAML
 extends_documentation_fragment:
+  - anklume.stt.project
   - anklume.stt.attributes
   - anklume.stt.attributes.writes
 """
@@ -118,9 +115,10 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.files import wri
 from ansible_collections.anklume.stt.plugins.module_utils._incus.first_look import look, what_is_there
 from ansible_collections.anklume.stt.plugins.module_utils._infra.first import First, Wishes, compose
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import PROJECT_DIR
 
-ARGUMENTS = {
-    "project_dir": {"type": "path", "required": True},
+ARGUMENTS: dict[str, Any] = {
+    **PROJECT_DIR,
     "name": {"type": "str", "default": "homelab"},
     "gpu": {"type": "bool"},
     "ollama": {"type": "bool"},
