@@ -76,5 +76,12 @@ def test_the_readme_ends_in_speech(clone: Path) -> None:
     assert verified.returncode == 0, verified.stdout
     hops = {hop["hop"]: hop for hop in json.loads((clone / "hops.json").read_text(encoding="utf-8"))}
     assert hops["Open WebUI"]["ok"] and hops["Open WebUI"]["recognised"]
+
+    # what AnKLuMe's users know: one machine alone, one role alone
+    one = run(clone, f"make apply-limit G={NAME}-webui")
+    assert set(re.findall(r"^(\S+) +: ok=", one.stdout, re.MULTILINE)) == {f"{NAME}-webui", "localhost"}, one.stdout
+    base = run(clone, 'make apply ARGS="--tags base_system"')
+    assert base.returncode == 0 and f"{NAME}-webui" in base.stdout, base.stdout
+    assert set(re.findall(r"changed=(\d+)", one.stdout + base.stdout)) == {"0"}, one.stdout + base.stdout
     for command, seconds in times.items():
         print(f"| `{command}` | {seconds:.0f} |")
