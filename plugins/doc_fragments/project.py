@@ -19,5 +19,5 @@ attributes:
   action_group:
     description: With C(group/anklume.stt.project) in C(module_defaults) it is given once for all modules of the group.
     support: full
-    membership: anklume.stt.project
+    membership: [anklume.stt.project]
 """
