@@ -48,11 +48,12 @@ def test_the_index_names_every_page() -> None:
 
 
 def test_the_readme_says_the_same_way_as_the_first_hour() -> None:
-    """The commands that tests/integration/first_hour runs are those of the tutorial, too."""
+    """The commands that tests/integration/first_hour runs are those of the tutorial and of other languages, too."""
     readme = (ROOT / "README.md").read_text().partition("\n## For real\n")[2].partition("\n## ")[0]
-    (block,) = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
-    commands = [line.partition("#")[0].strip() for line in block.splitlines()]
-    assert commands == ["make host", "make init", "make sync", "make apply"]
+    commands = ["make host", "make init", "make sync", "make apply"]
+    for text in (readme, *((ROOT / "docs" / page).read_text() for page in ("demarrage.md", "szybki-start.md"))):
+        (block,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        assert [line.partition("#")[0].strip() for line in block.splitlines()] == commands
     tutorial = re.findall(r"^make \w+$", (ROOT / "docs/tutorial.md").read_text(), re.MULTILINE)
     assert tutorial[: len(commands)] == commands
 
