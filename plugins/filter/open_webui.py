@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible.utils.display import Display
 from ansible_collections.anklume.stt.plugins.module_utils._services import open_webui_plan
+from ansible_collections.anklume.stt.plugins.module_utils._services.internal_authority import RENEW_DAYS, look
 from ansible_collections.anklume.stt.plugins.module_utils._services.names import Place
 from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import write_environment
 from ansible_collections.anklume.stt.plugins.module_utils._services.speech import server_at, spoken_clip
@@ -42,7 +44,7 @@ def certificate_faults(pem: str, key: str, there: bool = True) -> list[str]:
 
 
 def plan(given: Given, machine: Mapping[str, Any], project: str, role: str) -> Plan:
-    """Names, addresses, places and files, what the lock file says, which secrets to make, and what is wrong here."""
+    """Names, addresses, places and files, what lies on the controller, secrets to make, and what is wrong here."""
     lock = open_webui_plan.lock_file(given, role)
     pair = given["open_webui_tls_certificate"], given["open_webui_tls_key"]
     faults = certificate_faults(*pair, there=not given["open_webui_tls_on_instance"])
@@ -51,6 +53,15 @@ def plan(given: Given, machine: Mapping[str, Any], project: str, role: str) -> P
         faults.append(f"open_webui_acme_authority ({authority}) is no file on the controller")
     place = Place(chosen=given["open_webui_names"], **machine)
     planned = open_webui_plan.plan(given, place, f"{project}/secrets", role)
+    seen: dict[str, Any] = {}
+    if planned["certificate"] == "internal":
+        pem = Path(planned["internal_pem"])
+        try:
+            seen = look(Path(planned["authority"]), pem, planned["all_names"], planned["found_names"], RENEW_DAYS)
+            for warning in seen.pop("warnings"):
+                Display().warning(warning)
+        except (OSError, ValueError) as error:
+            faults.append(f"the certificate {pem} cannot be kept: {error}")
     clip = spoken_clip(given["open_webui_stt_language"])
     own = {"open_webui_admin_password": planned["password_file"], "open_webui_secret_key": planned["key_file"]}
     if given["open_webui_oidc_url"]:
@@ -59,6 +70,7 @@ def plan(given: Given, machine: Mapping[str, Any], project: str, role: str) -> P
     return planned | {
         "lock": open_webui_plan.read_lock(lock, text_of(lock)),
         "faults": faults,
+        "seen_certificate": seen,
         "clip": clip | {"there": f"{open_webui_plan.SERVICE.home}/clips/{Path(clip['path']).name}"},
         "secrets_to_make": [path for path in made if not Path(path).is_file()],
         "knows_people": bool(given["open_webui_users"]) or had_people(project, machine["machine"]),

@@ -116,24 +116,28 @@ reason:
 
 import datetime
 import fcntl
-import ipaddress
 import os
-import textwrap
-import traceback
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.anklume.stt.plugins.module_utils._services.internal_authority import (
+    MISSING,
+    RENEW_DAYS,
+    alternative,
+    look,
+    may_sign_for,
+    read_authority,
+    subtree,
+)
 
 try:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-    MISSING = None
 except ImportError:
-    MISSING = traceback.format_exc()
+    pass  # MISSING says so
 
 AUTHORITY_DAYS = 3650
 
@@ -177,14 +181,6 @@ def usage(*allowed: str) -> Any:
     return x509.KeyUsage(**{use: use in allowed for use in uses})
 
 
-def subtree(name: str) -> Any:
-    """A name, an address or a network as it stands in name constraints."""
-    try:
-        return x509.IPAddress(ipaddress.ip_network(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
 def constraints(permitted: list[str]) -> Any:
     """The extension that permits these alone. A kind without any entry would be free, so it is shut."""
     subtrees = [subtree(name) for name in dict.fromkeys(permitted)]
@@ -193,24 +189,6 @@ def constraints(permitted: list[str]) -> Any:
         subtree(name) for kind, all_of_it in everything.items() for name in all_of_it if kind not in map(type, subtrees)
     ]
     return x509.NameConstraints(subtrees, shut or None)
-
-
-def permitted_by(authority: Any) -> list[str]:
-    """What an authority may sign for; empty when that is everything."""
-    try:
-        found = authority.extensions.get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        return []
-    return [str(one.value) for one in found.permitted_subtrees or []]
-
-
-def may_sign_for(permitted: list[str], name: str) -> bool:
-    """Whether a name or an address lies in what an authority may sign for."""
-    wanted, trees = alternative(name), [subtree(one) for one in permitted]
-    if isinstance(wanted, x509.IPAddress):
-        return any(isinstance(tree, x509.IPAddress) and wanted.value in tree.value for tree in trees)
-    below = [f".{tree.value}".lower() for tree in trees if isinstance(tree, x509.DNSName)]
-    return f".{name}".lower().endswith(tuple(below))
 
 
 def make_authority(folder: Path, name: str, permitted: list[str]) -> None:
@@ -237,14 +215,6 @@ def put_aside(folder: Path) -> Path:
     return aside
 
 
-def alternative(name: str) -> Any:
-    """A name or an address as it stands in a certificate."""
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
 def make_certificate(params: dict[str, Any], authority: Any, authority_key: Any) -> bytes:
     """A new key and its certificate, as one PEM text."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -263,49 +233,10 @@ def make_certificate(params: dict[str, Any], authority: Any, authority_key: Any)
     return private_pem(key) + certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def why_anew(params: dict[str, Any], authority: Any) -> str:
-    """Why the certificate in place will not do; empty when it does, or none is wanted."""
-    if not params["path"]:
-        return ""
-    path = Path(params["path"])
-    if authority is None or not path.is_file():
-        return "there is none yet"
-    try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        certificate.verify_directly_issued_by(authority)
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except Exception:
-        return "it is unreadable or from another authority"
-    if set(names) != {alternative(name) for name in params["names"]}:
-        return "its names have changed"
-    left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
-    return "it is about to run out" if left < datetime.timedelta(days=params["renew_days"]) else ""
-
-
-def refuse_strangers(authority: Path, permitted: list[str], names: list[str]) -> None:
-    """Refuse names that the authority may not sign for: no browser would take the certificate."""
-    strangers = [name for name in names if permitted and not may_sign_for(permitted, name)]
-    if strangers:
-        may = textwrap.shorten(", ".join(permitted), 300, placeholder=" …")
-        raise ValueError(
-            f"{authority} may not sign for {', '.join(strangers)} (it may for {may}): leave that out, or make a new "
-            "authority with `make ca-renew`, which every device has to trust anew"
-        )
-
-
-def left_out(authority: Path, names: list[str]) -> str:
-    """What to say of names of the host that the authority may not sign for."""
-    return (
-        f"{authority} may not sign for {', '.join(names)}, as this host is called now: browsers that open the page "
-        "there warn; `make ca-renew` makes an authority that may, which every device has to trust anew"
-    )
-
-
 def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Make what is missing, one process at a time."""
-    folder = Path(params["authority"])
+    folder, path = Path(params["authority"]), Path(params["path"]) if params["path"] else None
     certificate_path = folder / "ca.crt"
-    permitted = params["permitted"] + [name for name in params["names"] if not may_sign_for(params["permitted"], name)]
     lock, old, reason = None, "", ""
     if not check_mode:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -314,33 +245,24 @@ def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if params["renew_authority"] or not certificate_path.is_file():
         reason = "a new authority was asked for" if certificate_path.is_file() else "there is none yet"
         if not check_mode:
+            strangers = [name for name in params["names"] if not may_sign_for(params["permitted"], name)]
             old = str(put_aside(folder)) if certificate_path.is_file() else ""
-            make_authority(folder, params["authority_name"], permitted)
-    authority = x509.load_pem_x509_certificate(certificate_path.read_bytes()) if certificate_path.is_file() else None
-    permitted = permitted_by(authority) if authority else []
-    strange = [name for name in params["found_names"] if permitted and not may_sign_for(permitted, name)]
-    params = params | {"names": [*params["names"], *(n for n in params["found_names"] if n not in strange)]}
-    reason = why_anew(params, authority) or reason
-    if params["path"] and not (check_mode and params["renew_authority"]):
-        refuse_strangers(certificate_path, permitted, params["names"])
-    if params["path"] and reason and not check_mode:
+            make_authority(folder, params["authority_name"], params["permitted"] + strangers)
+    # one that will be renewed may sign for more
+    renews = check_mode and params["renew_authority"]
+    seen = look(folder, None if renews else path, params["names"], params["found_names"], params["renew_days"])
+    names, reason = seen.pop("names"), seen["reason"] or reason
+    if path and reason and not check_mode:
+        authority = read_authority(folder)
         key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
         if key.public_key() != authority.public_key():
             raise ValueError(f"{folder / 'ca.key'} is not the key of {certificate_path}: put the right one there")
-        write(Path(params["path"]), make_certificate(params, authority, key), 0o600)
+        write(path, make_certificate(params | {"names": names}, authority, key), 0o600)
     if lock:
         lock.close()
-    made = f"{params['path']}: {', '.join(params['names'])}" if params["path"] else f"{certificate_path}: {reason}"
-    return {
-        "changed": bool(reason),
-        "reason": reason,
-        "authority_certificate": str(certificate_path),
-        "fingerprint": authority.fingerprint(hashes.SHA256()).hex(":").upper() if authority else "",
-        "permitted": permitted,
-        "old_authority": old,
-        "warnings": [left_out(certificate_path, strange)] if strange else [],
-        "diff": {"before": "", "after": f"{made}\n"} if reason else {},
-    }
+    made = f"{path}: {', '.join(names)}" if path else f"{certificate_path}: {reason}"
+    diff = {"before": "", "after": f"{made}\n"} if reason else {}
+    return seen | {"changed": bool(reason), "reason": reason, "old_authority": old, "diff": diff}
 
 
 def main() -> None:
@@ -355,7 +277,7 @@ def main() -> None:
             "names": {"type": "list", "elements": "str", "default": []},
             "found_names": {"type": "list", "elements": "str", "default": []},
             "days": {"type": "int", "default": 820},
-            "renew_days": {"type": "int", "default": 90},
+            "renew_days": {"type": "int", "default": RENEW_DAYS},
         },
         required_by={"path": ["names"]},
         supports_check_mode=True,

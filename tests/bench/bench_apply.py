@@ -72,7 +72,7 @@ def part_of(path: str) -> str:
     """The role or the playbook that a task stands in; what roles have for verify is verify's."""
     if "/tasks/hops.yml" in path:
         return "playbook verify"
-    found = re.search(r"/roles/(\w+)/|/playbooks/(\w+)\.yml", path)
+    found = re.search(r"/roles/(\w+)/|/playbooks/(?:tasks/)?(\w+)\.yml", path)
     return (found[1] or f"playbook {found[2]}") if found else "other"
 
 

@@ -23,6 +23,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui i
     read_environment,
     write_environment,
 )
+from ansible_collections.anklume.stt.plugins.modules import internal_certificate
+from module_runner import run_module
 
 ROLE = Path(__file__).resolve().parents[4] / "roles/open_webui"
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
@@ -84,6 +86,20 @@ class TestPlan:
         assert first_passwords(planned("anna@example.org")) == {"anna@example.org": "hush"}
         assert planned("anna@example.org")["secrets_to_make"] == []
         assert planned()["knows_people"]
+
+    def test_the_certificate_of_the_internal_authority_is_looked_at(self, tmp_path: Path) -> None:
+        def planned(https: bool = True) -> dict[str, Any]:
+            return plan(given(https=https), {"machine": "web", "address": "10.0.0.3"}, str(tmp_path), str(ROLE))
+
+        before = planned()
+        assert (before["seen_certificate"]["reason"], before["faults"]) == ("there is none yet", [])
+        pem, authority = before["internal_pem"], tmp_path / "secrets/ca"
+        made = run_module(internal_certificate, authority=str(authority), path=pem, names=before["all_names"])
+        told = {name: made[name] for name in ("authority_certificate", "fingerprint", "permitted")}
+        assert planned()["seen_certificate"] == {"reason": "", "names": before["all_names"], **told}
+        (authority / "ca.crt").write_text("no certificate")
+        assert planned()["faults"][0].startswith(f"the certificate {pem} cannot be kept: ")
+        assert planned(https=False)["seen_certificate"] == {}
 
 
 class TestCertificate:
