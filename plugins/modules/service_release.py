@@ -12,7 +12,7 @@ short_description: Switch a service to another release, with a way back
 version_added: 0.1.0
 description:
   - A release is a folder in O(home), filled beside the others; the link C(current) points to the one that serves.
-  - Called before the new settings are written, with O(state=switched); after the proof, with O(state=proved); and with
+  - Called once a release is filled, with O(state=switched); after the proof, with O(state=proved); and with
     O(state=taken_back) where the proof fails.
   - A run that is killed in between is taken up by the next one, to the same release or another. What was kept of the
     release that served is never overwritten by what nobody has proved.
@@ -32,8 +32,9 @@ options:
     required: true
   state:
     description:
-      - V(switched) keeps O(files) and points C(current) to O(release). Nothing is restarted; until the caller does,
-        the old release goes on running. It is changed, too, wherever an earlier change was not ended, since nobody
+      - V(switched) keeps O(files), points C(current) to O(release) and writes O(files) as it needs them, so that no
+        restart in between starts it with those of the old one. Nothing is restarted; until the caller does, the old
+        release goes on running. It is changed, too, wherever an earlier change was not ended, since nobody
         knows what runs.
       - V(proved) says that O(release) serves. What was kept is dropped, and of the other releases only the one before
         it stays. A folder that cannot be removed is a warning.
@@ -53,10 +54,40 @@ options:
     description: The release, a folder in O(home). It is whole when it holds a file C(lock.sha256).
     type: str
   files:
-    description: The files that a release runs with, unit and settings, for O(state=switched).
+    description:
+      - The files that a release runs with, unit and settings, for O(state=switched), in the words of
+        M(anklume.stt.service_files).
     type: list
-    elements: path
+    elements: dict
     default: []
+    suboptions:
+      path:
+        description: Where the file lies.
+        type: path
+        required: true
+      content:
+        description: What it holds. Not for secrets; these go to O(secret_contents).
+        type: str
+      state:
+        description: Whether the file is there, or a folder in its place.
+        type: str
+        choices: [present, absent, directory]
+        default: present
+      owner:
+        description: Its user.
+        type: str
+        default: root
+      group:
+        description: Its group.
+        type: str
+        default: root
+      mode:
+        description: Its mode, in octal digits; C(0644) when not given, of a folder C(0755).
+        type: str
+  secret_contents:
+    description: The content of those files of O(files) that have none, by path. Shown nowhere, in no diff either.
+    type: dict
+    default: {}
   releases:
     description: Names of folders in O(home) that are releases, as patterns of a shell. Others are never removed.
     type: list
@@ -98,7 +129,9 @@ EXAMPLES = r"""
     service: ollama
     home: /opt/ollama
     release: 0.32.7
-    files: [/etc/ollama/ollama.env, /etc/systemd/system/ollama.service]
+    files:
+      - {path: /etc/ollama/ollama.env, content: "{{ settings }}", mode: "0640"}
+      - {path: /etc/systemd/system/ollama.service, content: "{{ unit }}"}
     state: switched
 
 - name: Prove it
@@ -156,6 +189,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.files import sync_path
+from ansible_collections.anklume.stt.plugins.module_utils._services.placed import FILE_OPTIONS, Wanted, wanted
+from ansible_collections.anklume.stt.plugins.module_utils._services.placing import converge
 from ansible_collections.anklume.stt.plugins.module_utils._services.release import (
     LOCK,
     State,
@@ -192,13 +228,24 @@ def plan(params: dict[str, Any], state: State) -> list[Step]:
     return take_back(state, params["service"], params["ready"], params["back"])
 
 
+def write(module: AnsibleModule, files: list[Wanted]) -> list[dict[str, Any]]:
+    """Write the settings of the release, durably as the switch itself is; what differed, for the diff."""
+    changes = [(file, converge(module, file)) for file in files]
+    for file in [file for file, change in changes if change and not module.check_mode]:
+        if file.state == "present":
+            sync_path(file.path)
+        sync_path(file.path.parent)
+    return [change for dummy, change in changes if change]
+
+
 def reconcile(module: AnsibleModule) -> dict[str, Any]:
     """Observe, plan, do, and tell."""
     params = module.params
     home = Path(params["home"])
     if module.check_mode and params["former_home"]:
         home = lie_in(Path(params["former_home"]), home)
-    releases = Releases(home, params["files"], runner(module))
+    files = wanted(params["files"], params["secret_contents"])
+    releases = Releases(home, [str(file.path) for file in files], runner(module))
     before = releases.observe()
     steps = plan(params, before)
     if not module.check_mode:
@@ -206,6 +253,7 @@ def reconcile(module: AnsibleModule) -> dict[str, Any]:
             raise ServiceError(f"{releases.home}/{params['release']} is not whole (it has no {LOCK}): install it first")
         for step in steps:
             releases.apply(step)
+    written = write(module, files) if params["state"] == "switched" and steps else []
     end = after(before, steps)
     for reason in releases.stayed:
         module.warn(reason)
@@ -214,7 +262,7 @@ def reconcile(module: AnsibleModule) -> dict[str, Any]:
         "current": end.current,
         "before": before.current,
         "steps": [str(step) for step in steps],
-        "diff": {"before": show(before), "after": show(end)},
+        "diff": [{"before": show(before), "after": show(end)}, *written],
     }
 
 
@@ -227,7 +275,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["switched", "proved", "taken_back", "moved"], "required": True},
             "former_home": {"type": "path"},
             "release": {"type": "str"},
-            "files": {"type": "list", "elements": "path", "default": []},
+            "files": {"type": "list", "elements": "dict", "default": [], "options": FILE_OPTIONS},
+            "secret_contents": {"type": "dict", "default": {}, "no_log": True},
             "releases": {"type": "list", "elements": "str", "default": ["*"]},
             "drain": {"type": "list", "elements": "str", "default": []},
             "keep": {"type": "list", "elements": "str", "default": []},

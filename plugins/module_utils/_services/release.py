@@ -7,8 +7,8 @@ A release is a folder; ``current`` points to the one that serves. The files that
 are kept from the switch until the new one is proved, so a run that is killed leaves either nothing begun, or something
 kept: the next run takes it up from there, and never keeps the files of a release that nobody has proved.
 
-    current = old ──keep──▶ kept ──link──▶ current = new ──(settings, restart, proof)──┬─▶ remove older ones, drop
-                                                                                      └─▶ put back, link, start, drop
+    current = old ──keep──▶ kept ──link──▶ current = new ──settings──▶ (restart, proof) ──┬─▶ remove older ones, drop
+                                                                                         └─▶ put back, link, start, drop
 
 What a new release changes for good (a database) has commands of the service that keep it and bring it back. While a
 change is under way and ``current`` is the old release, the data is the old one's: it is kept before the link leaves the

@@ -58,6 +58,7 @@ def test_there_and_back(project: Project) -> None:
     # one that was cut off after the switch goes on, and a clean-up that fails takes nothing back
     inside("mkdir /opt/tiny/0 && mount -t tmpfs tmpfs /opt/tiny/0")
     assert play(project, version="2", word="bye", end_after="switch").status == 0
+    assert lies().startswith("2\nWORD=bye\n# of 2\n"), "whatever starts now, a reboot too, has its own settings"
     run = play(project, version="2", word="bye")
     assert run.status == 0, run.output
     assert "/opt/tiny/0 could not be removed" in run.said

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import getpass
+import grp
 import os
 import shutil
 import signal
@@ -19,6 +21,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.release impo
 from ansible_collections.anklume.stt.plugins.module_utils._services.release_files import Releases
 from ansible_collections.anklume.stt.plugins.modules import service_release
 from module_runner import run_module
+
+ME = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 
 # writes its words down, and fails where a file tells it to
 SYSTEMCTL = """#!/bin/sh
@@ -72,8 +76,16 @@ class Place:
         path = self.here / "said"
         return path.read_text().splitlines() if path.exists() else []
 
+    def wanted(self, release: str) -> list[dict[str, Any]]:
+        """The same settings, as the module takes them."""
+        files = [{"path": str(path), "content": f"{path.name} of {release}", **ME} for path in (self.unit, self.env)]
+        files[1]["mode"] = "0640"
+        alias = {"state": "absent"} if release == "1" else {"content": f"aliases.json of {release}"}
+        return [*files, {"path": str(self.aliases), **alias, **ME}]
+
     def go(self, state: str, release: str = "2", **params: Any) -> dict[str, Any]:
-        words = {"service": "stt", "home": str(self.home), "state": state, "release": release, "files": self.files}
+        files = self.wanted(release)
+        words = {"service": "stt", "home": str(self.home), "state": state, "release": release, "files": files}
         return run_module(service_release, **words | params)
 
 
@@ -97,6 +109,7 @@ class TestModule:
         result = place.go("switched")
         assert (result["changed"], result["before"], result["current"]) == (True, "1", "2")
         assert place.current() == "2"
+        assert place.settings() == written("2"), "whatever starts now starts with its own settings"
         assert place.said() == [], "the old one goes on running"
         place.write("2")
         result = place.go("proved")
@@ -148,8 +161,8 @@ class TestModule:
         shutil.rmtree(place.home / "2")
         result = place.go("switched", check=True)
         assert result["changed"]
-        assert result["diff"]["before"] == "current: 1\nreleases: 1, 3\n"
-        assert result["diff"]["after"].startswith("current: 2\n")
+        assert result["diff"][0]["before"] == "current: 1\nreleases: 1, 3\n"
+        assert result["diff"][0]["after"].startswith("current: 2\n")
         assert result["steps"][-1] == "point current to 2"
         assert (place.current(), place.folders()) == ("1", {"1", "3"})
         place.fill("2")
@@ -157,13 +170,15 @@ class TestModule:
         place.write("2")
         for state, first in (("proved", "2"), ("taken_back", "1")):
             result = place.go(state, check=True)
-            assert result["diff"]["after"].startswith(f"current: {first}\n")
+            assert result["diff"][0]["after"].startswith(f"current: {first}\n")
         assert (place.current(), place.folders()) == ("2", {"1", "2", "3", "kept"})
         assert place.settings() == written("2")
 
     def test_the_first_installation(self, place: Place, tmp_path: Path) -> None:
         home = tmp_path / "new"
-        assert place.go("switched", home=str(home), check=True)["diff"]["before"] == "current: none\nreleases: none\n"
+        assert (
+            place.go("switched", home=str(home), check=True)["diff"][0]["before"] == "current: none\nreleases: none\n"
+        )
         (home / "2").mkdir(parents=True)
         (home / "2/lock.sha256").touch()
         assert place.go("switched", home=str(home))["steps"] == ["point current to 2"]
@@ -174,6 +189,22 @@ class TestModule:
         result = place.go("switched")
         assert "2 is not whole (it has no lock.sha256): install it first" in result["msg"]
         assert (place.current(), place.folders()) == ("1", {"1", "2", "3"})
+
+    def test_settings_come_with_the_switch_and_secrets_are_shown_nowhere(self, place: Place) -> None:
+        files = place.wanted("2")
+        del files[1]["content"]
+        hidden = {"files": files, "secret_contents": {str(place.env): "KEY=hush"}}
+        result = place.go("switched", check=True, **hidden)
+        assert place.settings() == written("1")
+        assert [change.get("after_header", "") for change in result["diff"]] == ["", *place.files]
+        assert "hush" not in str(result)
+        assert "hush" not in str(place.go("switched", **hidden)["diff"])
+        assert (place.env.read_text(), place.env.stat().st_mode & 0o777) == ("KEY=hush", 0o640)
+        assert place.go("switched", **hidden)["changed"], "a change under way"
+        place.go("proved")
+        place.env.write_text("of somebody's hand")
+        assert not place.go("switched", **hidden)["changed"], "settings alone are no switch"
+        assert place.env.read_text() == "of somebody's hand"
 
     def test_settings_that_nobody_proved_are_never_kept(self, place: Place) -> None:
         place.go("switched")
