@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
@@ -25,6 +28,21 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue im
 ROOT = Path(__file__).resolve().parents[4]
 
 
+def tasks_of(tasks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """All tasks of a file, those in blocks too."""
+    for task in tasks:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from tasks_of(task.get(part, []))
+
+
+def expanded(text: str, values: dict[str, Any]) -> str:
+    """An expression with the role's own variables in it replaced by what they are made of."""
+    known = [name for name in dict.fromkeys(re.findall(r"__\w+", text)) if name in values]
+    rest = {name: value for name, value in values.items() if name not in known}
+    return text + "".join(expanded(str(values[name]), rest) for name in known)
+
+
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.role)
 class TestRecord:
     def test_is_what_the_role_says(self, service: Service) -> None:
@@ -35,6 +53,26 @@ class TestRecord:
         assert default.endswith(f":{service.port}") if service.port_in_address else default == str(service.port)
         for place in (service.home, service.data, f"User={service.unit}"):
             assert place in everything
+
+    def test_the_role_s_looks_and_switches_are_about_what_is_written_here(self, service: Service) -> None:
+        role = ROOT / "roles" / service.role
+        values = yaml.safe_load((role / "vars/main.yml").read_text())
+        # what tasks/plan.yml works out; the home is the catalogue's already
+        plan = (ROOT / "plugins/module_utils/_services/open_webui_plan.py").read_text()
+        values["__open_webui"] = plan.replace("{SERVICE.home}", BY_ROLE["open_webui"].home)
+        calls = [
+            task[f"anklume.stt.{module}"]
+            for path in (role / "tasks").glob("*.yml")
+            for task in tasks_of(yaml.safe_load(path.read_text()))
+            for module in ("service_info", "service_release")
+            if f"anklume.stt.{module}" in task
+        ]
+        assert len(calls) >= 4, "a look, one of verify's, a switch and its end at least"
+        for call in calls:
+            assert call["service"] == service.unit == call.get("user", service.unit)
+            assert service.home in expanded(call.get("home") or call["release"], values)
+            if "port" in call:
+                assert service.port_variable in expanded(call["port"], values)
 
     def test_its_port_is_the_variable_s_or_the_default(self, service: Service) -> None:
         environment = jinja2.Environment()
@@ -50,7 +88,7 @@ class TestRecord:
 
 def test_the_playbook_has_a_play_for_each_stage() -> None:
     plays = yaml.safe_load((ROOT / "playbooks/services.yml").read_text())
-    assert [play["vars"]["__stage"] for play in plays[1:]] == list(range(STAGES))
+    assert [play["vars"]["__stage"] for play in plays] == list(range(STAGES))
 
 
 def test_all_roles_of_the_collection_are_known() -> None:
