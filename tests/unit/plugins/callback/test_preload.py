@@ -15,10 +15,11 @@ ROOT = Path(__file__).resolve().parents[4]
 PROGRAM = """
 import sys
 from types import SimpleNamespace
+ENDS = ("plugins.connection.incus", "plugins.shell.incus", "plugins.filter.hops", "plugins.filter.stt_server")
 from ansible.plugins.loader import callback_loader, init_plugin_loader
 init_plugin_loader()
 callback_loader.get("anklume.stt.preload").v2_playbook_on_play_start(SimpleNamespace(hosts=sys.argv[1:]))
-print(*(name for name in sys.modules if name.endswith(("plugins.connection.incus", "plugins.shell.incus"))))
+print(*(name for name in sys.modules if name.endswith(ENDS)))
 """
 
 
@@ -28,12 +29,14 @@ print(*(name for name in sys.modules if name.endswith(("plugins.connection.incus
         (
             "all",
             "ansible_collections.community.general.plugins.connection.incus"
-            " ansible_collections.anklume.stt.plugins.shell.incus",
+            " ansible_collections.anklume.stt.plugins.shell.incus"
+            " ansible_collections.anklume.stt.plugins.filter.hops"
+            " ansible_collections.anklume.stt.plugins.filter.stt_server",
         ),
         ("localhost", ""),
     ],
 )
-def test_the_connection_is_loaded_once(hosts: str, loaded: str) -> None:
+def test_the_connection_and_the_filters_are_loaded_once(hosts: str, loaded: str) -> None:
     command = [sys.executable, "-c", PROGRAM, hosts]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == loaded, done.stderr
