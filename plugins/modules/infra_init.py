@@ -111,7 +111,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._base.files import write_files
+from ansible_collections.anklume.stt.plugins.module_utils._base.files import changing
 from ansible_collections.anklume.stt.plugins.module_utils._incus.first_look import look, what_is_there
 from ansible_collections.anklume.stt.plugins.module_utils._infra.first import First, Wishes, compose
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
@@ -147,7 +147,9 @@ def main() -> None:
         there = what_is_there(project, wishes.name)
         made = First({}, (there,)) if there else _first(wishes, params)
         if made.files and not module.check_mode:
-            write_files({project / name: content.encode() for name, content in made.files.items()})
+            with changing() as files:
+                for name, content in made.files.items():
+                    files.write(project / name, content.encode())
     except Error as error:
         module.fail_json(msg=str(error))
     for warning in made.warnings:
