@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -55,6 +56,8 @@ class Changes:
             return
         self.folder(path.parent)
         self.at = path
+        if path.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         path.mkdir()
         self._undo.append((path, path.rmdir))
         take_owner(path)
