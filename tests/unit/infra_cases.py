@@ -92,6 +92,7 @@ FORM = [
         'unknown key "machine"',
         "did you mean machines?",
     ),
+    Case("a list for the settings", "global: ⟦[]\ndomains: {}\n", "must be a mapping"),
     Case("misspelled key at the top", "⟦domain: {}\ndomains: {}\n", 'unknown key "domain"', "did you mean domains?"),
     Case(
         "hyphen for underscore",

@@ -35,8 +35,8 @@ class Places:
                 return key
         return key if on_key or node.kind in ("map", "list") else node
 
-    def has(self, path: Path) -> bool:
-        """Whether the file says something at a path, well-formed or not."""
+    def find(self, path: Path) -> Node | None:
+        """The node at a path; none where the file says nothing there."""
         node = self.root
         for step in path:
             if node.kind == "map" and step in node.value:
@@ -44,17 +44,18 @@ class Places:
             elif node.kind == "list" and isinstance(step, int) and step < len(node.items):
                 node = node.items[step]
             else:
-                return False
-        return node.kind != "null"
+                return None
+        return node
+
+    def has(self, path: Path) -> bool:
+        """Whether the file says something at a path, well-formed or not."""
+        node = self.find(path)
+        return node is not None and node.kind != "null"
 
     def names(self, path: Path) -> Iterable[str]:
         """The names that the file has at a path, those of malformed entries too."""
-        node = self.root
-        for step in path:
-            if node.kind != "map" or step not in node.value:
-                return ()
-            node = node.value[step]
-        return node.value if node.kind == "map" else ()
+        node = self.find(path)
+        return node.value if node and node.kind == "map" else ()
 
     def at(self, here: Path, there: Path) -> str:
         """Another place of the project, as told at this one: its file is named where it is another."""
@@ -64,12 +65,8 @@ class Places:
 
     def whole_list(self, path: Path, values: list[Any]) -> Iterable[tuple[int, Any]]:
         """A list of the data with its indices in the file; nothing when a part of it was malformed."""
-        node = self.root
-        for step in path:
-            if not (step in node.value if node.kind == "map" else node.kind == "list"):
-                return ()
-            node = node.value[step]
-        return enumerate(values) if node.kind == "list" and len(node.items) == len(values) else ()
+        node = self.find(path)
+        return enumerate(values) if node and node.kind == "list" and len(node.items) == len(values) else ()
 
     def told(self, level: Level, path: Path, message: str, *hints: str, on_key: bool = False) -> Diagnostic:
         """A diagnostic at a path."""
