@@ -33,7 +33,7 @@ def announce(project: Path, *pairs: tuple[str, str]) -> str:
 def test_a_name_is_announced_follows_the_address_and_goes(machine: Any, project: Path) -> None:
     host = machine("mwyo-voice")
     assert addresses(VOICE) == []
-    assert announce(project, (VOICE, HERE), (DEN, HERE)) == "2"
+    assert announce(project, (VOICE, HERE), (DEN, HERE)) == "3"  # avahi-utils, the unit, its start
     assert addresses(VOICE) == addresses(DEN) == [HERE]
     assert host.service(UNIT).is_enabled
     assert announce(project, (VOICE, HERE), (DEN, HERE)) == "0"
