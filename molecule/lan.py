@@ -86,13 +86,15 @@ def multicast_names(name: str, interface: str, seconds: float) -> list[str]:
         asking.bind(("", MDNS[1]))
         asking.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(MDNS[0]) + here)
         asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, here)
-        asking.sendto(bytes(dpkt.dns.DNS(op=0, qd=[dpkt.dns.DNS.Q(name=name)])), MDNS)
-        while (left := deadline - time.monotonic()) > 0:
-            asking.settimeout(left)
+        asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+        asking.settimeout(0.5)
+        while time.monotonic() < deadline:
+            # again and again: what was just told to all is not told again within a second
+            asking.sendto(bytes(dpkt.dns.DNS(op=0, qd=[dpkt.dns.DNS.Q(name=name)])), MDNS)
             try:
                 told = dpkt.dns.DNS(asking.recv(9000)).an
             except TimeoutError:
-                break
+                continue
             if found := [one for one in told if one.type == dpkt.dns.DNS_A and one.name == name]:
                 return [socket.inet_ntoa(one.rdata) for one in found]
     return []

@@ -20,7 +20,7 @@ HERE, MOVED = "10.173.1.10", "10.173.1.11"
 
 
 def addresses(name: str) -> list[str]:
-    return lan.multicast_names(name, "10.173.1.254", 2)
+    return lan.multicast_names(name, "10.173.1.254", 3)
 
 
 def announce(project: Path, *pairs: tuple[str, str]) -> str:
