@@ -196,7 +196,8 @@ test-older: ## units and the smallest service with the older pair, Python 3.11 a
 	@rm -f $(COLLECTIONS_STAMP)
 	@status=0; $(MAKE) VENV=.venv-older PYTHON=python3.11 SCENARIO=default units molecule || status=1; \
 	  rm -f $(COLLECTIONS_STAMP); $(MAKE) venv; exit $$status
-test-first-hour: venv-test ## README's "For real" in a fresh clone, from nothing to a sentence; shows the time of each step
+BROWSER_STAMP := tests/browser/node_modules/.stamp
+test-first-hour: venv-test $(BROWSER_STAMP) ## README's "For real" in a fresh clone, from nothing to a sentence spoken at another computer; shows the time of each step
 	@pytest -q -rP $(ARGS) tests/integration/first_hour
 test-infra: venv-test ## infra.yml from a clone and from an installed collection, seen by Ansible from /
 	@pytest -q $(ARGS) tests/integration/infra
@@ -250,7 +251,6 @@ bench: ## the benches of sync, Incus and the engine in small, one round each
 	@$(MAKE) bench-sync
 	@$(MAKE) bench-incus ARGS="--machines 2 --pairs 1"
 	@$(MAKE) bench-stt ARGS="--only base --rounds 1" SPEACHES_ARCHIVE=
-BROWSER_STAMP := tests/browser/node_modules/.stamp
 $(BROWSER_STAMP): tests/browser/package-lock.json
 	@type chromium certutil tcpdump >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium libnss3-tools tcpdump
 	@cd tests/browser && npm ci --silent
