@@ -102,6 +102,25 @@ def test_who_leaves_while_waiting_takes_no_turn() -> None:
     assert asyncio.run(main()) == ["leaving", "second"]
 
 
+def test_who_leaves_at_the_moment_of_a_change_takes_no_turn() -> None:
+    async def main() -> None:
+        one = Turns(1)
+
+        async def wait() -> None:
+            async with one.turn(1):
+                pass
+
+        async with one.turn(1):
+            leaving = asyncio.create_task(wait())
+            await asyncio.sleep(0)
+            leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert (one.free, one.waiting) == (1, [])
+
+    asyncio.run(main())
+
+
 def test_a_sound_searched_piece_by_piece_has_the_same_places() -> None:
     samples = spoken(24, 1.3)
     whole = get_speech_timestamps(samples, PAUSES)

@@ -47,10 +47,10 @@ class Turns:
             self._call()
 
     def _call(self) -> None:
-        while self.free and self.waiting:
+        # who leaves at this moment takes itself away
+        while self.free and (waiting := [waiter for waiter in self.waiting if not waiter.called.done()]):
             now = time.monotonic()
-            chosen = min(self.waiting, key=lambda w: (0, w.since) if now - w.since >= PATIENCE else (1, w.left))
+            chosen = min(waiting, key=lambda w: (0, w.since) if now - w.since >= PATIENCE else (1, w.left))
             self.waiting.remove(chosen)
-            if not chosen.called.done():
-                self.free -= 1
-                chosen.called.set_result(None)
+            self.free -= 1
+            chosen.called.set_result(None)
