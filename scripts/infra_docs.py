@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import generated
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / ".cache" / "collections"))
 
@@ -231,19 +233,7 @@ def contents() -> dict[str, str]:
 
 def main(check: bool) -> int:
     """Write or compare."""
-    stale = []
-    for name, content in contents().items():
-        path = ROOT / name
-        if path.exists() and path.read_text(encoding="utf-8") == content:
-            continue
-        stale.append(name)
-        if not check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
-    if check and stale:
-        print(f"not up to date, run scripts/infra_docs.py: {', '.join(stale)}", file=sys.stderr)
-        return 1
-    return 0
+    return generated.write(contents(), "infra_docs.py", check)
 
 
 if __name__ == "__main__":

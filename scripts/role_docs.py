@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import generated
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,18 +159,7 @@ def contents() -> dict[str, str]:
 
 def main(check: bool) -> int:
     """Write or compare."""
-    stale = []
-    for name, content in contents().items():
-        path = ROOT / name
-        if path.exists() and path.read_text(encoding="utf-8") == content:
-            continue
-        stale.append(name)
-        if not check:
-            path.write_text(content, encoding="utf-8")
-    if check and stale:
-        print(f"not up to date, run scripts/role_docs.py: {', '.join(stale)}", file=sys.stderr)
-        return 1
-    return 0
+    return generated.write(contents(), "role_docs.py", check)
 
 
 if __name__ == "__main__":

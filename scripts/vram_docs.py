@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from statistics import mean
 
+import generated
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".cache" / "collections"))
 
@@ -342,20 +344,11 @@ def bar(need: Bounds, y: float, scale: float) -> list[str]:
     return drawn
 
 
-def main() -> int:
+def main(check: bool) -> int:
     """Write both files, or say which of them is not what it should be."""
-    stale = []
-    for path, text in ((PAGE, page()), (PLOT, plot())):
-        if sys.argv[1:] == ["--check"]:
-            if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                stale.append(str(path.relative_to(ROOT)))
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    if stale:
-        print(f"{' and '.join(stale)} are not what scripts/vram_docs.py writes: run it", file=sys.stderr)
-    return len(stale)
+    contents = {str(path.relative_to(ROOT)): text for path, text in ((PAGE, page()), (PLOT, plot()))}
+    return generated.write(contents, "vram_docs.py", check)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("--check" in sys.argv[1:]))
