@@ -199,8 +199,7 @@ def table(found: dict[str, Variant]) -> Iterator[str]:
         if not variant.results:
             continue
         wrong, total, cpu, wall = (np.array(column) for column in zip(*variant.results.values(), strict=True))
-        bound = "" if variant is found[variant.than] else f"{upper_bound(variant, found[variant.than]):.2f}"
-        bound = "" if name.startswith(FULL) else bound
+        bound = "" if name.startswith(FULL) else f"{upper_bound(variant, found[variant.than]):.2f}"
         rate = 100 * wrong.sum() / total.sum()
         yield f"| {name} | {len(wrong)} | {rate:.2f} | {bound} | {cpu.mean():.2f} | {np.median(wall):.2f} |"
 
