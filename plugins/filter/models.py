@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
-from ansible_collections.anklume.stt.plugins.module_utils._vram.models import find_model, resolve_models
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._models import voices
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech_models import model_id
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import find_model
 
 
 def hub_id(name: str) -> str:
@@ -18,8 +20,8 @@ def hub_id(name: str) -> str:
 def hub_ids(names: list[str]) -> list[str]:
     """The hub ids behind names of models, each once."""
     try:
-        return resolve_models(names)
-    except FitError as error:
+        return list(dict.fromkeys(map(model_id, names)))
+    except Error as error:
         raise AnsibleFilterError(str(error)) from error
 
 
@@ -31,9 +33,9 @@ def resident_models(models: list[str], default: str, model_ttl: int) -> list[str
 def model_aliases(names: list[str], own: dict[str, str] | None = None) -> dict[str, str]:
     """The other names of some models, each with its hub id; one's own names are added, and come first."""
     aliases = {}
-    for model_id, model in ((hub_id(name), find_model(name)) for name in names):
+    for own_name, model in ((hub_id(name), find_model(name)) for name in names):
         if model:
-            aliases |= {name: model_id for name in (model.name, model.hub_id, *model.aliases) if name != model_id}
+            aliases |= {name: own_name for name in (model.name, model.hub_id, *model.aliases) if name != own_name}
     return aliases | {name: hub_id(model) for name, model in (own or {}).items()}
 
 
@@ -42,6 +44,27 @@ def served_aliases(names: list[str], own: dict[str, str] | None = None) -> dict[
     default = hub_id(names[0])
     openai = dict.fromkeys(("gpt-4o-transcribe", "gpt-4o-mini-transcribe"), default)
     return openai | model_aliases(names, own) | {"whisper-1": default}
+
+
+def speech_models(names: list[str], language: str = "") -> list[str]:
+    """The hub ids behind names of models that speak; auto is the best voice for a language."""
+    try:
+        return voices.speech_models(names, language)
+    except Error as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def speech_voice(models: list[str], voice: str = "") -> dict[str, str]:
+    """What speaks where a client leaves it open: model, voice and language."""
+    try:
+        return voices.default_voice(models, voice)
+    except Error as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def speech_aliases(models: list[str], default: str = "") -> dict[str, str]:
+    """The other names under which a server has its models that speak."""
+    return voices.speech_aliases(models, default)
 
 
 class FilterModule:
@@ -55,4 +78,7 @@ class FilterModule:
             "model_aliases": model_aliases,
             "resident_models": resident_models,
             "served_aliases": served_aliases,
+            "speech_aliases": speech_aliases,
+            "speech_models": speech_models,
+            "speech_voice": speech_voice,
         }

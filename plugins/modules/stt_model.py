@@ -2,19 +2,20 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Have a Whisper model in a Hugging Face cache folder, whole or not at all."""
+"""Have a speech model in a Hugging Face cache folder, whole or not at all."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: stt_model
-short_description: Manage the Whisper models of an STT server
+short_description: Manage the models of an STT server
 version_added: 0.1.0
 author:
   - the anklume.stt authors (@anklume)
 description:
-  - Puts a Whisper model in CTranslate2's format into a Hugging Face cache folder, from where Speaches and
-    faster-whisper load it without a network.
+  - Puts a model that hears (Whisper, in CTranslate2's format) or speaks (a voice of Piper, or Kokoro) into a Hugging
+    Face cache folder, from where Speaches and faster-whisper load it without a network.
+  - Its kind follows from its name, as V(speaches-ai/piper-pl_PL-gosia-medium).
   - It comes from a model hub or a mirror of one, from a folder, or from an archive on the target.
   - Files are fetched into C(staging/) beside C(hub/), verified against the publisher's digests, and put in place by one
     rename. What serves goes on serving, and what is interrupted goes on where it stopped.
@@ -30,7 +31,8 @@ options:
     required: true
   model:
     description:
-      - The model, as its id on the hub (V(Systran/faster-whisper-base)) or its short name (V(large-v3-turbo)).
+      - The model, as its id on the hub (V(Systran/faster-whisper-base)) or its short name (V(large-v3-turbo),
+        V(piper-gosia)).
     type: str
     required: true
     aliases: [name]
@@ -56,6 +58,7 @@ options:
     description:
       - Take the model from this path on the target instead of the hub. It is a folder with the files of one model, or a
         tar archive (plain, gzip, bzip2 or xz) that holds them at its top or in one folder, and no links.
+      - A voice of Piper may lie there as Piper gives it, C(NAME.onnx) and C(NAME.onnx.json).
       - Once the model is there the source may be removed.
     type: path
   sha256:
@@ -110,6 +113,11 @@ EXAMPLES = r"""
     model: example/whisper-medical
     source: /srv/models/whisper-medical.tar.xz
     sha256: 5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592
+    cache: /var/lib/speaches
+
+- name: A Polish voice
+  anklume.stt.stt_model:
+    model: piper-gosia
     cache: /var/lib/speaches
 
 - name: A model that is no longer used
@@ -177,7 +185,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._models.cache import (
     local_source,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._models.hub import Hub
-from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech_models import model_id
 
 SPEC: dict[str, Any] = {
     "cache": {"type": "path", "required": True},
@@ -217,7 +225,7 @@ def ownership_of(params: dict[str, Any], check_mode: bool) -> Ownership:
 def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Observe, change what differs, and describe both."""
     cache = ModelCache(Path(params["cache"]), ownership_of(params, check_mode))
-    model = resolve_model(params["model"])
+    model = model_id(params["model"])
     if params["state"] == "absent":
         return described(ensure_absent(cache, model, check_mode=check_mode))
     progress = ProgressLines(Path(params["progress"]) if params["progress"] and not check_mode else None)

@@ -2,7 +2,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""List the Whisper models of a Hugging Face cache folder."""
+"""List the speech models of a Hugging Face cache folder."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whisper models in a Hugging Face cache folder: observed, staged beside it, and put in place by one rename.
+"""Models in a Hugging Face cache folder: observed, staged beside it, and put in place by one rename.
 
 What lies under ``hub/`` is always whole: one half-made model there breaks the listing of all
 models for every client of Speaches. Everything unfinished lies under ``staging/``, on the same
@@ -38,8 +38,13 @@ from ansible_collections.anklume.stt.plugins.module_utils._models.hub import (
     Progress,
     human_bytes,
     is_commit,
-    is_wanted,
-    missing_files,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._models.kinds import (
+    WHISPER,
+    Kind,
+    check_name,
+    kind_of,
+    with_metadata,
 )
 
 _RECORD = "anklume.json"
@@ -54,50 +59,6 @@ def folder_name(model: str) -> str:
     if not _MODEL_ID.fullmatch(model) or ".." in model or "--" in model:
         raise Error(f"{model!r} is not the id of a model: it has the form owner/name")
     return "models--" + model.replace("/", "--")
-
-
-# --- metadata ----------------------------------------------------------------------------------
-
-
-def with_metadata(readme: str) -> str:
-    """A README.md whose front matter says CTranslate2 and speech recognition: Speaches lists no model without.
-
-    Everything else in it stays as the publisher wrote it.
-    """
-    match = re.match(r"\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", readme, re.DOTALL | re.MULTILINE)
-    lines = match[1].splitlines() if match else []
-    rest = readme[match.end() :] if match else readme
-    wanted_library = "library_name: ctranslate2"
-    if any(re.match(r"library_name\s*:", line) for line in lines):
-        new = [wanted_library if re.match(r"library_name\s*:", line) else line for line in lines]
-    else:
-        new = [*lines, wanted_library]
-    new = _with_tag(new, "automatic-speech-recognition")
-    if match and new == lines:
-        return readme
-    return "\n".join(["---", *new, "---", rest])
-
-
-def _with_tag(lines: list[str], tag: str) -> list[str]:
-    """Front matter with a tag among its tags, whether these are a block, a flow or a single word."""
-    for number, line in enumerate(lines):
-        head = re.match(r"tags\s*:\s*(.*?)\s*(?:#.*)?$", line)
-        if not head:
-            continue
-        end = number + 1
-        while end < len(lines) and re.match(r"\s*-\s|\s+\S|\s*$", lines[end]):
-            end += 1
-        block = " ".join([head[1], *lines[number + 1 : end]])
-        if re.search(rf"(?<![\w-]){tag}(?![\w-])", block):
-            return lines
-        before, after = lines[:number], lines[number + 1 :]
-        if head[1].startswith("["):
-            return [*before, line.replace("[", f"[{tag}" if head[1] == "[]" else f"[{tag}, ", 1), *after]
-        if head[1]:
-            return [*before, "tags:", f"- {tag}", f"- {head[1]}", *after]
-        item = re.match(r"\s*(?=-\s)", after[0]) if after else None
-        return [*before, line, f"{item[0] if item else ''}- {tag}", *after]
-    return [*lines, "tags:", f"- {tag}"]
 
 
 # --- what is there -----------------------------------------------------------------------------
@@ -147,10 +108,11 @@ def _observe(folder: Path) -> Installed:
     snapshot = folder / "snapshots" / revision
     if not revision or not snapshot.is_dir():
         return Installed(model, folder, revision, {}, {}, ("refs/main names a snapshot that is not there",))
-    files = {path.name: path.stat().st_size for path in snapshot.iterdir() if path.is_file() and is_wanted(path.name)}
+    kind = kind_of(model)
+    files = {path.name: path.stat().st_size for path in snapshot.iterdir() if path.is_file() and kind.wants(path.name)}
     record = _read_record(folder)
     recorded = record.get("files", {}) if record.get("revision") == revision else {}
-    problems = [f"{name} is missing" for name in missing_files(files)]
+    problems = [f"{name} is missing" for name in kind.missing(files)]
     for name, size in recorded.items():
         if name not in files and f"{name} is missing" not in problems:
             problems.append(f"{name} is missing")
@@ -244,18 +206,20 @@ class FolderSource:
 
     def satisfied_by(self, installed: Installed) -> bool:
         """By time and size, then by content."""
-        stamp = self._stamp()
-        return bool(installed.source.get("stamp") == stamp) or content_revision(self._digests()) == installed.revision
+        kind = kind_of(installed.model)
+        if installed.source.get("stamp") == self._stamp(kind):
+            return True
+        digests = {name: file_sha256(path) for name, path in self._files(kind).items()}
+        return content_revision(digests) == installed.revision
 
     def planned(self) -> dict[str, Any]:
         return {"folder": str(self.path)}
 
     def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
-        files = self._files()
-        if missing := missing_files(files):
-            raise Error(
-                f"{self.path}: no {', '.join(missing)}: not the folder of a Whisper model in CTranslate2's format"
-            )
+        kind = kind_of(model)
+        files = self._files(kind)
+        if missing := kind.missing(files):
+            raise Error(f"{self.path}: no {', '.join(missing)}: not the folder of {kind.what}")
         stage = cache.stage(model, "incoming", fresh=True)
         cache.require_space(sum(path.stat().st_size for path in files.values()), f"{model} from {self.path}")
         digests = {}
@@ -263,17 +227,22 @@ class FolderSource:
             with path.open("rb") as file:
                 digests[name] = _copy(file, stage / name, path.stat().st_size, progress)
         return Filled(
-            stage, content_revision(digests), {"kind": "folder", "path": str(self.path), "stamp": self._stamp()}
+            stage, content_revision(digests), {"kind": "folder", "path": str(self.path), "stamp": self._stamp(kind)}
         )
 
-    def _files(self) -> dict[str, Path]:
-        return {path.name: path for path in sorted(self.path.iterdir()) if path.is_file() and is_wanted(path.name)}
+    def _files(self, kind: Kind) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for path in sorted(self.path.iterdir()):
+            if path.is_file() and (name := kind.kept_as(path.name)):
+                if name in found:
+                    raise Error(
+                        f"{self.path}: {found[name].name} and {path.name} are both there: it has to hold one model"
+                    )
+                found[name] = path
+        return found
 
-    def _stamp(self) -> list[list[Any]]:
-        return [[name, path.stat().st_size, path.stat().st_mtime_ns] for name, path in self._files().items()]
-
-    def _digests(self) -> dict[str, str]:
-        return {name: file_sha256(path) for name, path in self._files().items()}
+    def _stamp(self, kind: Kind) -> list[list[Any]]:
+        return [[name, path.stat().st_size, path.stat().st_mtime_ns] for name, path in self._files(kind).items()]
 
 
 @dataclass(frozen=True)
@@ -304,12 +273,13 @@ class ArchiveSource:
             found = self._unpack(cache, model, incoming, progress)
         except (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as exc:
             raise Error(f"{self.path}: not a whole tar archive: {exc}: fetch it again") from exc
-        models = [folder for folder, digests in found.items() if "model.bin" in digests]
+        kind = kind_of(model)
+        models = [folder for folder, digests in found.items() if kind.marker in digests]
         if len(models) != 1:
-            raise Error(f"{self.path}: {len(models) or 'no'} model.bin in the archive: it has to hold one model")
+            raise Error(f"{self.path}: {len(models) or 'no'} {kind.marker} in the archive: it has to hold one model")
         digests = found[models[0]]
-        if missing := missing_files(digests):
-            raise Error(f"{self.path}: no {', '.join(missing)} beside model.bin: not a model in CTranslate2's format")
+        if missing := kind.missing(digests):
+            raise Error(f"{self.path}: no {', '.join(missing)} beside {kind.marker}: not {kind.what}")
         stage = incoming / str(list(found).index(models[0]))
         source = {"kind": "archive", "path": str(self.path), "sha256": digest, "stamp": self._stamp()}
         return Filled(stage, content_revision(digests), source)
@@ -328,14 +298,16 @@ class ArchiveSource:
                     continue
                 if not member.isreg():
                     raise Error(f"{self.path}: {member.name!r} in it is a link or a device: pack the files themselves")
-                if not is_wanted(name.name):
+                if not (kept := kind_of(model).kept_as(name.name)):
                     continue
                 digests = found.setdefault(name.parent, {})
                 folder = incoming / str(list(found).index(name.parent))
                 folder.mkdir(exist_ok=True)
                 cache.require_space(member.size, f"{name.name} of {model} from {self.path}")
                 content = cast(IO[bytes], archive.extractfile(member))
-                digests[name.name] = _copy(content, folder / name.name, member.size, progress)
+                if kept in digests:
+                    raise Error(f"{self.path}: a second {kept} in {name.parent}: it has to hold one model")
+                digests[kept] = _copy(content, folder / kept, member.size, progress)
         return found
 
     def _verified(self) -> str:
@@ -543,10 +515,12 @@ class ModelCache:
         """Put a staged model in place: first its files, then what points at them, then the old ones go."""
         readme = filled.folder / "README.md"
         text = readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else ""
-        if (described := with_metadata(text)) != text:
+        if (described := with_metadata(text, model)) != text:
             self._write(readme, described)
-        self._check_mels(filled.folder, model)
-        files = {path.name: path for path in sorted(filled.folder.iterdir()) if is_wanted(path.name)}
+        kind = kind_of(model)
+        if kind is WHISPER:
+            self._check_mels(filled.folder, model)
+        files = {path.name: path for path in sorted(filled.folder.iterdir()) if kind.wants(path.name)}
         for path in filled.folder.iterdir():
             if path.name not in files:
                 path.unlink()
@@ -627,7 +601,7 @@ class ModelCache:
                 self._drop_other_snapshots(installed.folder, installed.revision)
         readme = installed.snapshot / "README.md"
         text = readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else ""
-        if (described := with_metadata(text)) != text:
+        if (described := with_metadata(text, installed.model)) != text:
             changes.append("metadata in README.md")
             if not dry:
                 self._replace_readme(installed, readme, described)
@@ -731,6 +705,7 @@ def ensure_present(cache: ModelCache, model: str, source: Source, progress: Prog
         found = installed if check_mode else cache.find(model) or installed
         adjusted = {"adjusted": changes} if changes else {}
         return Outcome(bool(changes), before, {**found.described(), **adjusted})
+    check_name(model)
     if check_mode:
         return Outcome(True, before, {"name": model, "complete": True, "problems": [], **source.planned()})
     with cache.changing(model):

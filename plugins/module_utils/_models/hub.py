@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import re
 import time
 import urllib.parse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,11 @@ from typing import Any
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
 from ansible_collections.anklume.stt.plugins.module_utils._base.files import sync_path
 from ansible_collections.anklume.stt.plugins.module_utils._base.http import Answer, HttpError, Server
-
-REQUIRED = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
-"""What every model needs to be loaded without a network; one file of each."""
+from ansible_collections.anklume.stt.plugins.module_utils._models.kinds import kind_of
 
 PAUSE = 1.0
 """Seconds before the first further attempt after a passing failure; they double."""
 
-_WANTED = re.compile(r"config\.json|preprocessor_config\.json|model\.bin|tokenizer\.json|vocabulary\.[a-z]+|README\.md")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CHUNK = 1024 * 1024
 _GIVE_UP_AFTER = 5
@@ -34,20 +30,9 @@ Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes that are there and the bytes that it has in the end."""
 
 
-def is_wanted(name: str) -> bool:
-    """Whether faster-whisper, or the listing of models by Speaches, uses this file."""
-    return _WANTED.fullmatch(name) is not None
-
-
 def is_commit(revision: str) -> bool:
     """Whether a revision names one commit, and so can never mean something else later."""
     return _COMMIT.fullmatch(revision) is not None
-
-
-def missing_files(names: Iterable[str]) -> list[str]:
-    """Those of :data:`REQUIRED` that are not among the names."""
-    there = list(names)
-    return [pattern for pattern in REQUIRED if not fnmatch.filter(there, pattern)]
 
 
 def human_bytes(count: float) -> str:
@@ -100,10 +85,10 @@ def parse_listing(model: str, document: Mapping[str, Any], where: str) -> Listin
     revision = document.get("sha")
     if not isinstance(revision, str) or not is_commit(revision):
         raise ServiceError(f"{where}: the answer names no commit: is this a model hub")
-    files = []
+    kind, files = kind_of(model), []
     for entry in document.get("siblings") or []:
         name = entry.get("rfilename")
-        if not isinstance(name, str) or not is_wanted(name):
+        if not isinstance(name, str) or not kind.wants(name):
             continue
         large = entry.get("lfs") or {}
         size = large.get("size", entry.get("size"))
@@ -118,10 +103,9 @@ def parse_listing(model: str, document: Mapping[str, Any], where: str) -> Listin
                 " whose sha256 you know"
             )
         files.append(RemoteFile(name, size, digest))
-    if missing := missing_files(file.name for file in files):
+    if missing := kind.missing(file.name for file in files):
         raise ServiceError(
-            f"{where}: {model} has no {', '.join(missing)}: it is not a Whisper model in CTranslate2's format, which is"
-            " what faster-whisper loads"
+            f"{where}: {model} has no {', '.join(missing)}: it is not {kind.what}, and no server of ours could load it"
         )
     return Listing(model, revision, tuple(files))
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.anklume.stt.plugins.module_utils._models.voices import VOICES
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ OPTIONS: dict[str, Any] = {
 """What a module asks for it."""
 
 
+def model_id(name: str) -> str:
+    """The hub id of a model, whether it hears or speaks: short names are looked up."""
+    return VOICES[name].hub_id if name in VOICES else resolve_model(name)
+
+
 def as_left(cache: ModelCache, installed: Installed) -> bool:
     """Whether stt_model would find nothing to do."""
     asked_for = installed.source.get("requested", "main") == "main"
@@ -35,7 +41,7 @@ def observe(params: Mapping[str, Any]) -> dict[str, Any]:
     from ansible_collections.anklume.stt.plugins.module_utils._models.cache import ModelCache, Ownership  # noqa: PLC0415
 
     cache = ModelCache(Path(params["cache"]), Ownership.named(None, params["group"], params["mode"]))
-    wanted = [resolve_model(name) for name in params["wanted"]]
+    wanted = [model_id(name) for name in params["wanted"]]
     there = {installed.model: installed for installed in cache.all()}
     return {
         "models": [installed.described() for installed in there.values()],

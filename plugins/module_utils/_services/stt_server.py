@@ -12,7 +12,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_models
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._models.voices import (
+    default_voice,
+    speech_model,
+    speech_models,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech_models import model_id
 
 Variables = Mapping[str, Any]
 
@@ -66,11 +72,14 @@ def _in_vain(engine: str, cannot: Variables, variables: Variables) -> Iterable[s
 
 
 def _contradictions(variables: Variables) -> Iterable[str]:
-    models = resolve_models(
-        name for name in [*variables["stt_server_extra_models"], variables["stt_server_model"]] if name != "auto"
-    )
-    if set(resolve_models(variables["stt_server_resident_models"])) - set(models):
-        yield "every model of stt_server_resident_models must be stt_server_model or one of stt_server_extra_models"
+    heard = [name for name in [*variables["stt_server_extra_models"], variables["stt_server_model"]] if name != "auto"]
+    speaking, refused = _speech(variables)
+    yield from refused
+    if set(map(model_id, variables["stt_server_resident_models"])) - {*map(model_id, heard), *speaking}:
+        yield (
+            "every model of stt_server_resident_models must be stt_server_model, or one of stt_server_extra_models or"
+            " stt_server_tts_models"
+        )
     wheels = variables["stt_server_wheels"]
     if wheels and not wheels.startswith("/"):
         yield f"stt_server_wheels is a folder on the instance, as an absolute path; {wheels} is not"
@@ -81,6 +90,22 @@ def _contradictions(variables: Variables) -> Iterable[str]:
             f"stt_server_speaches_source names {source}, which is no file on the controller: give an archive there, or"
             " the address of an archive (http, https) or of a git repository (ending in .git)"
         )
+
+
+def _speech(variables: Variables) -> tuple[list[str], list[str]]:
+    """The models that speak, and why they cannot be had as asked for."""
+    names, voice = variables["stt_server_tts_models"], variables["stt_server_tts_voice"]
+    language = variables["stt_server_tts_language"] or variables["stt_server_language"]
+    try:
+        models = speech_models(names, language)
+        default_voice(models, voice)
+        strange = [name for name in variables["stt_server_tts_sources"] if speech_model(name, language) not in models]
+    except Error as exc:
+        return [], [str(exc)]
+    refused = [f"stt_server_tts_sources names {name}, and stt_server_tts_models does not" for name in strange]
+    if voice and not names:
+        refused.append("stt_server_tts_voice is a voice of stt_server_tts_models, which is empty: set it too")
+    return models, refused
 
 
 def _keys(first: str, named: Mapping[str, str]) -> Iterable[str]:

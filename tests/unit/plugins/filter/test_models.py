@@ -13,7 +13,14 @@ from ansible_collections.anklume.stt.plugins.filter.models import (
     model_aliases,
     resident_models,
     served_aliases,
+    speech_aliases,
+    speech_models,
+    speech_voice,
 )
+from ansible_collections.anklume.stt.plugins.module_utils._models.kinds import check_name
+from ansible_collections.anklume.stt.plugins.module_utils._models.voices import BEST, VOICES
+
+GOSIA, KOKORO = "speaches-ai/piper-pl_PL-gosia-medium", "speaches-ai/Kokoro-82M-v1.0-ONNX"
 
 
 def test_short_names_and_hub_ids() -> None:
@@ -49,3 +56,56 @@ def test_models_that_stay() -> None:
     assert hub_ids(["small", "Systran/faster-whisper-small", "tiny"]) == [hub_id("small"), hub_id("tiny")]
     assert resident_models(["tiny"], "small", -1) == [hub_id("small"), hub_id("tiny")]
     assert resident_models(["tiny"], "small", 300) == [hub_id("tiny")]
+
+
+def test_every_known_voice_can_be_listed_and_has_its_language() -> None:
+    for voice in VOICES.values():
+        check_name(voice.hub_id)
+        assert voice.licence and voice.source.startswith("https://")
+    assert {"pl": "piper-gosia", "en": "piper-joe", "de": "piper-thorsten", "fr": "piper-siwis"}.items() <= BEST.items()
+    assert "kokoro" not in BEST.values(), "it costs more than a second of a core for a second of sound"
+
+
+def test_models_that_speak() -> None:
+    assert speech_models(["piper-gosia", "kokoro", GOSIA, "me/piper-pl_PL-own-high"]) == [
+        GOSIA,
+        KOKORO,
+        "me/piper-pl_PL-own-high",
+    ]
+    assert hub_ids(["piper-gosia", "small"]) == [GOSIA, hub_id("small")]
+    assert speech_models([]) == []
+
+
+@pytest.mark.parametrize(("language", "voice"), [("pl", "gosia"), ("pl-PL", "gosia"), ("", "joe"), ("de", "thorsten")])
+def test_auto_is_the_best_voice_for_a_language(language: str, voice: str) -> None:
+    assert speech_voice(speech_models(["auto"], language))["voice"] == voice
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "said"),
+    [
+        ("auto", "sw", "no voice is known for the language sw, but for de, en, es"),
+        ("piper-nobody", "", "no model that speaks: use auto, piper-gosia"),
+        ("small", "", "no model that speaks"),
+        ("rhasspy/piper-voices", "", "no name of a voice"),
+    ],
+)
+def test_what_does_not_speak_is_refused(name: str, language: str, said: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=said):
+        speech_models([name], language)
+
+
+def test_the_voice_says_which_model_speaks_where_that_is_left_open() -> None:
+    models = [GOSIA, KOKORO]
+    assert speech_voice(models) == {"model": GOSIA, "voice": "gosia", "language": "pl"}
+    assert speech_voice(models, "bf_emma") == {"model": KOKORO, "voice": "bf_emma", "language": "en"}
+    assert speech_voice([KOKORO]) == {"model": KOKORO, "voice": "af_heart", "language": "en"}
+    assert speech_voice([]) == {}
+    with pytest.raises(AnsibleFilterError, match="has the voice joe: it is one of gosia, those of Kokoro"):
+        speech_voice(models, "joe")
+
+
+def test_speech_has_openais_names_and_its_own() -> None:
+    aliases = speech_aliases([GOSIA, KOKORO], KOKORO)
+    assert (aliases["piper-gosia"], aliases["kokoro"], aliases["tts-1"]) == (GOSIA, KOKORO, KOKORO)
+    assert speech_aliases([]) == {}

@@ -40,6 +40,14 @@ def test_the_defaults_can_be_had(engine: str) -> None:
         ),
         ({"engine": "faster_whisper", "aliases": {"a": "b"}}, "stt_server_aliases asks for: leave it at {}"),
         ({"resident_models": ["small"]}, "every model of stt_server_resident_models must be"),
+        (
+            {"engine": "faster_whisper", "tts_models": ["auto"]},
+            "the engine faster_whisper cannot do what stt_server_tts_models asks for: leave it at [], or choose the",
+        ),
+        ({"tts_models": ["auto"], "tts_language": "sw"}, "no voice is known for the language sw"),
+        ({"tts_models": ["piper-gosia"], "tts_voice": "joe"}, "no model of stt_server_tts_models has the voice joe"),
+        ({"tts_voice": "joe"}, "a voice of stt_server_tts_models, which is empty: set it too"),
+        ({"tts_models": ["kokoro"], "tts_sources": {"piper-joe": "/a"}}, "names piper-joe, and stt_server_tts_models"),
         ({"wheels": "wheels"}, "as an absolute path; wheels is not"),
         ({"api_keys": {"phone": "auto"}}, "keys beside stt_server_api_key, which is empty: set it too"),
         ({"api_key": "auto", "api_keys": {"a b": "auto"}}, "a name a b: names have letters"),
@@ -54,6 +62,8 @@ def test_what_cannot_be_had_is_said(variables: dict[str, Any], said: str) -> Non
 def test_what_can_be_had_is_not_refused() -> None:
     assert refused(resident_models=["Systran/faster-whisper-small"], extra_models=["small"]) == ""
     assert refused(resident_models=["small"], model="small") == ""
+    speech = {"tts_models": ["auto", "kokoro"], "tts_language": "pl", "tts_voice": "af_sky"}
+    assert refused(**speech, tts_sources={"piper-gosia": "/srv/gosia"}, resident_models=["kokoro"]) == ""
     assert refused(model="auto", wheels="/srv/wheels", speaches_source=__file__) == ""
     assert refused(api_key="auto", api_keys={"phone": "auto", "home-assistant": "4711"}) == ""
     assert refused(speaches_source="ssh://host/speaches.git") == ""

@@ -19,15 +19,21 @@ from ansible_collections.anklume.stt.plugins.module_utils._models.cache import (
     Ownership,
     content_revision,
     folder_name,
-    with_metadata,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._models.hub import (
     RemoteFile,
     human_bytes,
     is_commit,
-    is_wanted,
-    missing_files,
     parse_listing,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._models.kinds import (
+    KOKORO,
+    PIPER,
+    WHISPER,
+    check_name,
+    kind_of,
+    voice_of,
+    with_metadata,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -97,19 +103,19 @@ def test_digests_are_those_of_sha256sum_and_of_git(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "vocabulary.txt", "vocabulary.json", "README.md", "model.bin"])
 def test_wanted(name: str) -> None:
-    assert is_wanted(name)
+    assert WHISPER.wants(name)
 
 
 @pytest.mark.parametrize(
     "name", ["model.bin.part", "xmodel.bin", "sub/model.bin", "vocabulary.", "..", "", "model.bin\n"]
 )
 def test_not_wanted(name: str) -> None:
-    assert not is_wanted(name)
+    assert not WHISPER.wants(name)
 
 
 def test_missing_files() -> None:
-    assert missing_files(["config.json", "model.bin", "tokenizer.json", "vocabulary.txt"]) == []
-    assert missing_files(["model.bin", "README.md", "tokenizer.json"]) == ["config.json", "vocabulary.*"]
+    assert WHISPER.missing(["config.json", "model.bin", "tokenizer.json", "vocabulary.txt"]) == []
+    assert WHISPER.missing(["model.bin", "README.md", "tokenizer.json"]) == ["config.json", "vocabulary.*"]
 
 
 def test_a_commit_is_forty_digits() -> None:
@@ -144,7 +150,62 @@ def test_the_revision_follows_from_the_content_alone() -> None:
     assert one != content_revision({"a": "2", "b": "1"})
 
 
+# --- kinds
+
+GOSIA = "speaches-ai/piper-pl_PL-gosia-medium"
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ("Systran/faster-whisper-base", WHISPER),
+        ("piper-fans/faster-whisper-base", WHISPER),
+        (GOSIA, PIPER),
+        ("speaches-ai/Kokoro-82M-v1.0-ONNX", KOKORO),
+    ],
+)
+def test_the_kind_follows_from_the_name(model: str, kind: object) -> None:
+    assert kind_of(model) is kind
+
+
+def test_a_voice_that_speaches_could_not_list_is_refused() -> None:
+    check_name(GOSIA)
+    check_name("Systran/faster-whisper-base")
+    for name in ("rhasspy/piper-voices", "x/piper-pl_PL-gosia", "x/piper-pl-gosia-medium", "x/piper-pl_PL-g-o-medium"):
+        with pytest.raises(Error, match="no name of a voice: Speaches wants owner/piper-"):
+            check_name(name)
+
+
+def test_voice_and_language_are_in_the_name() -> None:
+    assert voice_of(GOSIA) == ("gosia", "pl")
+    assert voice_of("Systran/faster-whisper-base") == ("", "")
+
+
+def test_the_files_of_a_voice_as_piper_gives_them() -> None:
+    kept = {name: PIPER.kept_as(name) for name in ("pl-gosia.onnx", "pl-gosia.onnx.json", "README.md", "MODEL_CARD")}
+    assert list(kept.values()) == ["model.onnx", "config.json", "README.md", ""]
+    assert KOKORO.kept_as("af.onnx") == WHISPER.kept_as("af.onnx") == ""
+
+
 # --- metadata
+
+
+@pytest.mark.parametrize(
+    ("before", "language"),
+    [
+        ("", "pl"),
+        ("---\nlanguage: pl\n---\n# A voice\n", "pl"),
+        ("---\nlanguage:\n- pl-PL\n---\n", ["pl-PL"]),
+        ("---\nlanguage:\n- pl\n- en\nlicense: mit\n---\n", "pl"),
+        ("---\nlanguage: [pl, en]\n---\n", "pl"),
+    ],
+)
+def test_a_voice_has_what_speaches_asks_for(before: str, language: object) -> None:
+    after = with_metadata(before, GOSIA)
+    data = front_matter(after)
+    assert {"text-to-speech", "speaches", "piper"} <= set(data["tags"])
+    assert (data["library_name"], data["language"]) == ("onnx", language)
+    assert with_metadata(after, GOSIA) == after
 
 
 def front_matter(readme: str) -> dict[str, Any]:
@@ -182,13 +243,13 @@ def front_matter(readme: str) -> dict[str, Any]:
     ],
 )
 def test_metadata_is_added_and_the_rest_is_left(before: str, tags: list[str]) -> None:
-    after = with_metadata(before)
+    after = with_metadata(before, "a/b")
     data = front_matter(after)
     assert (data["library_name"], data["tags"]) == ("ctranslate2", tags)
     old = front_matter(before) if before.lstrip().startswith("---\n") else {}
     for key in set(old) - {"library_name", "tags"}:
         assert data[key] == old[key]
-    assert with_metadata(after) == after
+    assert with_metadata(after, "a/b") == after
     if "# A" in before:
         assert after.rstrip().endswith(before.rstrip().splitlines()[-1])
 
@@ -197,7 +258,7 @@ def test_metadata_that_is_there_is_not_touched() -> None:
     readme = (
         "---\nlanguage: [en]\nlibrary_name: ctranslate2\ntags:\n- automatic-speech-recognition\n- audio\n---\n# x\n"
     )
-    assert with_metadata(readme) == readme
+    assert with_metadata(readme, "a/b") == readme
 
 
 @settings(deadline=None)
@@ -215,13 +276,13 @@ def test_metadata_of_any_front_matter(keys: dict[str, Any], tags: list[str] | No
     block = yaml.safe_dump(keys) if keys else ""
     if tags is not None:
         block += f"tags: {json.dumps(tags)}\n" if flow else yaml.safe_dump({"tags": tags})
-    after = with_metadata(f"---\n{block}---\nbody\n")
+    after = with_metadata(f"---\n{block}---\nbody\n", "a/b")
     data = yaml.safe_load(after[4 : after.rindex("---\nbody")])
     assert data.pop("library_name") == "ctranslate2"
     assert data.pop("tags") == ["automatic-speech-recognition", *(tags or [])]
     assert data == keys
     assert after.endswith("---\nbody\n")
-    assert with_metadata(after) == after
+    assert with_metadata(after, "a/b") == after
 
 
 # --- owners

@@ -715,3 +715,44 @@ def test_documentation_and_spec_agree(module: Any) -> None:
         assert documented[name].get("default") == option.get("default"), name
     yaml.safe_load(module.EXAMPLES)
     yaml.safe_load(module.RETURN)
+
+
+# --- models that speak
+
+GOSIA = "speaches-ai/piper-pl_PL-gosia-medium"
+VOICE = {"model.onnx": b"weights" * 1000, "config.json": b"{}", "README.md": README.encode(), "extra.txt": b"x"}
+
+
+def test_a_voice_comes_from_the_hub_by_its_short_name(hub: HubStandIn, cache: Path) -> None:
+    hub.repos[GOSIA] = Repo(VOICE)
+    params = {"model": "piper-gosia", "cache": str(cache), "endpoint": hub.endpoint}
+    done = good(run(**params))
+    assert set(done["model"]["files"]) == {"model.onnx", "config.json", "README.md"}
+    card = huggingface_hub.ModelCard.load(Path(done["model"]["path"], "README.md")).data.to_dict()
+    assert (card["library_name"], card["language"], card["license"]) == ("onnx", ["en"], "mit")
+    assert {"text-to-speech", "speaches", "piper", "audio"} == set(card["tags"])
+    assert good(run(**params))["changed"] is False
+
+
+def test_what_is_no_voice_is_said(hub: HubStandIn, cache: Path) -> None:
+    hub.repos[GOSIA] = Repo(files_of())
+    result = run(model=GOSIA, cache=str(cache), endpoint=hub.endpoint)
+    assert "has no model.onnx: it is not a voice of Piper" in result["msg"]
+    assert "no name of a voice" in run(model="rhasspy/piper-voices", cache=str(cache), endpoint=hub.endpoint)["msg"]
+
+
+@pytest.mark.parametrize("names", [("model.onnx", "config.json"), ("pl-gosia.onnx", "pl-gosia.onnx.json")])
+def test_a_voice_comes_from_a_folder_or_an_archive(cache: Path, tmp_path: Path, names: tuple[str, str]) -> None:
+    folder = tmp_path / "voice"
+    folder.mkdir()
+    for name, content in zip(names, (b"weights", b"{}"), strict=True):
+        (folder / name).write_bytes(content)
+    with tarfile.open(tmp_path / "voice.tar.xz", "w:xz") as archive:
+        archive.add(folder, "voice")
+    given = {"model": GOSIA, "cache": str(cache)}
+    done = good(run(**given, source=str(folder)))
+    assert set(done["model"]["files"]) == {"model.onnx", "config.json", "README.md"}
+    again = good(run(**given, source=str(tmp_path / "voice.tar.xz")))
+    assert again["model"]["revision"] == done["model"]["revision"]
+    (folder / "other.onnx").write_bytes(b"x")
+    assert "are both there: it has to hold one model" in run(**given, source=str(folder))["msg"]

@@ -27,4 +27,5 @@ class Config(BaseSettings):
     allow_origins: list[str] = []
     log_level: str = "debug"
     stt_model_ttl: int = 300
+    tts_model_ttl: int = 300
     whisper: WhisperConfig = WhisperConfig()

@@ -16,18 +16,23 @@ from faster_whisper.audio import decode_audio
 
 from speaches.audio import Audio
 from speaches.config import Config
+from speaches.executors.piper import PiperModelManager, PiperModelRegistry
 from speaches.executors.whisper import WhisperModelManager
 
 
 class Registry:
-    """One executor, for Whisper."""
+    """Two executors, for Whisper and for Piper."""
 
     def __init__(self, config: Config) -> None:
         self.transcription = [SimpleNamespace(model_manager=WhisperModelManager(config))]
+        manager = PiperModelManager(config)
+        self.text_to_speech = [
+            SimpleNamespace(name="piper", model_manager=manager, model_registry=PiperModelRegistry())
+        ]
 
     def all_executors(self) -> list[Any]:
         """All that there are."""
-        return self.transcription
+        return self.transcription + self.text_to_speech
 
 
 @lru_cache

@@ -12,14 +12,16 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from speaches.dependencies import get_config, verify_api_key
-from speaches.routers import realtime_ws, stt
+from speaches.routers import models, realtime_ws, speech, stt
 
 
 def create_app() -> FastAPI:
-    """Health, models, transcriptions, translations; the key where there is one."""
+    """Health, models, transcriptions, translations, speech; the key where there is one."""
     config = get_config()
     app = FastAPI(title="A stand-in, not Speaches")
-    app.include_router(stt.router, dependencies=[Depends(verify_api_key)])
+    guarded = [Depends(verify_api_key)] if config.api_key else []
+    for router in (stt.router, speech.router, models.router):
+        app.include_router(router, dependencies=guarded)
     app.include_router(realtime_ws.router)
     app.add_middleware(CORSMiddleware, allow_origins=config.allow_origins, allow_methods=["*"], allow_headers=["*"])
 
@@ -27,8 +29,8 @@ def create_app() -> FastAPI:
     def health() -> dict[str, str]:
         return {"message": "a stand-in, not Speaches"}
 
-    @app.get("/v1/models", dependencies=[Depends(verify_api_key)])
-    def models() -> dict[str, Any]:
+    @app.get("/v1/models", dependencies=guarded)
+    def list_local_models() -> dict[str, Any]:
         names = [repo.repo_id for repo in huggingface_hub.scan_cache_dir().repos]
         return {"object": "list", "data": [{"id": name, "object": "model"} for name in names]}
 

@@ -5,31 +5,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from openai.types.audio import Transcription, TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent
 
 from speaches.config import Config
-
-
-class Loaded:
-    """A model that is loaded when it is first entered."""
-
-    def __init__(self, load: Callable[[], WhisperModel], ttl: int) -> None:
-        self.load, self.ttl, self.lock = load, ttl, threading.Lock()
-        self.model: WhisperModel | None = None
-        self.expire_timer = None
-
-    def __enter__(self) -> WhisperModel:
-        with self.lock:
-            self.model = self.model or self.load()
-        return self.model
-
-    def __exit__(self, *_error: object) -> None:
-        """It stays."""
+from speaches.executors.shared.loaded import Loaded
 
 
 class WhisperModelManager:
