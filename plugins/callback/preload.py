@@ -30,16 +30,16 @@ from ansible.plugins.loader import connection_loader, filter_loader, shell_loade
 
 
 class CallbackModule(CallbackBase):
-    """Loads before the first task of instances."""
+    """Loads before the first task of a run that has something to do on instances."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
     CALLBACK_NAME = "anklume.stt.preload"
     CALLBACK_NEEDS_ENABLED = True
 
-    def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Load what the machines that sync writes are reached by; a play of the controller's alone needs none of it."""
-        if play.hosts != ["localhost"]:
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """Load what the machines that sync writes are reached by; plays of the controller's alone need none of it."""
+        if any(play.hosts != ["localhost"] for play in playbook.get_plays()):
             connection_loader.get("community.general.incus", class_only=True)
             shell_loader.get("anklume.stt.incus", class_only=True)
             # one of ours brings all of ours, and what they are made of

@@ -132,6 +132,12 @@ summary:
   type: list
   elements: str
   sample: ["~ update instance homelab-ai in homelab: config/limits.memory"]
+new:
+  description: The instances that the plan creates.
+  returned: success
+  type: list
+  elements: str
+  sample: [homelab-ai]
 notes:
   description: What was left as it is and what to do about it, one text each.
   returned: success

@@ -135,6 +135,7 @@ def _answer(todo: Plan) -> dict[str, Any]:
         "changed": bool(todo.steps),
         "plan": todo.data(),
         "summary": todo.lines(),
+        "new": [s.what.key.name for s in todo.steps if s.what.action == "create" and s.what.key.kind == "instance"],
         "notes": list(todo.notes),
         "diff": todo.diff(),
     }

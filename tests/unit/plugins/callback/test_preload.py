@@ -18,7 +18,8 @@ from types import SimpleNamespace
 ENDS = ("plugins.connection.incus", "plugins.shell.incus", "plugins.filter.hops", "plugins.filter.stt_server")
 from ansible.plugins.loader import callback_loader, init_plugin_loader
 init_plugin_loader()
-callback_loader.get("anklume.stt.preload").v2_playbook_on_play_start(SimpleNamespace(hosts=sys.argv[1:]))
+plays = [SimpleNamespace(hosts=[one]) for one in sys.argv[1:]]
+callback_loader.get("anklume.stt.preload").v2_playbook_on_start(SimpleNamespace(get_plays=lambda: plays))
 print(*(name for name in sys.modules if name.endswith(ENDS)))
 """
 
