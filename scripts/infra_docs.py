@@ -76,9 +76,9 @@ def json_schema(kind: schema.Kind) -> dict[str, Any]:
 
 def _property(key: schema.Key) -> dict[str, Any]:
     found = json_schema(key.kind)
-    if not key.required:
+    if not key.required and not key.empty:
         _allow_empty(found)
-    default = f" Default: {key.default}." if key.default else ""
+    default = f" Default: {key.default_words}." if key.default_words else ""
     carried = "" if key.acted else " Carried, not acted on."
     return {"description": f"{key.description}{default}{carried}", "examples": [key.example], **found}
 
@@ -184,7 +184,7 @@ def _section(path: str, record: schema.Record) -> str:
     for name, key in record.keys.items():
         meaning = key.description + ("" if key.acted else " **Carried, not acted on.**")
         example = f" Example: `{_inline(key.example)}`." if key.example not in (None, {}, []) else ""
-        default = "**required**" if key.required else key.default or "none"
+        default = "**required**" if key.required else key.default_words or "none"
         lines.append(f"| `{name}` | {_holds(key.kind)} | {default} | {_cell(meaning + example)} |")
     if record.others is not None:
         lines.append("| any other | a text, number or boolean | | A key that Incus knows for this type of device. |")

@@ -237,6 +237,16 @@ FORM = [
         'write "2222:22"',
     ),
     Case("published to a port only", published("⟦{to: 443}"), "has no port"),
+    Case("ports without a value open none", policy("from: pro\nto: tools\n⟦ports:"), "every port would be open"),
+    Case("a protocol without a value", policy("from: pro\nto: tools\nports: [1]\n⟦protocol:"), "write tcp or udp"),
+    Case(
+        "nobody named for a published port", published("{port: 443, ⟦from: }"), "all of the local network could come in"
+    ),
+    Case(
+        "read-only or not",
+        machine("persistent_data:\n  models:\n    path: /m\n    ⟦readonly:"),
+        "it would be writable",
+    ),
     Case("an empty list of ports opens none", policy("from: pro\nto: tools\nports: ⟦[]"), "no port would be open"),
     Case("published for an empty list", published("{port: 443, from: ⟦[]}"), "nobody could come in"),
     Case("lan of an empty list of networks", settings("lan: {networks: ⟦[]}"), "is an empty list: name one"),
@@ -348,9 +358,9 @@ MEANING = [
     Case("policy to nowhere", policy("from: pro\nto: ⟦hots"), 'no domain or machine "hots"', "did you mean host?"),
     Case("policy to a leased address", policy("from: tools\nto: ⟦pro-lease"), "has no fixed address"),
     Case(
-        "ports the wrong way round", policy('from: pro\nto: tools\n⟦ports: ["90-80"]'), "90-80 is not a range of ports"
+        "ports the wrong way round", policy('from: pro\nto: tools\nports: [⟦"90-80"]'), "90-80 is not a range of ports"
     ),
-    Case("port beyond the last", policy('from: pro\nto: tools\n⟦ports: ["70000"]'), "70000 is not a range of ports"),
+    Case("port beyond the last", policy('from: pro\nto: tools\nports: [⟦"70000"]'), "70000 is not a range of ports"),
     Case(
         "volume for a stranger",
         "domains: {lab: {subnet_id: 1}}\nshared_volumes:\n  docs:\n    consumers:\n      ⟦lap: ro\n",

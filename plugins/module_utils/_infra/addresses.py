@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from ansible_collections.anklume.stt.plugins.module_utils._infra import schema
 from ansible_collections.anklume.stt.plugins.module_utils._infra.places import Path, Report
 
 GATEWAY = 254
@@ -17,7 +18,6 @@ NUMBERED = range(1, 100)
 
 ZONES = {"admin": 0, "trusted": 10, "semi-trusted": 20, "untrusted": 40, "disposable": 50}
 DEFAULT_ZONE = "semi-trusted"
-DEFAULT_SUBNET = "10.100"
 ZONED: Path = ("global", "addressing")
 """What makes zones of the domains, where it is there."""
 
@@ -34,7 +34,7 @@ class Subnet(NamedTuple):
 
 def subnets(report: Report, data: Mapping[str, Any]) -> Mapping[str, Subnet]:
     """The subnet of every domain that can have one; disabled ones keep their numbers."""
-    domains: Mapping[str, Mapping[str, Any]] = data.get("domains", {})
+    domains: Mapping[str, Mapping[str, Any]] = data["domains"]
     zoned = report.has(ZONED)
     found: dict[str, Subnet] = {}
     taken: dict[tuple[str, int], str] = {}
@@ -79,17 +79,14 @@ def subnets(report: Report, data: Mapping[str, Any]) -> Mapping[str, Subnet]:
 
 def _put(report: Report, data: Mapping[str, Any], found: dict[str, Subnet], one: tuple[str, str, int]) -> None:
     name, zone, number = one
-    settings = data.get("global", {})
+    settings = data["global"]
     if not zone:
-        base = settings.get("base_subnet")
-        if base is None and report.has(("global", "base_subnet")):
-            return
-        found[name] = Subnet(f"{base or DEFAULT_SUBNET}.{number}", number)
+        if not report.malformed(("global", "base_subnet")):
+            found[name] = Subnet(f"{settings['base_subnet']}.{number}", number)
         return
-    addressing = settings.get("addressing") or {}
-    if "zone_base" not in addressing and report.has(("global", "addressing", "zone_base")):
+    if report.malformed(("global", "addressing", "zone_base")):
         return
-    second = addressing.get("zone_base", 100) + ZONES[zone]
+    second = settings.get("addressing", schema.ADDRESSING.defaults)["zone_base"] + ZONES[zone]
     if second > 255:
         report.error(
             ("domains", name),
@@ -105,15 +102,15 @@ def addresses(
     report: Report, data: Mapping[str, Any], prefixes: Mapping[str, Subnet], home: Mapping[str, str]
 ) -> Mapping[str, str]:
     """The address of each machine that has one; `home` is the domain of each machine."""
-    domains: Mapping[str, Mapping[str, Any]] = data.get("domains", {})
+    domains: Mapping[str, Mapping[str, Any]] = data["domains"]
     zoned = report.has(ZONED)
-    given = {one["ip"] for domain in domains.values() for one in domain.get("machines", {}).values() if "ip" in one}
+    given = {one["ip"] for domain in domains.values() for one in domain["machines"].values() if "ip" in one}
     found: dict[str, str] = {}
     owners: dict[str, str] = {}
     for domain, entry in domains.items():
         prefix = prefixes[domain].prefix if domain in prefixes else ""
         unnumbered: list[str] = []
-        for name, machine in entry.get("machines", {}).items():
+        for name, machine in entry["machines"].items():
             if home.get(name) != domain:
                 continue
             path: Path = ("domains", domain, "machines", name, "ip")

@@ -76,11 +76,13 @@ def _accepts(kind: schema.Kind, node: Node) -> bool:
 
 
 class Form:
-    """One run over a project's files; collects diagnostics and the keys that are carried only."""
+    """One run over a project's files: values with every default filled in, and what is to be said of them."""
 
     def __init__(self) -> None:
         self.diagnostics: list[Diagnostic] = []
         self.carried: dict[str, Node] = {}
+        self.malformed: set[str] = set()
+        """The paths of keys whose value was refused; in the data they have their default."""
         self._readers: dict[type, Callable[[Any, Node, str], Any]] = {
             schema.Text: self._text,
             schema.Choice: self._choice,
@@ -267,6 +269,10 @@ class Form:
                     self._unknown(node, name, path, keys)
                 continue
             if child.kind == "null":
+                if key.empty:
+                    self.error(node.keys[name], here, f"is empty: {key.empty}")
+                    self.malformed.add(here)
+                    continue
                 if not key.required:
                     message = "is empty, which counts as left out"
                     self.diagnostics.append(
@@ -279,8 +285,12 @@ class Form:
             value = self.read(key.kind, child, here)
             if not key.acted:
                 self.carried.setdefault(here.rpartition(".")[2], node.keys[name])
-            if value is not INVALID:
+            if value is INVALID:
+                self.malformed.add(here)
+            else:
                 values[name] = value
+        for name, default in kind.defaults.items():
+            values.setdefault(name, default)
         for name, key in keys.items():
             if key.required and name not in node.value:
                 self.error(node, path, f"has no {name}", f"it must be {words(key.kind)}")

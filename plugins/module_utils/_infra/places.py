@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, Level
@@ -15,6 +15,14 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra.load import Nod
 # pylint: disable-next=unsupported-binary-operation
 Path = tuple[str | int, ...]
 """Like ("domains", "lab", "machines", "one", "roles", 0)."""
+
+
+def as_text(path: Path) -> str:
+    """A path as it is told."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
 
 
 class Places:
@@ -70,18 +78,20 @@ class Places:
 
     def told(self, level: Level, path: Path, message: str, *hints: str, on_key: bool = False) -> Diagnostic:
         """A diagnostic at a path."""
-        text = ""
-        for step in path:
-            text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-        return diagnose(level, self.node(path, on_key), text, message, hints)
+        return diagnose(level, self.node(path, on_key), as_text(path), message, hints)
 
 
 class Report(Places):
     """The places, and what was said of them so far: passes say what they find, and return what they found out."""
 
-    def __init__(self, root: Node, diagnostics: list[Diagnostic]) -> None:
+    def __init__(self, root: Node, diagnostics: list[Diagnostic], malformed: Collection[str] = ()) -> None:
         super().__init__(root)
         self.diagnostics = diagnostics
+        self._malformed = malformed
+
+    def malformed(self, path: Path) -> bool:
+        """Whether what the file says at a path was refused: in the data stands the default."""
+        return as_text(path) in self._malformed
 
     def say(self, level: Level, path: Path, message: str, *hints: str, on_key: bool = False) -> None:
         """Add a diagnostic at a path."""

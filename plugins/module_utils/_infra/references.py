@@ -34,16 +34,16 @@ class Names:
 def shared_volumes(report: Report, data: Mapping[str, Any], names: Names) -> tuple[model.SharedVolume, ...]:
     """`shared_volumes`, each with the machines that get it."""
     volumes = []
-    base = data.get("global", {}).get("shared_volumes_base", "/srv/anklume/shares").rstrip("/")
-    for name, entry in data.get("shared_volumes", {}).items():
+    base = data["global"]["shared_volumes_base"].rstrip("/")
+    for name, entry in data["shared_volumes"].items():
         volumes.append(
             model.SharedVolume(
                 name=name,
                 source=entry.get("source", f"{base}/{name}"),
                 path=entry.get("path", f"/shared/{name}"),
-                consumers=_consumers(report, names, ("shared_volumes", name), entry.get("consumers", {})),
-                shift=entry.get("shift", True),
-                propagate=entry.get("propagate", False),
+                consumers=_consumers(report, names, ("shared_volumes", name), entry["consumers"]),
+                shift=entry["shift"],
+                propagate=entry["propagate"],
             )
         )
     return tuple(volumes)
@@ -56,12 +56,12 @@ def _consumers(report: Report, names: Names, path: Path, entries: Mapping[str, A
     for name, access in entries.items():
         here = (*path, "consumers", name)
         if name in names.domains:
-            for machine in names.enabled.get(name, {}).get("machines", {}):
+            for machine in names.enabled.get(name, {"machines": ()})["machines"]:
                 if names.home.get(machine) == name:
                     of_domains[machine] = access
         elif name in names.home:
-            domain = names.enabled.get(names.home[name], {})
-            if name in domain.get("machines", {}):
+            domain = names.enabled.get(names.home[name], {"machines": ()})
+            if name in domain["machines"]:
                 of_machines[name] = access
         elif name not in report.names(("domains",)):
             _unknown(report, names, here, name, on_key=True)
@@ -102,32 +102,32 @@ def policies(
             report.say("note", path, "is open anyway: machines reach all but other domains and the host")
         if ends[0] == ends[1]:
             report.say("warning", path, f"from and to are both {ends[0].name}: within a domain all is allowed anyway")
-        ports = entry.get("ports", "all")
+        ports = entry["ports"]
         protocol = entry.get("protocol", "any" if ports == "all" else "tcp")
-        if ports == "all" and protocol != "any" and ("ports" in entry or not report.has((*path, "ports"))):
+        if ports == "all" and protocol != "any" and not report.malformed((*path, "ports")):
             message = f"opens every port of {protocol}, and no other protocol"
             report.say("note", (*path, "protocol"), message, "name the ports, or remove protocol to open all")
-        for port in ports if ports != "all" else ():
+        for place, port in report.whole_list((*path, "ports"), ports) if ports != "all" else ():
             low, _dash, high = str(port).partition("-")
             if int(high or low) > 65535 or int(low) > int(high or low):
-                report.error((*path, "ports"), f"{port} is not a range of ports from 1 to 65535")
+                report.error((*path, "ports", place), f"{port} is not a range of ports from 1 to 65535")
         found.append(
             model.Policy(
                 source=ends[0],
                 target=ends[1],
                 ports=None if ports == "all" else tuple(str(port) for port in ports),
                 protocol=protocol,
-                bidirectional=entry.get("bidirectional", False),
-                description=entry.get("description", ""),
+                bidirectional=entry["bidirectional"],
+                description=entry["description"],
             )
         )
-    return (*found, *_ai_access(report, data.get("global", {}), names, found))
+    return (*found, *_ai_access(report, data["global"], names, found))
 
 
 def _entries(report: Report, data: Mapping[str, Any]) -> Iterable[tuple[int, dict[str, Any]]]:
     """The policies with their index in the file; malformed ones are not in the data."""
     node = report.root.value.get("network_policies")
-    entries = iter(data.get("network_policies", ()))
+    entries = iter(data["network_policies"])
     for index, item in enumerate(node.items if node is not None and node.kind == "list" else ()):
         if item.kind == "map":
             entry = next(entries, None)
@@ -158,7 +158,7 @@ def _endpoint(
         return None
     if name in names.enabled:
         return model.Endpoint("domain", name)
-    if name in names.home and name in names.enabled.get(names.home[name], {}).get("machines", {}):
+    if name in names.home and name in names.enabled.get(names.home[name], {"machines": ()})["machines"]:
         if name not in fixed and not report.has(("domains", names.home[name], "machines", name, "ip")):
             report.error(path, f"machine {name} has no fixed address for the policy", "give it an ip")
             return None
@@ -170,7 +170,7 @@ def _ai_access(
     report: Report, settings: Mapping[str, Any], names: Names, policies: list[model.Policy]
 ) -> tuple[model.Policy, ...]:
     """`ai_access_policy: exclusive`: one domain at a time reaches `ai-tools`."""
-    if settings.get("ai_access_policy") != "exclusive":
+    if settings["ai_access_policy"] != "exclusive":
         return ()
     path: Path = ("global", "ai_access_policy")
     default = settings.get("ai_access_default")

@@ -109,15 +109,13 @@ def _domain_vars(domain: Domain) -> dict[str, Any]:
         profile.name: _filled({"devices": dict(profile.devices) or None, "config": dict(profile.config) or None})
         for profile in domain.profiles
     }
-    carried = {"ai_provider": "local", **domain.carried}
-    carried.setdefault("ai_sanitize", carried["ai_provider"] != "local")
     return _filled(
         {
             "domain_name": domain.name,
             "domain_description": domain.description,
             "domain_ephemeral": domain.ephemeral,
             "domain_trust_level": domain.trust_level,
-            **{f"domain_{key}": value for key, value in carried.items()},
+            **{f"domain_{key}": value for key, value in domain.carried.items()},
             "incus_project": domain.project,
             "incus_network": {"name": network.name, "subnet": network.subnet, "gateway": network.gateway},
             "subnet_id": domain.subnet_id,

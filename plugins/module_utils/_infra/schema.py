@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
@@ -122,6 +123,21 @@ class Record:
     others: Kind | None = None
     notes: bool = False
 
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """What the keys are that the file does not say; a record within is filled in too."""
+        found = {name: key.default for name, key in self.keys.items() if key.default is not None}
+        for name, value in found.items():
+            kind = self.keys[name].kind
+            if isinstance(kind, Record):
+                found[name] = {**kind.defaults, **value}
+        return found
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The keys that are carried only."""
+        return tuple(name for name, key in self.keys.items() if not key.acted)
+
 
 @dataclass(frozen=True)
 class Either:
@@ -136,14 +152,30 @@ Kind = Text | Choice | Whole | Number | Flag | Plain | Free | Listing | Table | 
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a record. `default` is in words for the reference; `acted` is False for keys that are carried only."""
+    """A key of a record: what it may hold, what it means, and what it is where the file does not say it.
+
+    `default` is filled in by the reading of the form, and nowhere else; `otherwise` says it in words where a value
+    cannot. `empty` is what a key without a value is told, where leaving it out would open more. `acted` is False for
+    keys that are carried only.
+    """
 
     kind: Kind
     description: str
     example: Any = None
-    default: str = ""
+    default: Any = None
+    otherwise: str = ""
     required: bool = False
     acted: bool = True
+    empty: str = ""
+
+    @property
+    def default_words(self) -> str:
+        """The default as the reference says it."""
+        if self.otherwise or self.default in (None, "", [], {}):
+            return self.otherwise
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        return f"[{', '.join(self.default)}]" if isinstance(self.default, list) else str(self.default)
 
 
 _DESCRIPTION = "Free text for people; written to the inventory variables and to Incus."
@@ -188,17 +220,18 @@ PROFILE = Record(
             _DEVICES,
             "Devices of the profile, by name; each has a `type` and the keys that Incus knows for it.",
             {"gpu": {"type": "gpu", "gputype": "physical"}},
+            default={},
         ),
-        "config": Key(_CONFIG, "Incus configuration keys of the profile.", {"nvidia.runtime": "true"}),
+        "config": Key(_CONFIG, "Incus configuration keys of the profile.", {"nvidia.runtime": "true"}, default={}),
     }
 )
 
 STORAGE_VOLUME = Record(
     {
         "pool": Key(
-            _WORD, "The storage pool that holds the volume.", "default", default="that of the machine's root disk"
+            _WORD, "The storage pool that holds the volume.", "default", otherwise="that of the machine's root disk"
         ),
-        "size": Key(Text(SIZE, 'a size like "20GiB"'), "The volume's quota.", "20GiB", default="no quota"),
+        "size": Key(Text(SIZE, 'a size like "20GiB"'), "The volume's quota.", "20GiB", otherwise="no quota"),
         "path": Key(_PATH, "Where the volume is mounted in the machine.", "/srv/models", required=True),
     }
 )
@@ -206,7 +239,9 @@ STORAGE_VOLUME = Record(
 PERSISTENT = Record(
     {
         "path": Key(_PATH, "Where the folder is mounted in the machine.", "/var/lib/speaches", required=True),
-        "readonly": Key(Flag(), "Mount it read-only.", False, default="false"),
+        "readonly": Key(
+            Flag(), "Mount it read-only.", False, default=False, empty="it would be writable; write true or false"
+        ),
     }
 )
 
@@ -215,11 +250,12 @@ SOURCE = Text(rf"^(lan|any|{_IPV4}(/{_BITS})?)$", 'lan, any, or a network like "
 PUBLICATION = Record(
     {
         "port": Key(Whole(1, 65535), "The port of the host.", 8443, required=True),
-        "to": Key(Whole(1, 65535), "The machine's port that it leads to.", 443, default="the same"),
+        "to": Key(Whole(1, 65535), "The machine's port that it leads to.", 443, otherwise="the same"),
         "from": Key(
             Either((SOURCE, Listing(SOURCE, "nobody could come in; name lan, any or a network"))),
             "Who may come in: `lan`, the networks of the host's own interfaces; `any`; or networks.",
             "lan",
+            empty="all of the local network could come in; name lan, any or a network",
             default="lan",
         ),
         "protocol": Key(Choice(("tcp", "udp")), "The protocol of the port.", "tcp", default="tcp"),
@@ -228,40 +264,45 @@ PUBLICATION = Record(
 
 MACHINE = Record(
     {
-        "description": Key(Text(), _DESCRIPTION, "Speech to text"),
+        "description": Key(Text(), _DESCRIPTION, "Speech to text", default=""),
         "type": Key(Choice(("lxc", "vm")), "A container or a virtual machine.", "lxc", default="lxc"),
         "ip": Key(
             _ADDRESS,
             "The machine's fixed IPv4 address, inside its domain's subnet. .254 is the gateway; .100 to .249 are "
             "handed out by DHCP and better avoided.",
             "10.100.3.10",
-            default="with `addressing` the next free one from .1 to .99, in the order of the file; otherwise by DHCP",
+            otherwise="with `addressing` the next free one from .1 to .99, in the order of the file; otherwise by DHCP",
         ),
         "ephemeral": Key(
-            Flag(), "May be deleted without asking; false protects it.", False, default="that of the domain"
+            Flag(), "May be deleted without asking; false protects it.", False, otherwise="that of the domain"
         ),
-        "gpu": Key(Flag(), "Give the machine the host's GPU. See `gpu_policy`.", True, default="false"),
+        "gpu": Key(Flag(), "Give the machine the host's GPU. See `gpu_policy`.", True, default=False),
         "profiles": Key(
             Listing(_WORD),
             "Incus profiles, applied in this order: `default` and those of the domain.",
             ["default", "nvidia-compute"],
-            default="[default]",
+            default=["default"],
         ),
-        "config": Key(_CONFIG, "Incus configuration keys of the machine.", {"limits.memory": "8GiB"}),
+        "config": Key(_CONFIG, "Incus configuration keys of the machine.", {"limits.memory": "8GiB"}, default={}),
         "devices": Key(
-            _DEVICES, "Incus devices of the machine, by name.", {"cam": {"type": "unix-char", "path": "/dev/video0"}}
+            _DEVICES,
+            "Incus devices of the machine, by name.",
+            {"cam": {"type": "unix-char", "path": "/dev/video0"}},
+            default={},
         ),
-        "os_image": Key(_WORD, "The image it is made from.", "images:debian/13", default="`default_os_image`"),
+        "os_image": Key(_WORD, "The image it is made from.", "images:debian/13", otherwise="`default_os_image`"),
         "storage_volumes": Key(
             Table("storage volume", _VOLUME_NAME, STORAGE_VOLUME),
             "Volumes of their own, made in a storage pool and mounted in the machine.",
             {"models": {"pool": "default", "size": "20GiB", "path": "/srv/models"}},
+            default={},
         ),
         "roles": Key(
             Listing(Text(r"^[A-Za-z_][A-Za-z0-9_.-]*$", "the name of an Ansible role")),
             "Roles applied to the machine, in this order: those of this collection, roles in the project's `roles/`, "
             "or roles by their full name (`namespace.collection.role`). Each makes a group `role_<name>`.",
             ["base_system", "stt_server"],
+            default=[],
         ),
         "publish": Key(
             Listing(
@@ -277,25 +318,27 @@ MACHINE = Record(
             '"8443:443" (the one of the host first), or the long form with `port`, `to`, `from` and `protocol`. The '
             "machine needs an `ip`.",
             [443, "8443:443", {"port": 8000, "from": "10.8.0.0/24"}],
-            default="nothing outside the host reaches the machine",
+            default=[],
+            otherwise="nothing outside the host reaches the machine",
         ),
         "publish_name": Key(
             Text(r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "lower-case letters, digits and inner hyphens", 63),
             "A name for what the machine publishes: the host announces it in the local network with Avahi, `voice` as "
             "`voice.local`.",
             "voice",
-            default="the host's own names and addresses",
+            default="",
+            otherwise="the host's own names and addresses",
         ),
         "publish_without_key": Key(
             Flag(),
             "Publish a service too that asks nobody for a key or a password: an STT server without "
             "`stt_server_api_key`, Ollama. Whoever reaches the port can use it.",
             True,
-            default="false",
+            default=False,
         ),
-        "weight": Key(Whole(1), "Its share under `resource_policy`.", 3, default="1"),
-        "boot_autostart": Key(Flag(), "Start it when the host starts.", True, default="as Incus does"),
-        "boot_priority": Key(Whole(0, 100), "Higher starts first.", 10, default="0"),
+        "weight": Key(Whole(1), "Its share under `resource_policy`.", 3, default=1),
+        "boot_autostart": Key(Flag(), "Start it when the host starts.", True, otherwise="as Incus does"),
+        "boot_priority": Key(Whole(0, 100), "Higher starts first.", 10, otherwise="0"),
         "snapshots_schedule": Key(
             Text(SCHEDULE, "five fields of a cron table (minute hour day month weekday), each in its range"),
             "When Incus takes snapshots by itself: minute, hour, day of the month, month, day of the week.",
@@ -311,6 +354,7 @@ MACHINE = Record(
             "Folders of the host that outlive the machine, "
             "`<persistent_data_base>/<domain>/<machine>/<name>` there; the device is `pd-<name>`.",
             {"models": {"path": "/var/lib/speaches"}},
+            default={},
         ),
         "export_apps": Key(
             Listing(Text()), "Desktop programs that AnKLuMe shows on the host.", ["firefox"], acted=False
@@ -321,27 +365,27 @@ MACHINE = Record(
 
 DOMAIN = Record(
     {
-        "description": Key(Text(), _DESCRIPTION, "Homelab with a GPU"),
+        "description": Key(Text(), _DESCRIPTION, "Homelab with a GPU", default=""),
         "enabled": Key(
             Flag(),
             "false leaves the domain out: its machines are not in the inventory, its numbers stay reserved.",
             True,
-            default="true",
+            default=True,
         ),
         "subnet_id": Key(
             Whole(0, 254),
             "The third number of the domain's subnet; unique, with `addressing` unique per zone.",
             3,
-            default="required without `addressing`; with it the next free one, in alphabetical order",
+            otherwise="required without `addressing`; with it the next free one, in alphabetical order",
         ),
         "ephemeral": Key(
-            Flag(), "Its machines may be deleted without asking; false protects them.", False, default="false"
+            Flag(), "Its machines may be deleted without asking; false protects them.", False, default=False
         ),
         "trust_level": Key(
             Choice(("admin", "trusted", "semi-trusted", "untrusted", "disposable")),
             "The zone; with `addressing` it decides the second number of the addresses.",
             "trusted",
-            default="semi-trusted",
+            otherwise="semi-trusted",
         ),
         "ai_provider": Key(
             Choice(("local", "cloud", "local-first")),
@@ -354,7 +398,7 @@ DOMAIN = Record(
             Either((Flag(), Choice(("always",)))),
             "Whether AnKLuMe cleans such requests.",
             False,
-            default="false with `ai_provider: local`, otherwise true",
+            otherwise="false with `ai_provider: local`, otherwise true",
             acted=False,
         ),
         "file_portal": Key(
@@ -365,6 +409,7 @@ DOMAIN = Record(
             Table("profile", Text(r"^[^\s/]+$", "one word without a slash", 64), PROFILE),
             "Incus profiles that machines of the domain can name. `default` exists anyway and may be added to.",
             {"nvidia-compute": {"devices": {"gpu": {"type": "gpu", "gputype": "physical"}}}},
+            default={},
         ),
         "machines": Key(
             Table(
@@ -383,6 +428,7 @@ DOMAIN = Record(
             ),
             "The machines, by name; a name may be used once in the whole project.",
             {"homelab-ai": {"type": "lxc", "ip": "10.100.3.10", "roles": ["base_system", "stt_server"]}},
+            default={},
         ),
     }
 )
@@ -412,6 +458,7 @@ RESOURCE_POLICY = Record(
             ),
             "What the host keeps for itself.",
             {"cpu": "20%", "memory": "4GiB"},
+            default={},
         ),
         "mode": Key(Choice(("proportional", "equal")), "Share by `weight`, or alike.", "equal", default="proportional"),
         "cpu_mode": Key(
@@ -423,16 +470,16 @@ RESOURCE_POLICY = Record(
             "hard",
             default="soft",
         ),
-        "overcommit": Key(Flag(), "Allow the sum to exceed what the host has.", True, default="false"),
+        "overcommit": Key(Flag(), "Allow the sum to exceed what the host has.", True, default=False),
     }
 )
 
 ADDRESSING = Record(
     {
-        "base_octet": Key(Whole(10, 10), "The first number; always 10.", 10, default="10"),
-        "zone_base": Key(Whole(0, 245), "The second number of zone `admin`.", 100, default="100"),
+        "base_octet": Key(Whole(10, 10), "The first number; always 10.", 10, default=10),
+        "zone_base": Key(Whole(0, 245), "The second number of zone `admin`.", 100, default=100),
         "zone_step": Key(
-            Whole(1), "Accepted for AnKLuMe, which does not use it: the zones' offsets are fixed.", 10, default="10"
+            Whole(1), "Accepted for AnKLuMe, which does not use it: the zones' offsets are fixed.", 10, default=10
         ),
     }
 )
@@ -443,13 +490,15 @@ LAN = Record(
             Listing(Text(rf"^{_IPV4}/{_BITS}$", 'a network like "192.168.1.0/24"'), "name one, or remove the line"),
             "Its networks.",
             ["192.168.1.0/24"],
-            default="those that the addresses lie in",
+            default=[],
+            otherwise="those that the addresses lie in",
         ),
         "addresses": Key(
             Listing(_ADDRESS, "name one, or remove the line"),
             "The addresses of the host at which `publish` opens ports.",
             ["192.168.1.5"],
-            default="those that the host has in the networks",
+            default=[],
+            otherwise="those that the host has in the networks",
         ),
     }
 )
@@ -477,7 +526,8 @@ GLOBAL = Record(
             "What `lan` means in `publish` and `network_policies`, where it is not the networks (private ones) and "
             "addresses of the host's interfaces that have a default route.",
             {"networks": ["192.168.1.0/24"], "addresses": ["192.168.1.5"]},
-            default="looked up on the host by every plan and apply",
+            default={},
+            otherwise="looked up on the host by every plan and apply",
         ),
         "default_os_image": Key(
             _WORD, "The image of machines without `os_image`.", "images:debian/13", default="images:debian/13"
@@ -505,7 +555,7 @@ GLOBAL = Record(
             Either((Flag(only=True), RESOURCE_POLICY)),
             "How CPU and memory are shared out; `true` takes the defaults below.",
             True,
-            default="machines are not limited",
+            otherwise="machines are not limited",
         ),
         "shared_volumes_base": Key(
             _PATH,
@@ -544,7 +594,7 @@ PORT = Either(
 
 POLICY = Record(
     {
-        "description": Key(Text(), "Free text for people.", "The office reaches the STT server"),
+        "description": Key(Text(), "Free text for people.", "The office reaches the STT server", default=""),
         "from": Key(
             Text(NAME, NAME_SAYS),
             "Who may open connections: a domain, a machine, `host`, `lan` (the networks of the host's own interfaces, "
@@ -563,36 +613,39 @@ POLICY = Record(
             "The ports, or `all`.",
             [8000],
             default="all",
+            empty="every port would be open; name one, or write all",
         ),
         "protocol": Key(
             Choice(("tcp", "udp")),
             "The protocol of the ports; without `ports`, every port of this protocol and no other.",
             "tcp",
-            default="tcp with a list of ports, every protocol without",
+            otherwise="tcp with a list of ports, every protocol without",
+            empty="write tcp or udp, or remove the line",
         ),
-        "bidirectional": Key(Flag(), "The same in the other direction too.", False, default="false"),
+        "bidirectional": Key(Flag(), "The same in the other direction too.", False, default=False),
     }
 )
 
 SHARED_VOLUME = Record(
     {
         "source": Key(
-            _PATH, "The folder on the host.", "/srv/anklume/shares/docs", default="`<shared_volumes_base>/<name>`"
+            _PATH, "The folder on the host.", "/srv/anklume/shares/docs", otherwise="`<shared_volumes_base>/<name>`"
         ),
-        "path": Key(_PATH, "Where it is mounted in the machines.", "/shared/docs", default="`/shared/<name>`"),
-        "shift": Key(Flag(), "Map owners, so that containers can use the files.", True, default="true"),
+        "path": Key(_PATH, "Where it is mounted in the machines.", "/shared/docs", otherwise="`/shared/<name>`"),
+        "shift": Key(Flag(), "Map owners, so that containers can use the files.", True, default=True),
         "propagate": Key(
             Flag(),
             "Mount it read-only in every machine with `security.nesting: true` too, for the instances inside it; "
             "`host_vars` show it there.",
             False,
-            default="false",
+            default=False,
         ),
         "consumers": Key(
             Table("consumer", Text(NAME, NAME_SAYS), Choice(("ro", "rw")), filled=True),
             "Who gets it, read-only or read-write: domains (all their machines) and machines (which win over their "
             "domain). The device is `sv-<name>`.",
             {"office": "ro", "homelab-ai": "rw"},
+            default={},
             required=True,
         ),
     }
@@ -619,6 +672,7 @@ NETWORK_POLICIES = Key(
     Listing(POLICY),
     "Which flows between domains are allowed; all others are not.",
     [{"from": "office", "to": "homelab-ai", "ports": [8000]}],
+    default=[],
 )
 
 ROOT = Record(
@@ -631,14 +685,15 @@ ROOT = Record(
             ),
             "The project's name.",
             "my-infra",
-            default="the name of the folder",
+            otherwise="the name of the folder",
         ),
-        "global": Key(GLOBAL, "Settings of the whole project.", {"base_subnet": "10.100"}),
+        "global": Key(GLOBAL, "Settings of the whole project.", {"base_subnet": "10.100"}, default={}),
         "domains": Key(
             DOMAINS,
             "The domains, by name: each is a network, an Incus project and a group of machines. A name has at most 11 "
             "characters, because the bridge `net-<name>` has at most 15.",
             {"homelab": {"subnet_id": 3, "machines": {}}},
+            default={},
             required=True,
         ),
         "network_policies": NETWORK_POLICIES,
@@ -646,6 +701,7 @@ ROOT = Record(
             Table("shared volume", _VOLUME_NAME, SHARED_VOLUME),
             "Folders of the host that several machines mount.",
             {"docs": {"consumers": {"office": "rw"}}},
+            default={},
         ),
     },
     notes=True,

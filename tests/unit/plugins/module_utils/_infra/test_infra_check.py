@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,16 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra import project
 from ansible_collections.anklume.stt.plugins.module_utils._infra.check import check
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import parse
-from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Endpoint, Model, Publication
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import (
+    Domain,
+    Endpoint,
+    Machine,
+    Model,
+    Policy,
+    Publication,
+    ResourcePolicy,
+    SharedVolume,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import judge_project
 from infra_cases import FORM, MEANING, RIGHT, Case, domain, machine, policy, published, settings, two
 
@@ -170,7 +180,7 @@ def test_notes_name_a_carried_key_once(tmp_path):
     model, found = judge(text, tmp_path)
     notes = [one.message for one in found if one.level == "note"]
     assert notes == ["export_apps: carried, not acted on", "desktop: carried, not acted on"]
-    assert model.domains[0].carried == {"desktop": {"a": 1}}
+    assert model.domains[0].carried == {"ai_provider": "local", "desktop": {"a": 1}, "ai_sanitize": False}
     assert model.machines[0].carried == {"export_apps": ["x"]}
 
 
@@ -258,6 +268,23 @@ def test_a_declared_firewall_is_kept(tmp_path):
     model, found = judge(text, tmp_path)
     assert found == ()
     assert [one.name for one in model.machines] == ["sys-firewall"]
+
+
+def test_every_default_of_the_model_is_the_one_of_the_schema(tmp_path):
+    """The schema fills them in; the model has them too, so that one can be written down in short."""
+    text = "project_name: p\ndomains: {lab: {subnet_id: 3, machines: {one: {}}}}\n"
+    text += "shared_volumes: {s: {source: /s, path: /x, consumers: {lab: rw}}}\n"
+    text += "network_policies: [{from: lab, to: host}]\n"
+    made, _ = judge(text, tmp_path)
+    parts = {"domains": made.domains, "policies": made.policies, "shared_volumes": made.shared_volumes}
+    assert made == replace(Model("p"), base_subnet="10.100", **parts)
+    lab = made.domains[0]
+    assert lab == Domain("lab", lab.network, 3, machines=lab.machines, carried=lab.carried)
+    assert lab.machines == (Machine("one", "lab"),)
+    assert made.shared_volumes == (SharedVolume("s", "/s", "/x", {"one": "rw"}),)
+    assert made.policies == (Policy(Endpoint("domain", "lab"), Endpoint("host", "host"), protocol="any"),)
+    resources, _ = judge(text.replace("domains:", "global: {resource_policy: true}\ndomains:"), tmp_path)
+    assert resources.resource_policy == ResourcePolicy()
 
 
 def test_policies_and_volumes(tmp_path):
