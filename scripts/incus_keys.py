@@ -3,13 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes plugins/module_utils/_infra/incus_keys.py: which keys the Incus of this machine knows, as it says itself.
 
-usage: incus_keys.py [SOCKET]     (default: /var/lib/incus/unix.socket)
+It describes some types of devices only; the others come from the tables in doc/reference of its source.
+
+usage: incus_keys.py DOC/REFERENCE [SOCKET]     (default: /var/lib/incus/unix.socket)
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import sys
 from pathlib import Path
@@ -47,7 +50,20 @@ def keys_of(groups: Any) -> dict[str, str]:
     }
 
 
-def main(where: str) -> None:
+def tables(folder: Path) -> dict[str, dict[str, str]]:
+    """The keys of each type of device by its page; a number there may be a word too, so that it counts as text."""
+    found: dict[str, dict[str, str]] = {}
+    for page in sorted(folder.glob("devices_*.md")):
+        text = page.read_text(encoding="utf-8")
+        keys = dict(re.findall(r"^`([a-z0-9_.]+)` *\| *(\w+)", text, re.MULTILINE))
+        keys |= dict.fromkeys(re.findall(r"^##+ `(\w+)`: `", text, re.MULTILINE), "string")
+        if keys:
+            kind = page.stem.removeprefix("devices_").replace("_", "-")
+            found[kind] = {name: "bool" if form == "bool" else "string" for name, form in keys.items()}
+    return found
+
+
+def main(folder: Path, where: str) -> None:
     """Ask and write."""
     version = asked("/1.0", where)["environment"]["server_version"]
     known = asked("/1.0/metadata/configuration", where)["configs"]
@@ -59,15 +75,17 @@ def main(where: str) -> None:
     lines += ["}", '"""Keys of `config`."""', "", "OPEN = ("]
     lines += [f'    "{prefix}",' for prefix in (*prefixes, "image.")]
     lines += [")", '"""What keys begin with whose rest is free."""', "", "DEVICES = {"]
-    for device, group in sorted(known["devices"].items()):
-        entries = sorted(keys_of({"": group}).items())
+    devices = tables(folder)
+    for device, group in known["devices"].items():
         for kind in ("unix-char", "unix-block") if device == "unix-char-block" else (device,):
-            lines.append(f'    "{kind}": {{')
-            lines += [f'        "{name}": "{form}",' for name, form in entries]
-            lines.append("    },")
-    lines += ["}", '"""Keys of devices beside `type`, for the types that Incus describes."""']
+            devices[kind] = keys_of({"": group})
+    for kind, entries in sorted(devices.items()):
+        lines.append(f'    "{kind}": {{')
+        lines += [f'        "{name}": "{form}",' for name, form in sorted(entries.items())]
+        lines.append("    },")
+    lines += ["}", '"""Keys of devices beside `type`."""']
     TARGET.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "/var/lib/incus/unix.socket")
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "/var/lib/incus/unix.socket")

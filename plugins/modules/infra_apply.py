@@ -213,6 +213,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._base.lock import project_lock
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
+from ansible_collections.anklume.stt.plugins.module_utils._incus.known_keys import settled
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET, UnixTransport, default_socket
@@ -253,6 +254,8 @@ def main() -> None:
             contextlib.nullcontext() if module.check_mode else project_lock(given["project_dir"]),
             Client(UnixTransport(given["socket"] or default_socket())).closing() as client,
         ):
+            if not absent:
+                diagnostics = settled(client, diagnostics)
             result = reconcile(
                 client,
                 model,

@@ -23,7 +23,6 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, Key, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, has_interface
 from ansible_collections.anklume.stt.plugins.module_utils._incus.images import resolve
-from ansible_collections.anklume.stt.plugins.module_utils._incus.known_keys import unknown_keys
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import read_listeners
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed, existing_folders, observe
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
@@ -66,7 +65,6 @@ def reconcile(
     new = {s.what.key for s in todo.steps if s.what.action == "create" and s.what.key.kind == "instance"}
     pairs = [(wanted.resources[key].create["image"], wanted.resources[key].create["type"]) for key in new]
     sources, faults = resolve(client, pairs)
-    faults += unknown_keys(client, wanted.resources.values())
     if faults:
         raise IncusError("\n".join(faults))
     exports: list[str] = []

@@ -30,6 +30,8 @@ class Diagnostic:
     source: str = ""
     width: int = 1
     hints: tuple[str, ...] = ()
+    doubt: tuple[str, str] | None = None
+    """A key that only the server can judge: the type of its device, or "config", and the key."""
 
     @property
     def where(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from ansible_collections.anklume.stt.plugins.module_utils._infra import incus_keys, schema
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, nearest
@@ -53,7 +54,7 @@ def _config(path: Path, config: Mapping[str, str], places: Places) -> Iterator[D
         if not places.has((*path, key)):
             continue  # of a machine that was added
         if not is_known(key):
-            yield _unknown((*path, key), f"config key {key}", nearest(key, incus_keys.CONFIG), places)
+            yield _unknown((*path, key), "config", nearest(key, incus_keys.CONFIG), places)
         else:
             yield from _value((*path, key), value, _KINDS.get(key) or incus_keys.CONFIG.get(key, ""), places)
 
@@ -66,14 +67,21 @@ def _devices(path: Path, devices: Mapping[str, Mapping[str, str]], places: Place
                 continue
             here = (*path, device, key)
             if known and key not in known:
-                yield _unknown(here, f"key {key} of a {keys['type']}", nearest(key, known), places)
+                yield _unknown(here, keys["type"], nearest(key, known), places)
             elif known:
                 yield from _value(here, value, "size" if key == "size" else known[key], places)
 
 
-def _unknown(path: Path, what: str, near: str | None, places: Places) -> Diagnostic:
+def key_words(kind: str, key: str) -> str:
+    """A key of a device's type, or of `config`, in words."""
+    return f"config key {key}" if kind == "config" else f"key {key} of a device of type {kind}"
+
+
+def _unknown(path: Path, kind: str, near: str | None, places: Places) -> Diagnostic:
+    key = str(path[-1])
     hints = [f"did you mean {near}?"] if near else []
-    return places.told("warning", path, f"Incus {incus_keys.VERSION} has no {what}", *hints, on_key=True)
+    message = f"Incus {incus_keys.VERSION} has no {key_words(kind, key)}"
+    return replace(places.told("warning", path, message, *hints, on_key=True), doubt=(kind, key))
 
 
 def _value(path: Path, value: str, kind: str, places: Places) -> Iterator[Diagnostic]:

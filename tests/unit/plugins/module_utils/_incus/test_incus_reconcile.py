@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
 from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcile as module
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import PROJECT_MARK, Key, desired
-from ansible_collections.anklume.stt.plugins.module_utils._incus.known_keys import unknown_keys
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import PROJECT_MARK, Key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
-from incus_models import HOST, applied, domain, machine, model
+from incus_models import HOST, applied, model
 
 NETWORK = Key("network", "default", "net-lab")
 
@@ -80,25 +79,3 @@ def test_a_network_of_somebody_else_is_not_touched(monkeypatch: pytest.MonkeyPat
     with pytest.raises(IncusError, match="belongs to project_name theirs"):
         world.steps()
     assert world.deleted == []
-
-
-def test_a_key_that_the_server_does_not_know_is_refused_before_anything_is_made() -> None:
-    """The server is asked only about keys that our own list does not have."""
-    asked: list[str] = []
-
-    class Server:
-        def get(self, path: str) -> Any:
-            asked.append(path)
-            new = {"keys": [{"limits.newer": {"type": "string"}}, {"limits.memory": {}}, {"free.*": {}}]}
-            return {"configs": {"instance": {"new": new}}}
-
-    def told(**config: str) -> list[str]:
-        wanted = desired(model(domain("lab", 3, machine(config=config))), HOST)
-        return list(unknown_keys(cast(Any, Server()), wanted.resources.values()))
-
-    assert told(**{"limits.cpu": "2", "user.mine": "x"}) == []
-    assert asked == []
-    assert told(**{"limits.newer": "2", "free.x": "1"}) == []
-    assert told(memory="8GiB") == [
-        "instance lab-ai in lab: the Incus of this host has no config key memory: did you mean limits.memory?"
-    ]

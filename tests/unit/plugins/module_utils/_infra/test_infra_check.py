@@ -138,7 +138,10 @@ def test_long_lines_are_cut():
         ("domains: {internet: {subnet_id: 1}}\n", "policies cannot name this domain: internet means all but private"),
         (policy("from: pro\nto: pro"), "from and to are both pro"),
         (machine("config: {memory: 8GiB}"), "has no config key memory"),
-        (machine("devices: {d: {type: disk, source: /s, path: /x, bogus: 1}}"), "has no key bogus of a disk"),
+        (
+            machine("devices: {d: {type: disk, source: /s, path: /x, bogus: 1}}"),
+            "has no key bogus of a device of type disk",
+        ),
         (domain("subnet_id: 3\ndesktop: {mode: 0755}"), "0755 without quotes is the number 493, base 8"),
         (
             domain(
