@@ -119,7 +119,9 @@ their own beside it: `infra-base`, `infra-domains` and `infra-policies`.
 - Every key is known or a fault; so are a key that is there twice, a value of the wrong type and an empty entry.
 - Text that looks like a number needs quotes: `"10.100"`. Where a number has to be, one with leading zeros, in base 60
   or hexadecimal is a fault: YAML reads `022` as 18 and `1:30` as 90.
-- An optional key without a value counts as left out, with a warning.
+- An optional key without a value counts as left out, with a warning. Where that would open or allow more (`ports`,
+  `protocol`, `from` of `publish`, `readonly`) it is a fault.
+- A size has its unit, as in `8GiB`; a number alone is bytes, and a fault where it is small.
 - Anchors, aliases and `<<` work. Keys at the top whose name begins with `x-` are let through: a place for anchors.
 
 ## What sync writes

@@ -209,9 +209,13 @@ FORM = [
     ),
     Case("resource policy as a word", settings("resource_policy: ⟦equal"), "must be true, or a mapping"),
     Case("reserve of everything", settings('resource_policy:\n  host_reserve:\n    cpu: ⟦"100%"'), "a percentage like"),
-    Case("reserve below zero", settings("resource_policy:\n  host_reserve:\n    memory: ⟦-1"), "a number above 0"),
+    Case(
+        "reserve below zero",
+        settings("resource_policy:\n  host_reserve:\n    memory: ⟦-1"),
+        "a whole number, 1000000 or more",
+    ),
     Case("relative base folder", settings("persistent_data_base: ⟦srv/data"), "must be an absolute path"),
-    Case("sanitize sometimes", domain("subnet_id: 3\nai_sanitize: ⟦sometimes"), "must be always"),
+    Case("sanitize sometimes", domain("subnet_id: 3\nai_sanitize: ⟦sometimes"), "must be true or false, or always"),
     Case("policy without a target", policy("⟦from: pro"), "has no to"),
     Case("policy that is a word", policy("⟦everything"), "must be a mapping"),
     Case("policies as a mapping", "domains: {}\nnetwork_policies:\n  ⟦from: a\n", "must be a list"),
@@ -237,6 +241,73 @@ FORM = [
         'write "2222:22"',
     ),
     Case("published to a port only", published("⟦{to: 443}"), "has no port"),
+    Case(
+        "one port without brackets", policy("from: pro\nto: tools\nports: ⟦22"), "must be a list, or all", "write [22]"
+    ),
+    Case("one role without brackets", machine("roles: ⟦stt_server"), "must be a list", "write [stt_server]"),
+    Case(
+        "no space after a dash", machine("roles:\n  ⟦-stt_server"), "must be a list", "space is missing after the dash"
+    ),
+    Case("no space after a colon", "domains:\n  lab:\n    ⟦subnet_id:3\n", "must be a mapping", "after the colon"),
+    Case("machines as a list", domain("subnet_id: 3\nmachines:\n  ⟦- one"), "not a list", "each machine by its name"),
+    Case("a switch as a number", machine("gpu: ⟦1"), "must be true or false", "write true"),
+    Case("a word of Incus for the type", machine("type: ⟦container"), "one of lxc, vm", "did you mean lxc?"),
+    Case(
+        "an underscore in a machine",
+        domain("subnet_id: 3\nmachines:\n  ⟦my_ai: {}"),
+        "name of a machine",
+        'write "my-ai"',
+    ),
+    Case("an address with its network", machine("ip: ⟦10.100.3.4/24"), "four numbers", 'write "10.100.3.4"'),
+    Case("quotes of books", machine("ip: ⟦\u201c10.100.3.4\u201d"), "four numbers", 'write "10.100.3.4"'),
+    Case(
+        "a size with a space", machine("storage_volumes: {a: {path: /x, size: ⟦20 gb}}"), "a size like", 'write "20GB"'
+    ),
+    Case(
+        "a size without a unit", machine("storage_volumes: {a: {path: /x, size: ⟦20}}"), "a size like", 'write "20GiB"'
+    ),
+    Case(
+        "a text without a unit",
+        machine('storage_volumes: {a: {path: /x, size: ⟦"20"}}'),
+        "a size like",
+        'write "20GiB"',
+    ),
+    Case("bytes for the host", settings("resource_policy: {host_reserve: {memory: ⟦4}}"), "1000000 or more"),
+    Case(
+        "a percentage with something behind it",
+        settings("resource_policy: {host_reserve: {memory: ⟦20%x}}"),
+        'a percentage like "20%" or a size',
+    ),
+    Case(
+        "a time for snapshots in a word", machine('snapshots_schedule: ⟦"@daily"'), "five fields", 'write "0 0 * * *"'
+    ),
+    Case("days without their d", machine("snapshots_expiry: ⟦30"), "a number with d", 'write "30d"'),
+    Case("an expression of Ansible", machine('ip: ⟦"{{ x }}"'), "four numbers", "belong in host_vars/"),
+    Case(
+        "a list that goes on in the next line",
+        machine("roles:\n  - ⟦stt_server\n   - base_system"),
+        "the name of an Ansible role",
+        "is that line indented too far?",
+    ),
+    Case(
+        "variables of a role in a machine",
+        machine("⟦stt_server_model: base"),
+        'unknown key "stt_server_model"',
+        "variables belong in host_vars/one.yml",
+    ),
+    Case(
+        "a key of a machine in a domain", domain("subnet_id: 3\n⟦gpu: true"), "unknown key", "gpu is a key of a machine"
+    ),
+    Case(
+        "machines beside their domain",
+        "domains:\n  lab:\n    subnet_id: 3\n  machines:\n    subnet_id: 4\n    ⟦one: {}\n",
+        'unknown key "one"',
+        "machines has become a name here",
+    ),
+    Case("a place for anchors too deep", machine("⟦x-note: hi"), "unknown key", "at the top of the file"),
+    Case(
+        "both sides of a policy are wild", policy('from: ⟦"*"\nto: tools'), "a domain, a machine, host, lan or internet"
+    ),
     Case("ports without a value open none", policy("from: pro\nto: tools\n⟦ports:"), "every port would be open"),
     Case("a protocol without a value", policy("from: pro\nto: tools\nports: [1]\n⟦protocol:"), "write tcp or udp"),
     Case(
@@ -545,7 +616,7 @@ MEANING = [
         "octal number as a subnet", domain("subnet_id: ⟦010"), "010 without quotes is the number 8, base 8", "write 10"
     ),
     Case("octal number as a priority", machine("boot_priority: ⟦010"), "the number 8, base 8", "write 10"),
-    Case("sexagesimal number as a weight", machine("weight: ⟦1:30"), "the number 90, base 60", "write 90"),
+    Case("sexagesimal number as a weight", machine("weight: ⟦1:30"), "the number 90, base 60", "without a colon"),
     Case("hexadecimal number as a subnet", domain("subnet_id: ⟦0x10"), "the number 16, base 16", "write 16"),
     Case("binary number as a subnet", domain("subnet_id: ⟦0b11"), "the number 3, base 2", "write 3"),
     Case("number with an underscore", domain("subnet_id: ⟦1_0"), "1_0 without quotes is the number 10", "write 10"),
@@ -555,7 +626,9 @@ MEANING = [
         "the number 8, base 8",
         "write 10",
     ),
-    Case("sexagesimal number in the long form", published("{port: ⟦1:30}"), "the number 90, base 60", "write 90"),
+    Case(
+        "sexagesimal number in the long form", published("{port: ⟦1:30}"), "the number 90, base 60", "without a colon"
+    ),
     Case(
         "a name for what is not published",
         machine("⟦publish_name: voice"),
@@ -655,12 +728,40 @@ MEANING = [
         machine("devices: {d: {type: disk, source: /s, path: /x, readonly: ⟦maybe}}"),
         "must be true or false",
     ),
+    Case(
+        "any is no neighbour of lan",
+        policy("from: pro\nto: ⟦any"),
+        'no domain or machine "any"',
+        "host, lan and internet",
+    ),
+    Case("a profile twice", machine("profiles: [default, ⟦default]"), "profile default is already in this list"),
+    Case("memory without a unit", machine("config: {limits.memory: ⟦8}"), "without a unit is bytes", 'write "8GiB"'),
+    Case("memory in small letters", machine("config: {limits.memory: ⟦8gb}"), "Incus refuses", 'write "8GB"'),
+    Case("processors in base 60", machine("config: {limits.cpu: ⟦1:30}"), "a number, or a set"),
+    Case("a mark of apply", machine("config: {⟦user.anklume.project: other}"), "what belongs to this project"),
+    Case("a bracket that lacks its end", machine("roles: ⟦[a, b\ngpu: true"), "not closed, or lacks a comma"),
+    Case("a bracket too many", machine("roles: [a, b]⟦]"), "not valid YAML", "was not opened"),
+    Case(
+        "an apostrophe in single quotes", machine("description: 'it'⟦s'"), "not valid YAML", "an apostrophe is written"
+    ),
+    Case(
+        "a backslash in double quotes", machine('description: "C:⟦\\dir"'), "not valid YAML", "a backslash is written"
+    ),
+    Case("a key without its colon", "domains:\n  lab\n    subnet_id⟦: 3\n", "not valid YAML", "write lab: in the line"),
+    Case(
+        "a colon that is none",
+        "domains\uff1a\n  lab⟦: {subnet_id: 3}\n",
+        "not valid YAML",
+        "line 1 has a sign that only",
+    ),
+    Case("an encrypted value", machine("description: ⟦!vault x"), "the tag !vault", "secrets belong in host_vars/"),
+    Case("a whole number with a dot", domain("subnet_id: ⟦3.0"), "must be a whole number", "write 3"),
     Case("alias of nothing", "domains: ⟦*gone\n", "no anchor &gone above"),
     Case("second document", "domains: {}\n⟦---\ndomains: {}\n", "a second YAML document begins here"),
     Case("tag without a meaning", "domains: {lab: {subnet_id: ⟦!new 3}}\n", "the tag !new has no meaning here"),
     Case("tab", "domains:\n⟦\tlab: {}\n", "not valid YAML", "spaces"),
     Case("colon in a text", "project_name: a⟦: b\ndomains: {}\n", "not valid YAML", "needs quotes"),
-    Case("open bracket", "domains: [\n⟦", "not valid YAML"),
+    Case("open bracket", "domains: ⟦[\n", "the [ that opens here is not closed"),
     Case("control character", "domains: {}\nproject_name: a⟦\x07\n", "U+0007 is not allowed"),
 ]
 MEANING = [Case(case.name, case.marked, case.says, case.hint, meaning=True) for case in MEANING]
@@ -710,5 +811,8 @@ RIGHT = {
     "nothing published": machine("publish: []"),
     "a lan by name": settings("lan: {networks: [192.168.1.0/24], addresses: [192.168.1.5]}"),
     "policy from lan": policy("from: lan\nto: pro-dev\nports: [80]"),
+    "bytes in full": machine(
+        'storage_volumes: {a: {path: /x, size: "1073741824"}}\nconfig: {limits.memory: 1073741824}'
+    ),
     "machine named like an app": machine("roles: [ns.coll.role, my-role]"),
 }

@@ -10,13 +10,14 @@ all faults are found in one run.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._infra import schema
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, Level, nearest, shorten
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import KIND_WORDS, Node
+from ansible_collections.anklume.stt.plugins.module_utils._infra.mended import key_hints, kind_hints, text_hints
 
 INVALID: Any = object()
 """What stands for a value that was refused; it never leaves this module's containers."""
@@ -107,7 +108,7 @@ class Form:
 
     def _mistyped(self, kind: schema.Kind, node: Node, path: str) -> Any:
         """The fault of a value whose form is wrong, with the most likely reason."""
-        text = shorten(node.text)
+        text, hints = shorten(node.text), kind_hints(kind, node)
         if node.kind == "null":
             return self.error(node, path, f"is empty; must be {words(kind)}")
         if isinstance(kind, schema.Text) and node.kind in ("int", "float", "bool", "other"):
@@ -115,7 +116,8 @@ class Form:
             if node.kind in ("int", "float"):
                 what = f"the number {shorten(str(node.value))}"
             if self._text_fault(kind, node.text):  # quotes alone would not do
-                return self.error(node, path, f"{text} is {what}; must be {words(kind)}")
+                hints = text_hints(kind, node, self._text_fault)
+                return self.error(node, path, f"{text} is {what}; must be {words(kind)}", *hints)
             return self.error(node, path, f"{text} without quotes is {what}", f'write "{text}"')
         if node.kind == "str":
             if (
@@ -129,16 +131,16 @@ class Form:
                 if node.quoted:
                     return self.error(node, path, f'"{text}" in quotes is text', f"write {shorten(number)}")
                 return self.error(node, path, f"{text} begins with a zero", f"write {shorten(number)}")
-            return self.error(node, path, f'must be {words(kind)}, not "{text}"')
+            return self.error(node, path, f'must be {words(kind)}, not "{text}"', *hints)
         if node.kind in ("map", "list"):
-            return self.error(node, path, f"must be {words(kind)}, not {KIND_WORDS[node.kind]}")
-        return self.error(node, path, f"{text} is {KIND_WORDS[node.kind]}; must be {words(kind)}")
+            return self.error(node, path, f"must be {words(kind)}, not {KIND_WORDS[node.kind]}", *hints)
+        return self.error(node, path, f"{text} is {KIND_WORDS[node.kind]}; must be {words(kind)}", *hints)
 
     def _text(self, kind: schema.Text, node: Node, path: str) -> Any:
         if node.kind != "str":
             return self._mistyped(kind, node, path)
         fault = self._text_fault(kind, node.value)
-        return self.error(node, path, fault) if fault else node.value
+        return self.error(node, path, fault, *text_hints(kind, node, self._text_fault)) if fault else node.value
 
     @staticmethod
     def _text_fault(kind: schema.Text, value: str) -> str:
@@ -156,7 +158,7 @@ class Form:
             return self._mistyped(kind, node, path)
         if node.value in kind.values:
             return node.value
-        near = nearest(node.value, kind.values)
+        near = kind.also.get(node.value.lower()) or nearest(node.value, kind.values)
         hints = (f"did you mean {near}?",) if near else ()
         return self.error(node, path, f'must be {words(kind)}, not "{shorten(node.value)}"', *hints)
 
@@ -183,6 +185,8 @@ class Form:
         looks = _LEADING_ZEROS.sub("", node.text)
         if not hints and looks.isdigit():
             hints = (f"write {looks}",)
+        if not hints and ":" in looks:
+            hints = ("write the number alone, without a colon",)
         return self.error(node, path, _disguise(node), *(hints or (f"write {shorten(str(node.value))}",)))
 
     def _flag(self, kind: schema.Flag, node: Node, path: str) -> Any:
@@ -238,7 +242,8 @@ class Form:
             if key.kind == "str":
                 fault = self._text_fault(kind.name, name)
                 if fault:
-                    self.error(key, here, f"the name of a {kind.noun}: {fault}")
+                    hints = self._name_hints(kind, key)
+                    self.error(key, here, f"the name of a {kind.noun}: {fault}", *hints)
             if child.kind == "null" and not isinstance(kind.value, schema.Choice):
                 hint = f"give it keys, or write {shorten(name)}: {{}}"
                 if isinstance(kind.value, schema.Plain):
@@ -266,7 +271,7 @@ class Form:
                     if value is not INVALID:
                         values[name] = value
                 else:
-                    self._unknown(node, name, path, keys)
+                    self._unknown(node, name, path, kind)
                 continue
             if child.kind == "null":
                 if key.empty:
@@ -296,10 +301,17 @@ class Form:
                 self.error(node, path, f"has no {name}", f"it must be {words(key.kind)}")
         return values
 
-    def _unknown(self, node: Node, name: str, path: str, keys: Iterable[str]) -> None:
-        near = nearest(name, keys)
-        hints = [f"did you mean {near}?"] if near else []
-        hints.append("allowed: " + ", ".join(sorted(keys)))
+    def _name_hints(self, kind: schema.Table, key: Node) -> tuple[str, ...]:
+        """What to write in the place of a name; a key of what is named is one level too far out."""
+        if isinstance(kind.value, schema.Record) and key.value in kind.value.keys:
+            return (f"{key.value} is a key of a {kind.noun}: indent it further than the name of its {kind.noun}",)
+        return text_hints(kind.name, key, self._text_fault)
+
+    def _unknown(self, node: Node, name: str, path: str, record: schema.Record) -> None:
+        elsewhere = key_hints(name, path, record)
+        near = None if elsewhere else nearest(name, record.keys)
+        hints = [f"did you mean {near}?"] if near else list(elsewhere)
+        hints.append("allowed: " + ", ".join(sorted(record.keys)))
         self.error(node.keys[name], path, f'unknown key "{shorten(name)}"', *hints)
 
     def _either(self, kind: schema.Either, node: Node, path: str) -> Any:
@@ -309,6 +321,8 @@ class Form:
                     return self._disguised(node, path, f'write "{node.text}"')
         for one in kind.kinds:
             if _accepts(one, node):
+                if isinstance(one, schema.Choice) and node.value not in one.values:
+                    break  # the others are told too
                 return self.read(one, node, path)
         return self._mistyped(kind, node, path)
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from ansible_collections.anklume.stt.plugins.module_utils._infra import incus_keys, schema
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, nearest
+from ansible_collections.anklume.stt.plugins.module_utils._infra.mended import size
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.places import Path, Places
 
@@ -22,14 +23,26 @@ _FORMS = {
     "bool": (re.compile(r"true|false|yes|no|on|off|1|0", re.IGNORECASE), "true or false"),
     "int": (re.compile(r"-?[0-9]+"), "a whole number"),
     "memory": (re.compile(rf"{schema.PERCENT[1:-1]}|100%|{schema.SIZE[1:-1]}"), 'a size like "8GiB", or a percentage'),
+    "cpu": (re.compile(r"[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*"), 'a number, or a set like "0-3,6"'),
     "size": (re.compile(schema.SIZE[1:-1]), 'a size like "20GiB"'),
     "schedule": (
         re.compile(rf"{_ONCE}(, ?{_ONCE})*"),
         'five fields of a cron table like "0 2 * * *"',
     ),
 }
-_KINDS = {"limits.memory": "memory", "snapshots.schedule": "schedule"}
+_KINDS = {"limits.cpu": "cpu", "limits.memory": "memory", "snapshots.schedule": "schedule"}
 """Texts of `config` with a form of their own."""
+
+
+OURS = "user.anklume."
+SAID_BY = {
+    "boot.autostart": "boot_autostart",
+    "boot.autostart.priority": "boot_priority",
+    "security.protection.delete": "ephemeral",
+    "snapshots.expiry": "snapshots_expiry",
+    "snapshots.schedule": "snapshots_schedule",
+}
+"""Keys of `config` that a key of the machine says too."""
 
 
 def is_known(key: str) -> bool:
@@ -46,6 +59,7 @@ def incus_values(model: Model, places: Places) -> Iterator[Diagnostic]:
             yield from _devices((*here, "profiles", profile.name, "devices"), profile.devices, places)
         for machine in domain.machines:
             yield from _config((*here, "machines", machine.name, "config"), machine.config, places)
+            yield from _said_twice((*here, "machines", machine.name), machine.config, places)
             yield from _devices((*here, "machines", machine.name, "devices"), machine.devices, places)
 
 
@@ -53,10 +67,21 @@ def _config(path: Path, config: Mapping[str, str], places: Places) -> Iterator[D
     for key, value in config.items():
         if not places.has((*path, key)):
             continue  # of a machine that was added
-        if not is_known(key):
+        if key.startswith(OURS):
+            message = f"keys {OURS}… say what belongs to this project, and are written by apply"
+            yield places.told("error", (*path, key), message, "give it another name", on_key=True)
+        elif not is_known(key):
             yield _unknown((*path, key), "config", nearest(key, incus_keys.CONFIG), places)
         else:
             yield from _value((*path, key), value, _KINDS.get(key) or incus_keys.CONFIG.get(key, ""), places)
+
+
+def _said_twice(path: Path, config: Mapping[str, str], places: Places) -> Iterator[Diagnostic]:
+    for key in SAID_BY.keys() & config.keys():
+        own = (*path, SAID_BY[key])
+        if places.has(own):
+            message = f"is not used: config.{key} says it too, {places.at(own, (*path, 'config', key))}"
+            yield places.told("warning", own, message, "remove one of the two", on_key=True)
 
 
 def _devices(path: Path, devices: Mapping[str, Mapping[str, str]], places: Places) -> Iterator[Diagnostic]:
@@ -86,5 +111,11 @@ def _unknown(path: Path, kind: str, near: str | None, places: Places) -> Diagnos
 
 def _value(path: Path, value: str, kind: str, places: Places) -> Iterator[Diagnostic]:
     form, says = _FORMS.get(kind, (None, ""))
-    if form and value and not form.fullmatch(value):
-        yield places.told("error", path, f'Incus refuses "{value}" here: must be {says}')
+    if not form or not value or form.fullmatch(value):
+        return
+    if kind in ("memory", "size") and value.isdigit():
+        yield places.told("error", path, f'"{value}" without a unit is bytes: must be {says}', f'write "{value}GiB"')
+        return
+    near = size(value) if kind in ("memory", "size") else ""
+    hints = [f'write "{near}"'] if near else []
+    yield places.told("error", path, f'Incus refuses "{value}" here: must be {says}', *hints)

@@ -42,6 +42,11 @@ _QUOTES = frozenset({"'", '"'})
 _TRUE = frozenset({"yes", "true", "on"})
 
 
+_LOOKALIKES = "\uff1a\ufe55\u00a0\u3000\u200b\u201c\u201d"
+"""Signs that office programs and web pages put in the place of those of YAML."""
+_WORD_ALONE = re.compile(r"[\w-]+")
+
+
 class Node:
     """A value of the file. `value` is a dict or list of nodes, or the scalar as Python knows it."""
 
@@ -121,13 +126,18 @@ def parse(data: bytes, name: str) -> tuple[Node | None, list[Diagnostic]]:
         builder.run(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = "not valid YAML: " + (error.problem or error.context or "cannot be read")
-        if error.context == "while scanning a quoted scalar" and "end of stream" in (error.problem or ""):
-            mark, message = error.context_mark, "not valid YAML: the quote that opens here is never closed"
-        if "nesting depth" in message:  # libyaml has a limit of its own, and looks ahead of the events that it gives
-            message = TOO_DEEP
-        hints = builder.quote_hints(mark.line if mark else 0) or _syntax_hints(file, mark.line if mark else 0, message)
-        builder.fault(mark.line if mark else 0, mark.column if mark else 0, message, hints)
+        problem = error.problem or error.context or "cannot be read"
+        if error.context == "while scanning a quoted scalar" and "end of stream" in problem:
+            mark, problem = error.context_mark, "the quote that opens here is never closed"
+        line, column = (mark.line, mark.column) if mark else (0, 0)
+        bracket = builder.open_bracket()
+        if bracket and line > bracket.line and any(one in problem for one in ("expected ',' or", "node content")):
+            line, column = bracket.line, bracket.column
+            problem = f"the {file.lines[line][column]} that opens here is not closed, or lacks a comma"
+        # libyaml has a limit of its own, and looks ahead of the events that it gives
+        message = TOO_DEEP if "nesting depth" in problem else f"not valid YAML: {problem}"
+        hints = builder.quote_hints(line) or _syntax_hints(file, line, message)
+        builder.fault(line, column, message, hints)
         return None, builder.diagnostics
     except yaml.YAMLError:
         bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
@@ -143,19 +153,39 @@ def parse(data: bytes, name: str) -> tuple[Node | None, list[Diagnostic]]:
 def _syntax_hints(file: File, line: int, message: str) -> tuple[str, ...]:
     """The most frequent reasons of what PyYAML says."""
     source = file.lines[line] if line < len(file.lines) else ""
+    for number in (line, line - 1):
+        if any(sign in "".join(file.lines[number : number + 1]) for sign in _LOOKALIKES):
+            return (f"line {number + 1} has a sign that only looks like a colon, a space or a quote: type it anew",)
     if "\t" in source[: len(source) - len(source.lstrip())]:
         return ("indent with spaces: YAML does not allow tabs",)
     if "mapping values are not allowed" in message:
+        above = file.lines[line - 1].strip() if line else ""
+        if above and _WORD_ALONE.fullmatch(above):
+            return (f"a key ends with a colon: write {above}: in the line above",)
         return ("a text with a colon in it needs quotes; or is the line indented too far?",)
     if "could not find expected ':'" in message:
         return ("a key ends with a colon; is one missing here or on the line above?",)
+    if "escape character" in message:
+        return ("in double quotes a backslash is written twice; in single quotes it is one",)
+    if "expected comment or line break" in message:
+        return ("a text that begins with > or | needs quotes",)
     if "expected <block end>" in message or "did not find expected key" in message:
+        if "'" in source and source.count("'") % 2:
+            return ("within single quotes an apostrophe is written twice; or use double quotes",)
+        if any(source.count(end) > source.count(begin) for begin, end in ("[]", "{}")):
+            return ("a bracket is closed here that was not opened",)
         return ("keys of one mapping start in the same column",)
     if "did not find expected '-' indicator" in message:
         return ("the dashes of one list start in the same column",)
     if "cannot start any token" in message:
         return ("quote the text",)
     return ()
+
+
+def _tag_hints(tag: str) -> tuple[str, ...]:
+    if tag == "!vault":
+        return ("secrets belong in host_vars/ or group_vars/, which Ansible reads",)
+    return ("remove it; a text that begins with ! needs quotes",)
 
 
 class _StopError(Exception):
@@ -185,6 +215,14 @@ class _Builder:
             return ()
         return (f"a quote opens at line {opens + 1} and is closed in this line: is its end missing there?",)
 
+    def open_bracket(self) -> Node | None:
+        """The innermost list or map in brackets that has not ended."""
+        for entry in reversed(self._stack):
+            node = entry.node
+            if self.file.lines[node.line][node.column : node.column + 1] in ("[", "{"):
+                return node
+        return None
+
     def run(self, text: str) -> None:
         """Read the whole text; raises yaml.YAMLError or _StopError."""
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
@@ -211,7 +249,8 @@ class _Builder:
                     elif event.tag.startswith(_TAG):
                         node = self._tagged(event.tag, value, line, column, width)
                     else:
-                        self.fault(line, column, f"the tag {shorten(event.tag)} has no meaning here", width=width)
+                        message = f"the tag {shorten(event.tag)} has no meaning here"
+                        self.fault(line, column, message, _tag_hints(event.tag), width)
                         node = self._plain(value, line, column, width, resolvers)
                     if event.anchor is not None:
                         self._anchors[event.anchor] = node
@@ -272,7 +311,8 @@ class _Builder:
         node = self._anchors.get(event.anchor)
         width = len(event.anchor) + 1
         if node is None:
-            self.fault(mark.line, mark.column, f"there is no anchor &{shorten(event.anchor)} above", width=width)
+            message = f"there is no anchor &{shorten(event.anchor)} above"
+            self.fault(mark.line, mark.column, message, ("a text that begins with * needs quotes",), width)
             raise _StopError
         if any(entry.node is node for entry in self._stack):
             self.fault(mark.line, mark.column, f"*{shorten(event.anchor)} contains itself", width=width)
@@ -321,7 +361,10 @@ class _Builder:
         name = key.value
         if key.kind != "str":
             if key.kind in ("map", "list"):
-                self.fault(key.line, key.column, "a key must be a word, not a list or a mapping")
+                hints = ("Ansible's expressions are not worked out in infra.yml: they belong in host_vars/",)
+                source = self.file.lines[key.line][: key.column + 1]
+                message = "a key must be a word, not a list or a mapping"
+                self.fault(key.line, key.column, message, hints if source.endswith("{{") else ())
                 return
             message = f"the key {shorten(key.text) or 'null'} without quotes is {KIND_WORDS[key.kind]}"
             hint = f'write "{shorten(key.text)}":' if key.text else "give the key a name"

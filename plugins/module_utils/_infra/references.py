@@ -73,7 +73,11 @@ def _consumers(report: Report, names: Names, path: Path, entries: Mapping[str, A
 def _unknown(report: Report, names: Names, path: Path, name: str, *, host: bool = False, on_key: bool = False) -> None:
     known = [*report.names(("domains",)), *names.home, *(OUTSIDE if host else [])]
     near = nearest(name, known)
+    if near in OUTSIDE and len(name) < len(near) + 1 < 5:
+        near = None  # "any" is not "lan"
     hints = [f"did you mean {near}?"] if near else []
+    if not near and host:
+        hints = ["there are a domain, a machine, host, lan and internet for the two sides"]
     report.error(path, f'there is no domain or machine "{name}"', *hints, on_key=on_key)
 
 

@@ -55,6 +55,18 @@ def _has_gpu(devices: Mapping[str, Mapping[str, str]]) -> bool:
     return any(device.get("type") == "gpu" for device in devices.values())
 
 
+def named_twice(model: Model, places: Places) -> Iterator[Diagnostic]:
+    """Incus refuses a profile that is there twice; a role would run twice."""
+    for machine in model.machines:
+        for kind, names in (("profile", machine.profiles), ("role", machine.roles)):
+            if len(set(names)) < len(names):
+                for index, _name in places.whole_list((*_place(machine), f"{kind}s"), list(names)):
+                    if names[index] in names[:index]:
+                        path = (*_place(machine), f"{kind}s", index)
+                        message = f"{kind} {names[index]} is already in this list"
+                        yield places.told("error" if kind == "profile" else "warning", path, message, "keep one")
+
+
 def volume_owners(model: Model, places: Places) -> Iterator[Diagnostic]:
     """A volume is its machine's own: a second machine that names it would write to the same data."""
     hint = "give each machine a volume of its own name; a folder for several is in shared_volumes"
@@ -197,4 +209,4 @@ def _place(machine: Machine) -> Path:
     return ("domains", machine.domain, "machines", machine.name)
 
 
-RULES = (gpus, volume_owners, mounts, published_names, incus_values)
+RULES = (gpus, named_twice, volume_owners, mounts, published_names, incus_values)

@@ -21,7 +21,8 @@ _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf"(?:{_BYTE}\.){{3}}{_BYTE}"
 _BITS = r"(?:3[0-2]|[12]?[0-9])"
 _PORT = r"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
-SIZE = r"^[0-9]+(\.[0-9]+)?([kMGTPE]?B|[KMGTPE]iB)?$"
+SIZE = r"^(?:[0-9]+(?:\.[0-9]+)?(?:[kMGTPE]?B|[KMGTPE]iB)|[0-9]{7,}|0)$"
+"""Without a unit it is a number of bytes; fewer than a million are a unit forgotten."""
 PERCENT = r"^[1-9][0-9]?%$"
 
 
@@ -62,9 +63,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words."""
+    """One of a few words. `also` are words of others for the same."""
 
     values: tuple[str, ...]
+    also: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,12 @@ PUBLICATION = Record(
 MACHINE = Record(
     {
         "description": Key(Text(), _DESCRIPTION, "Speech to text", default=""),
-        "type": Key(Choice(("lxc", "vm")), "A container or a virtual machine.", "lxc", default="lxc"),
+        "type": Key(
+            Choice(("lxc", "vm"), {"container": "lxc", "virtual-machine": "vm"}),
+            "A container or a virtual machine.",
+            "lxc",
+            default="lxc",
+        ),
         "ip": Key(
             _ADDRESS,
             "The machine's fixed IPv4 address, inside its domain's subnet. .254 is the gateway; .100 to .249 are "
@@ -448,7 +455,10 @@ RESOURCE_POLICY = Record(
                     ),
                     "memory": Key(
                         Either(
-                            (Text(PERCENT[:-1] + "|" + SIZE[1:], _RESERVE_SAYS + ' or a size like "4GiB"'), Number())
+                            (
+                                Text(f"^(?:{PERCENT[1:-1]}|{SIZE[1:-1]})$", _RESERVE_SAYS + ' or a size like "4GiB"'),
+                                Whole(1_000_000),
+                            )
                         ),
                         "Kept for the host: a percentage, a size, or a number of bytes.",
                         "4GiB",
@@ -592,18 +602,20 @@ PORT = Either(
     )
 )
 
+_END = Text(NAME, "a domain, a machine, host, lan or internet")
+
 POLICY = Record(
     {
         "description": Key(Text(), "Free text for people.", "The office reaches the STT server", default=""),
         "from": Key(
-            Text(NAME, NAME_SAYS),
+            _END,
             "Who may open connections: a domain, a machine, `host`, `lan` (the networks of the host's own interfaces, "
             "see `global.lan`) or `internet` (all but private networks).",
             "office",
             required=True,
         ),
         "to": Key(
-            Text(NAME, NAME_SAYS),
+            _END,
             "To whom: a domain, a machine, `host`, `lan` or `internet`. One side is a domain or a machine.",
             "homelab-ai",
             required=True,

@@ -486,7 +486,7 @@ def test_the_folder_form(project):
         ),
         ({"domains/b.yml": "domains:\n- b\n"}, "without domains: around them"),
         ({"domains/b.yml": "global: {base_subnet: '10.8'}\n"}, "global belongs in infra/base.yml"),
-        ({"domains/b.yml": "b: [\n"}, "infra/domains/b.yml:2:1: not valid YAML"),
+        ({"domains/b.yml": "b: [\n"}, "infra/domains/b.yml:1:4: not valid YAML"),
         ({"policies.yml": "policies: []\n"}, 'infra/policies.yml:1:1: unknown key "policies"'),
         ({"policies.yml": "network_policies: [{from: a, to: c}]\n"}, "infra/policies.yml:1:34: network_policies[0].to"),
         ({"base.yml": "globals: {}\n"}, 'infra/base.yml:1:1: unknown key "globals"'),

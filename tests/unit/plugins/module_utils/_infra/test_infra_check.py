@@ -137,6 +137,8 @@ def test_long_lines_are_cut():
         ("domains: {internet: {subnet_id: 1, machines: {lan: {}}}}\n", "policies cannot name this machine: lan means"),
         ("domains: {internet: {subnet_id: 1}}\n", "policies cannot name this domain: internet means all but private"),
         (policy("from: pro\nto: pro"), "from and to are both pro"),
+        (machine("roles: [base_system, base_system]"), "role base_system is already in this list"),
+        (machine("boot_autostart: true\nconfig: {boot.autostart: false}"), "config.boot.autostart says it too, line 7"),
         (machine("config: {memory: 8GiB}"), "has no config key memory"),
         (
             machine("devices: {d: {type: disk, source: /s, path: /x, bogus: 1}}"),
