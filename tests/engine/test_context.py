@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,8 +46,16 @@ def test_the_encoder_is_fed_what_the_sound_needs_and_a_margin(used: int, fed: in
     assert model.fed == [fed, fed, fed, 3000]
 
 
-def segment(**changes: float) -> Any:
-    return SimpleNamespace(**({"compression_ratio": 1.2, "avg_logprob": -0.3} | changes))
+def segment(**changes: Any) -> Any:
+    return SimpleNamespace(**({"compression_ratio": 1.2, "avg_logprob": -0.3, "seek": 0, "tokens": [1]} | changes))
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The log of a server that has heard nine with short context, and three of them again."""
+    monkeypatch.setattr(context, "counts", Counter(short=9, again=3))
+    caplog.set_level("INFO")
+    return caplog
 
 
 @pytest.mark.parametrize(
@@ -60,10 +69,15 @@ def segment(**changes: float) -> Any:
         ((None, 3, "auto"), "pl", segment(), [True, False]),
         (("en", 3, "auto"), "en", segment(compression_ratio=2.5), [True, False]),
         (("en", 3, "auto"), "en", segment(avg_logprob=-1.1), [True, False]),
+        (("en", 3, "auto"), "en", segment(tokens=[1] * 225), [True, False]),
     ],
 )
 def test_what_looks_wrong_and_what_was_not_measured_is_heard_with_all(
-    asked_for: tuple[str | None, float, str], found: str, said: Any, shorts: list[bool]
+    asked_for: tuple[str | None, float, str],
+    found: str,
+    said: Any,
+    shorts: list[bool],
+    counted: pytest.LogCaptureFixture,
 ) -> None:
     model = Recorder()
     asked: list[tuple[bool, str | None]] = []
@@ -76,6 +90,15 @@ def test_what_looks_wrong_and_what_was_not_measured_is_heard_with_all(
     assert (segments, info.language) == ([said], found)
     assert [short for short, _ in asked] == shorts
     assert asked[1:] == [(False, found)] * (len(shorts) - 1)
+    assert context.counts == {"short": 9 + shorts[0], "again": 3 + (len(shorts) > 1)}
+    assert ("heard again with thirty seconds: 4 of 10 so far" in counted.text) == (len(shorts) > 1)
+
+
+def test_many_windows_with_a_few_words_each_are_no_repeat() -> None:
+    model = Recorder()
+    said = [segment(seek=3000 * number, tokens=[1] * 100) for number in range(8)]
+    heard = context.heard(model, "en", 20, "auto", lambda which, language: (said, SimpleNamespace(language="en")))
+    assert heard[0] == said and heard[1].language == "en"
 
 
 @pytest.mark.parametrize("temperature", ["0", "0.1"])

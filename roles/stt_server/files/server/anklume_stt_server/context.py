@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,20 +19,33 @@ log = logging.getLogger(__name__)
 LEAST, MARGIN = 1500, 500
 SHORT = 24.0  # seconds up to which that is less than thirty
 MEASURED = ("en",)  # languages in which natural speech was heard as well (make bench-accuracy)
+MOST_TOKENS = 224  # that a window brings, as Whisper's makers bound it; more is a repeat without an end
+# How often since the start: speech heard with short context, and that part of it which was heard again with all.
+counts: Counter[str] = Counter(short=0, again=0)
+_counting = threading.Lock()
 
 Hear = Callable[[Any, str | None], tuple[Any, Any]]
 
 
 def heard(model: Any, language: str | None, seconds: float, mode: str, hear: Hear) -> tuple[Any, Any]:
     """What hear says of speech of so many seconds with that model or its short twin: its segments and its info."""
-    if mode != "auto" or seconds > SHORT or language not in (*MEASURED, None):
+    if seconds > SHORT or not is_short(mode, language):
         return hear(model, language)
     segments, info = hear(shortened(model), language)
     segments = list(segments)
-    if info.language not in MEASURED or any(map(_looks_wrong, segments)):
-        log.info("%.1f s of speech are heard again with thirty seconds", seconds)
+    again = info.language not in MEASURED or _look_wrong(segments)
+    with _counting:
+        counts.update(short=1, again=again)
+    if again:
+        so_far = counts["again"], counts["short"]
+        log.info("%.1f s of speech are heard again with thirty seconds: %d of %d so far", seconds, *so_far)
         return hear(model, info.language)
     return segments, info
+
+
+def is_short(mode: str, language: str | None) -> bool:
+    """Whether a short sound in that language, if it is known, is heard with short context."""
+    return mode == "auto" and language in (*MEASURED, None)
 
 
 def shortened(model: Any) -> Any:
@@ -46,6 +61,10 @@ def _cut(features: Any) -> Any:
     return features[..., : max(LEAST, (used + MARGIN) // 2 * 2)]
 
 
-def _looks_wrong(segment: Any) -> bool:
-    """By the bounds at which faster-whisper itself tries again."""
-    return bool(segment.compression_ratio > 2.4 or segment.avg_logprob < -1)
+def _look_wrong(segments: Sequence[Any]) -> bool:
+    """By the bounds at which faster-whisper itself tries again, or since a window repeats itself."""
+    tokens: Counter[int] = Counter()
+    for segment in segments:
+        tokens[segment.seek] += len(segment.tokens)
+    repeats = max(tokens.values(), default=0) > MOST_TOKENS
+    return repeats or any(s.compression_ratio > 2.4 or s.avg_logprob < -1 for s in segments)
