@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import signal
 import struct
@@ -344,6 +345,21 @@ def test_the_end_of_a_process_harms_one_file_at_most(number: signal.Signals, sta
     thread.join()
     assert answers == [(status, 900 * RATE if status == 200 else 0)]
     assert len(heard(wav(tone(1)))) == RATE
+
+
+def test_a_long_file_is_decoded_with_what_the_others_leave_of_the_processor() -> None:
+    audio.check_decoding()
+
+    def priorities() -> set[int]:
+        tasks = itertools.chain(*(Path(f"/proc/{pid}/task").iterdir() for pid in children(os.getpid())))
+        return {os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in tasks}
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    thread = threading.Thread(target=audio.decode, args=(Slow(), 7200, own + 3))
+    thread.start()
+    until(lambda: own + 3 in priorities())
+    thread.join()
+    assert priorities() == {own}
 
 
 def test_a_process_that_was_killed_while_idle_is_replaced() -> None:

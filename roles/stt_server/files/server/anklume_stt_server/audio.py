@@ -49,9 +49,9 @@ class Decoder:
                 command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=os.environ | MALLOC
             )
 
-    def decode(self, source: int, target: int, max_seconds: float) -> Any:
+    def decode(self, source: int, target: int, max_seconds: float, nice: int) -> Any:
         """The number of samples or the reasons for a refusal; ConnectionError when the process has died."""
-        socket.send_fds(self.socket, [str(max_seconds).encode()], [source, target])
+        socket.send_fds(self.socket, [f"{max_seconds} {nice}".encode()], [source, target])
         if answer := self.socket.recv(4096):
             return json.loads(answer)
         raise ConnectionError
@@ -68,12 +68,12 @@ for _ in range(PROCESSES):
     _decoders.put(None)
 
 
-def decode(file: BinaryIO, max_seconds: float) -> Any:
-    """The sound as mono samples at 16 kHz."""
+def decode(file: BinaryIO, max_seconds: float, nice: int = 0) -> Any:
+    """The sound as mono samples at 16 kHz; a nice of 19 leaves the processor to all others."""
     target = os.memfd_create("samples", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         with _descriptor(file) as source:
-            count = _count(source, target, max_seconds)
+            count = _count(source, target, max_seconds, nice)
         _check_length(count, max_seconds)
         fcntl.fcntl(target, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         return np.frombuffer(mmap.mmap(target, count * 4, access=mmap.ACCESS_COPY), np.float32)
@@ -102,13 +102,13 @@ def check_decoding() -> None:
             raise RuntimeError(f"no sound can be decoded here: {error}") from error
 
 
-def _count(source: int, target: int, max_seconds: float) -> int:
+def _count(source: int, target: int, max_seconds: float, nice: int) -> int:
     """Have it decoded. A process that dies takes the file with it; if it was ended from outside, another one tries."""
     for _ in range(2):
         decoder, kept = _decoders.get(), None
         try:
             decoder = decoder or Decoder()
-            answer = decoder.decode(source, target, max_seconds)
+            answer = decoder.decode(source, target, max_seconds, nice)
             kept = decoder
         except ConnectionError:
             assert decoder

@@ -3,19 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The process that decodes, started by audio.py: whatever a file makes FFmpeg do, crash or bomb, ends here.
 
-A request is one message on standard input, a socket: the limit in seconds, and with it two files, the upload and an
-empty one for the samples. The answer is their number, or a refusal: status, message, code. Nothing of ours is imported.
+A request is one message on standard input, a socket: the limit in seconds and a nice, and with it two files, the upload
+and an empty one for the samples. The answer is their number, or a refusal: status, message, code. Nothing of ours is
+imported.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import mmap
 import os
 import resource
 import signal
 import socket
+import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -210,6 +213,21 @@ def answer(source: BinaryIO, target: BinaryIO, max_seconds: float) -> int | tupl
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
+def with_priority(nice: int, call: Callable[[], Any]) -> Any:
+    """Call it in a thread that leaves the processor to others: nobody gets back the priority that he gave away."""
+    answers: list[Any] = []
+
+    def run() -> None:
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+        answers.append(call())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return answers[0]
+
+
 def serve() -> None:
     """Answer until the server is gone, and only then: a stop finishes its requests first."""
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -223,8 +241,10 @@ def serve() -> None:
             message, files, *_ = socket.recv_fds(server, 64, 2)
             if not message:
                 return
+            seconds, nice = message.split()
             with os.fdopen(files[0], "rb", 0) as source, os.fdopen(files[1], "wb", 2**20) as target:
-                result = answer(source, target, float(message))
+                work = functools.partial(answer, source, target, float(seconds))
+                result = with_priority(int(nice), work) if int(nice) else work()
             server.send(json.dumps(result).encode())
 
 
