@@ -11,13 +11,14 @@ import io
 import itertools
 import time
 import wave
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from anklume_stt_server import forms, turns, voice
+from anklume_stt_server import forms, turns, voice, whisper
 from anklume_stt_server.settings import Settings
 from anklume_stt_server.turns import Turns
 from anklume_stt_server.whisper import Whisper
@@ -144,9 +145,46 @@ def test_speech_without_a_pause_is_found_whatever_the_pieces() -> None:
 def test_windows_hold_what_the_librarys_hold() -> None:
     samples = spoken(24, 0.5)
     chunks, _ = collect_chunks(samples, get_speech_timestamps(samples, PAUSES), max_duration=30)
-    windows = [window for part, _ in voice.windows(samples, PAUSES) for window in part]
+    windows = list(taken(samples))
     assert len(chunks) > 2
-    assert [sum(place["end"] - place["start"] for place in window) for window in windows] == [len(c) for c in chunks]
+    assert [voice.length(window) for window in windows] == [len(c) for c in chunks]
+
+
+def taken(samples: np.ndarray, most: int = voice.WINDOW, piece: int = voice.PIECE) -> Iterator[voice.Window]:
+    """The windows of a sound that is searched piece by piece."""
+    speech = voice.Speech(samples)
+    for found, last in voice.places(samples, PAUSES, piece):
+        speech.add(found, last)
+        yield from iter(lambda: speech.take(most), [])
+    assert not speech.places
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05, 0.5])
+def test_short_windows_hold_all_that_the_long_ones_hold(pause: float) -> None:
+    samples = spoken(24, pause)
+    windows = list(taken(samples, 10 * RATE, 31 * RATE))
+    assert max(map(voice.length, windows)) <= 10 * RATE
+    heard = np.zeros(len(samples), np.int8)
+    for place in itertools.chain(*windows):
+        heard[place["start"] : place["end"]] += 1
+    assert heard.max() == 1
+    whole = np.zeros(len(samples), np.int8)
+    for place in itertools.chain(*taken(samples, piece=31 * RATE)):
+        whole[place["start"] : place["end"]] = 1
+    assert (heard == whole).all()
+
+
+def test_speech_without_a_pause_is_cut_between_two_words() -> None:
+    word, gap = np.random.default_rng(0).normal(0, 0.2, 4 * RATE // 10), np.zeros(RATE // 10)
+    samples = np.tile(np.concatenate([word, gap]).astype(np.float32), 60)
+    speech = voice.Speech(samples)
+    speech.add([{"start": 0, "end": len(samples)}], True)
+    windows = list(iter(lambda: speech.take(10 * RATE), []))
+    assert len(windows) > 3
+    ends = [window[-1]["end"] for window in windows]
+    assert all(end % (RATE // 2) >= 4 * RATE // 10 for end in ends[:-1]), "cut in a word"
+    assert ends == [*(window[0]["start"] for window in windows[1:]), len(samples)]
+    assert all(5 * RATE <= voice.length(window) <= 10 * RATE for window in windows[:-1])
 
 
 @pytest.mark.parametrize("granularities", [("segment",), ("word",)])
@@ -155,14 +193,14 @@ def test_a_long_sound_is_heard_as_the_librarys_pipeline_hears_it(
 ) -> None:
     samples = spoken(72, 1.5)
     assert len(samples) > voice.PIECE
-    whisper = Whisper(next((hub_home / "hub").rglob("snapshots/0")), Settings(model=MODEL, batch_size=3, cpu_threads=1))
+    model = Whisper(next((hub_home / "hub").rglob("snapshots/0")), Settings(model=MODEL, batch_size=3, cpu_threads=1))
     form = FormData({"file": UploadFile(io.BytesIO()), "response_format": "verbose_json"})
     query = replace(forms.check(form, "transcribe"), granularities=granularities)
-    steps = list(whisper.transcribe(samples, query))
+    steps = list(model.transcribe(samples, query))
     assert [step.last for step in steps] == [False] * (len(steps) - 1) + [True]
     left = [step.left for step in steps]
     assert left == sorted(left, reverse=True)
-    pipeline = BatchedInferencePipeline(whisper.model)
+    pipeline = BatchedInferencePipeline(model.model)
     options = {"batch_size": 3, "without_timestamps": False, "word_timestamps": "word" in granularities}
     segments, info = pipeline.transcribe(samples, **options)
     got = [segment for step in steps for segment in step.segments]
@@ -174,6 +212,52 @@ def test_a_long_sound_is_heard_as_the_librarys_pipeline_hears_it(
     assert [s.start for s in got] == pytest.approx([s.start for s in want], abs=near)
     assert [s.end for s in got] == pytest.approx([min(s.end, len(samples) / RATE) for s in want], abs=0.1)
     assert [len(s.words or ()) for s in got] == [len(s.words or ()) for s in want]
+
+
+@pytest.mark.parametrize(("mode", "most"), [("auto", 10), ("full", 20)])
+def test_who_is_in_a_hurry_makes_short_steps_and_hears_all_of_it(
+    hub_home: Path, monkeypatch: pytest.MonkeyPatch, mode: str, most: int
+) -> None:
+    samples = spoken(40, 0.5)
+    settings = Settings(model=MODEL, audio_context=mode, cpu_threads=1)
+    model = Whisper(next((hub_home / "hub").rglob("snapshots/0")), settings)
+    monkeypatch.setattr(whisper, "STEP_SECONDS", 0)  # as on a machine that does not manage more
+    groups: list[list[voice.Window]] = []
+    hear = model._group
+    monkeypatch.setattr(
+        model, "_group", lambda sound, group, options: groups.append(group) or hear(sound, group, options)
+    )
+    query = forms.check(FormData({"file": UploadFile(io.BytesIO())}), "transcribe", "en")
+    amounts = []
+    for hurried in (False, True):
+        groups.clear()
+        steps = list(model.transcribe(samples, query, lambda hurried=hurried: hurried))
+        assert [step.last for step in steps] == [False] * (len(steps) - 1) + [True]
+        assert (max(sum(map(voice.length, group)) for group in groups) <= most * RATE) == hurried
+        amounts.append(sum(voice.length(window) for group in groups for window in group))
+    assert amounts[0] == amounts[1]
+
+
+@pytest.mark.parametrize(
+    ("pace", "hurried", "sizes"), [(40, True, [30]), (200, True, [30] * 6), (200, False, [30] * 6)]
+)
+def test_fast_machines_need_no_short_windows(hub_home: Path, pace: int, hurried: bool, sizes: list[int]) -> None:
+    model = Whisper(next((hub_home / "hub").rglob("snapshots/0")), Settings(model=MODEL, cpu_threads=1))
+    speech = voice.Speech(np.zeros(0))
+    speech.add([{"start": 30 * RATE * n, "end": 30 * RATE * (n + 1)} for n in range(20)], True)
+    group = model._windows(speech, "en", 1 / (pace * RATE), hurried)
+    assert [voice.length(window) // RATE for window in group] == sizes
+
+
+def test_long_sounds_are_in_a_hurry_for_a_while_after_a_short_one_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Turns(1)
+    long = one.came(3600)
+    assert not long()
+    command = one.came(3)
+    assert long() and not command()
+    monkeypatch.setattr(turns, "HURRY", -1)
+    one.came(3)
+    assert not long()
 
 
 def test_a_command_is_answered_while_a_long_file_is_worked_on(server: Server) -> None:

@@ -27,7 +27,7 @@ from anklume_stt_server.app import create_app
 from anklume_stt_server.errors import ApiError
 from anklume_stt_server.forms import Query
 from anklume_stt_server.keys import WRONG_AT_ONCE, WRONG_SECONDS
-from anklume_stt_server.recognizer import Step
+from anklume_stt_server.recognizer import Hurried, Step
 from anklume_stt_server.settings import Settings
 
 from .conftest import CLIPS, MODEL, PACKAGE, SENTENCES, Server, Start, free_port, until, wav
@@ -154,7 +154,7 @@ class SlowEngine:
     def __init__(self) -> None:
         self.words, self.closed = 0, 0
 
-    def transcribe(self, samples: np.ndarray, query: Query) -> Iterator[Step]:
+    def transcribe(self, samples: np.ndarray, query: Query, hurried: Hurried) -> Iterator[Step]:
         try:
             while True:
                 time.sleep(0.05)
@@ -200,7 +200,8 @@ def test_work_stops_between_segments_when_the_client_leaves(streamed: bool) -> N
 def test_of_long_sounds_one_is_decoded_ahead_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[float] = []
 
-    def decode(_: object, most: float) -> np.ndarray:
+    def decode(_: object, most: float, nice: int) -> np.ndarray:
+        assert bool(nice) == (most > 60)
         if most < 601:
             raise ApiError(413, "too long", "file", "audio_too_long")
         decoded.append(most)

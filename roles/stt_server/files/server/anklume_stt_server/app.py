@@ -35,10 +35,11 @@ from .guards import Queue, Uploads
 from .keys import ApiKey
 from .recognizer import Heard, Step
 from .settings import Settings
-from .turns import Turns
+from .turns import SHORT, Turns
 
 log = logging.getLogger(__name__)
-SHORT, LONG = 60, 600  # seconds of sound
+LONG = 600  # seconds of sound
+LONG_NICE = 10  # with which what is longer than a command is decoded
 EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
@@ -69,7 +70,7 @@ class Service:
         async with self._sound(query.file) as samples:
             seconds = left = len(samples) / RATE
             heard, spent, last = Heard(seconds), 0.0, False
-            work = self.engine.transcribe(samples, query)
+            work = self.engine.transcribe(samples, query, self.turns.came(seconds))
             try:
                 while not last:
                     async with self.turns.turn(left):
@@ -102,7 +103,7 @@ class Service:
         for most, places in self.lanes:
             async with places:
                 try:
-                    samples = await _in_thread(self.decoders, decode, file, most)
+                    samples = await _in_thread(self.decoders, decode, file, most, LONG_NICE if most > SHORT else 0)
                 except ApiError as error:
                     if error.body["error"]["code"] != "audio_too_long" or most == self.settings.max_audio_seconds:
                         raise

@@ -22,7 +22,7 @@ from . import languages, models
 from .audio import check_decoding
 from .errors import SettingsError
 from .forms import Query
-from .recognizer import Recognizer, Step
+from .recognizer import Hurried, Recognizer, Step
 from .settings import Settings
 from .whisper import Whisper
 
@@ -54,10 +54,10 @@ class Engine:
             except Exception as error:
                 raise models.not_loaded(self.path, error) from error
 
-    def transcribe(self, samples: Any, query: Query) -> Generator[Step, None, None]:
+    def transcribe(self, samples: Any, query: Query, hurried: Hurried) -> Generator[Step, None, None]:
         """What the model recognises, step by step."""
         with self._borrowed() as model:
-            yield from model.transcribe(samples, query)
+            yield from model.transcribe(samples, query, hurried)
 
     @property
     def loaded(self) -> bool:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .forms import Query
+
+Hurried = Callable[[], bool]  # whether others wait whose sound is short
 
 
 @dataclass(frozen=True)
@@ -42,5 +44,5 @@ class Recognizer(Protocol):
     def prove(self) -> None:
         """Recognise something, whatever it is, so that what does not work is known at the start."""
 
-    def transcribe(self, samples: Any, query: Query) -> Generator[Step, None, None]:
-        """Recognise mono samples at 16 kHz, in steps of a second or so; one of them is the last."""
+    def transcribe(self, samples: Any, query: Query, hurried: Hurried) -> Generator[Step, None, None]:
+        """Recognise mono samples at 16 kHz, in steps of a second or so, shorter ones while hurried; one is the last."""

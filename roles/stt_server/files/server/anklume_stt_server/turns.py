@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 PATIENCE = 10  # seconds: whoever has waited so long for a turn is next, the longest first
+
+SHORT = 60  # seconds of sound: whoever has no more is served between the steps of the others
+HURRY = 60  # seconds for which they make their steps short after one came: the next one often follows
 
 
 @dataclass(eq=False)
@@ -29,6 +32,14 @@ class Turns:
     def __init__(self, workers: int) -> None:
         self.free = workers
         self.waiting: list[Waiter] = []
+        self._hurried_until = 0.0
+
+    def came(self, seconds: float) -> Callable[[], bool]:
+        """Somebody has so much sound; the answer says at any time whether that one should make its steps short."""
+        if seconds <= SHORT:
+            self._hurried_until = time.monotonic() + HURRY
+            return lambda: False
+        return lambda: time.monotonic() < self._hurried_until
 
     @asynccontextmanager
     async def turn(self, left: float) -> AsyncIterator[None]:

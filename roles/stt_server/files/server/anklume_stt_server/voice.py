@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from .audio import RATE
 
 PIECE = 240 * RATE  # samples that are searched in one step
 WINDOW = 30 * RATE  # samples that the model hears at once
+QUIET = RATE // 10  # samples of the quietest moment, where speech without a pause is cut
 
 Place = dict[str, int]  # start and end, in samples
 Window = list[Place]
@@ -45,16 +47,39 @@ def places(samples: Any, options: VadOptions, piece: int = PIECE) -> Iterator[tu
         begin = following
 
 
-def windows(samples: Any, options: VadOptions, piece: int = PIECE) -> Iterator[tuple[list[Window], bool]]:
-    """The places joined to windows, as many in each as the model hears at once: those that each piece completes."""
-    window: Window = []
-    for found, last in places(samples, options, piece):
-        complete = []
-        for place in found:
-            if window and length([*window, place]) > WINDOW:
-                complete.append(window)
-                window = []
+class Speech:
+    """What is spoken and not yet recognised, in the order of time; windows are taken from it."""
+
+    def __init__(self, samples: Any) -> None:
+        self.samples, self.places, self.complete = samples, list[Place](), False
+
+    def add(self, found: list[Place], last: bool) -> None:
+        """The places of the next piece, and whether it is the last."""
+        self.places += found
+        self.complete = last
+
+    def take(self, most: int = WINDOW) -> Window:
+        """As many places as the window holds; none while a place that is still to be found may belong to it."""
+        window: Window = []
+        for place in self.places:
+            if length([*window, place]) > most:
+                break
             window.append(place)
-        if last and window:
-            complete.append(window)
-        yield complete, last
+        else:
+            if not self.complete:
+                return []
+        if self.places and not window:
+            window = [self._cut(most)]
+        else:
+            del self.places[: len(window)]
+        return window
+
+    def _cut(self, most: int) -> Place:
+        """The first part of a place that is too long: to where it is quietest, which is between two words."""
+        place = self.places[0]
+        begin = place["start"] + most // 2
+        power = np.square(self.samples[begin : place["start"] + most], dtype=np.float32)
+        sums = np.cumsum(power, dtype=np.float64)
+        cut = begin + int(np.argmin(sums[QUIET:] - sums[:-QUIET])) + QUIET // 2
+        self.places[0] = {"start": cut, "end": place["end"]}
+        return {"start": place["start"], "end": cut}

@@ -20,11 +20,14 @@ from faster_whisper.vad import VadOptions
 from . import context, languages, voice
 from .audio import RATE
 from .forms import Query
-from .recognizer import Step
+from .recognizer import Hurried, Step
 from .settings import Settings
 from .times import within
 
 STEP_SECONDS = 1.0  # what a step may take, where one window takes less
+# Seconds that a window has at least while others wait: with short context ten cost a third of thirty; with full context
+# twenty cost nearly as much, and less would make a recording much longer.
+SHORT_WINDOW, FULL_WINDOW = 10, 20
 # as the pipeline of faster-whisper has it
 PAUSES = VadOptions(max_speech_duration_s=voice.WINDOW / RATE, min_silence_duration_ms=160)
 
@@ -42,7 +45,7 @@ class Whisper:
         noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
         list(self.model.transcribe(noise, language="en", beam_size=1, temperature=0, max_new_tokens=1)[0])
 
-    def transcribe(self, samples: Any, query: Query) -> Generator[Step, None, None]:
+    def transcribe(self, samples: Any, query: Query, hurried: Hurried = lambda: False) -> Generator[Step, None, None]:
         """Window by window, several at once where that takes no longer than a step may."""
         languages.check_known(self.model, query.language)
         options: dict[str, Any] = {
@@ -54,28 +57,48 @@ class Whisper:
         }
         seconds = len(samples) / RATE
         in_batches = self.settings.batch_size > 1 and query.temperature == 0
-        for step in (self._batches if in_batches else self._one_by_one)(samples, query, options):
+        if in_batches:
+            work = self._batches(samples, query, options, hurried)
+        else:
+            work = self._one_by_one(samples, query, options)
+        for step in work:
             segments = [within(segment, seconds) for segment in step.segments if segment.text.strip()]
             yield replace(step, segments=segments)
 
-    def _batches(self, samples: Any, query: Query, options: dict[str, Any]) -> Iterator[Step]:
+    def _batches(self, samples: Any, query: Query, options: dict[str, Any], hurried: Hurried) -> Iterator[Step]:
         options["without_timestamps"] = query.format in ("json", "text") and not query.stream
-        language, left, at_once = query.language, len(samples) / RATE, 1
-        for found, last in voice.windows(samples, PAUSES):
+        language, left, pace, done = query.language, len(samples) / RATE, 0.0, False
+        speech = voice.Speech(samples)
+        for found, last in voice.places(samples, PAUSES):
             if len(samples) > voice.PIECE:
                 yield Step(left, language)
-            done = 0
-            while group := found[done : done + at_once]:
-                done += len(group)
+            speech.add(found, last)
+            while group := self._windows(speech, language, pace, hurried()):
                 began = time.monotonic()
                 segments, language = self._group(samples, group, options | {"language": language})
-                pace = (time.monotonic() - began) / len(group)
-                at_once = max(1, min(self.settings.batch_size, int(STEP_SECONDS / pace)))
+                pace = (time.monotonic() - began) / sum(map(voice.length, group))
                 left = (len(samples) - group[-1][-1]["end"]) / RATE
-                yield Step(left, language, segments, last and done == len(found))
-        if not found:  # nobody speaks, or no more: the library guesses a language where none is known
+                done = last and not speech.places
+                yield Step(left, language, segments, done)
+        if not done:  # nobody speaks, or no more: the library guesses a language where none is known
             language = language or self._group(samples, [], options | {"language": None})[1]
             yield Step(0, language, last=True)
+
+    def _windows(self, speech: voice.Speech, language: str | None, pace: float, hurried: bool) -> list[voice.Window]:
+        """The windows of the next step: as many, and for who is in a hurry as short, as take a second at that pace."""
+        room = int(STEP_SECONDS / pace) if pace else 0
+        most = voice.WINDOW
+        if hurried:
+            short = context.is_short(self.settings.audio_context, language)
+            most = min(most, max(RATE * (SHORT_WINDOW if short else FULL_WINDOW), room))
+        group: list[voice.Window] = []
+        while len(group) < self.settings.batch_size and (not group or room >= most):
+            window = speech.take(most)
+            if not window:
+                break
+            group.append(window)
+            room -= voice.length(window)
+        return group
 
     def _group(self, samples: Any, group: list[voice.Window], options: dict[str, Any]) -> tuple[list[Any], str]:
         """The segments of some windows, and their language."""
