@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ansible_collections.anklume.stt.plugins.module_utils._infra.project import ROLE_FOLDERS
+from ansible_collections.anklume.stt.plugins.module_utils._infra.project import own_places
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import (
     BY_ROLE,
     COLLECTION,
@@ -27,13 +27,8 @@ def role_name(role: str, project_dir: str) -> str:
     """What include_role needs to find a role: ours in full, the user's by its folder, any other as it is."""
     if role in MACHINE_ROLES:
         return COLLECTION + role
-    own = (path for path in _own(role, project_dir) if path.is_dir())
+    own = (path for path in own_places(role, project_dir) if path.is_dir())
     return str(next(own, role))
-
-
-def _own(role: str, project_dir: str) -> list[Path]:
-    """Where a project may have a role."""
-    return [Path(project_dir, folder, role) for folder in ROLE_FOLDERS]
 
 
 def service_roles(groups: Iterable[str]) -> list[str]:
@@ -42,27 +37,12 @@ def service_roles(groups: Iterable[str]) -> list[str]:
     return [role for role in BY_ROLE if role in named]
 
 
-def missing_roles(roles: list[str], project_dir: str, roles_path: list[str], collections_path: list[str]) -> list[str]:
-    """The roles that are found nowhere: not ours, not in the project, not installed on one of the paths."""
-
-    def found(role: str) -> bool:
-        namespace, dummy, name = role.rpartition(".")
-        places = [*_own(role, project_dir), *(Path(path, role) for path in roles_path)]
-        if namespace.count(".") == 1:
-            folder = Path("ansible_collections", *namespace.split("."), "roles", name)
-            places += [Path(path, folder) for path in collections_path]
-        return role in MACHINE_ROLES or any(place.is_dir() for place in places)
-
-    return [role for role in roles if not found(role)]
-
-
 class FilterModule:
     """The filters, by name."""
 
     def filters(self) -> dict[str, object]:
         """Map names to functions."""
         return {
-            "missing_roles": missing_roles,
             "project_dir": project_dir,
             "role_name": role_name,
             "roles_of_stage": roles_of_stage,

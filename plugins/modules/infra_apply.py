@@ -65,6 +65,29 @@ options:
   log_path:
     description: A file that gets a line of JSON as each step begins and ends, to be followed while the module runs.
     type: path
+  roles_follow:
+    description:
+      - What this run of Ansible has for the roles of the machines, where it applies them afterwards.
+      - Then it refuses, before anything is made, C(inventory/), C(host_vars/) and C(group_vars/) that are older than
+        C(infra.yml), a run that knows none of its machines, and roles that nobody has. In check mode the first is a
+        warning, and the second is no fault. Variables beside them that change nothing in Incus are named in a warning.
+    type: dict
+    suboptions:
+      machines:
+        description: The machines that this run knows.
+        type: list
+        elements: str
+        required: true
+      roles_path:
+        description: Where roles are installed.
+        type: list
+        elements: str
+        required: true
+      collections_path:
+        description: Where collections are installed.
+        type: list
+        elements: str
+        required: true
 requirements:
   - PyYAML
 extends_documentation_fragment:
@@ -90,6 +113,14 @@ EXAMPLES = r"""
     project_dir: /home/me/my-infra
     prune: true
     confirm: [old-ai]
+
+- name: Make Incus hold what infra.yml says, if the roles of the machines can follow
+  anklume.stt.infra_apply:
+    project_dir: /home/me/my-infra
+    roles_follow:
+      machines: "{{ groups.all }}"
+      roles_path: "{{ lookup('ansible.builtin.config', 'DEFAULT_ROLES_PATH') }}"
+      collections_path: "{{ lookup('ansible.builtin.config', 'COLLECTIONS_PATHS') }}"
 """
 
 RETURN = r"""
@@ -217,6 +248,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.known_keys impo
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET, UnixTransport, default_socket
+from ansible_collections.anklume.stt.plugins.module_utils._infra.following import judge_following
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import PROJECT_DIR, read_project
 
@@ -230,6 +262,13 @@ SPEC = {
     "adopt": {"type": "bool", "default": False},
     "workers": {"type": "int"},
     "log_path": {"type": "path"},
+    "roles_follow": {
+        "type": "dict",
+        "options": {
+            name: {"type": "list", "elements": "str", "required": True}
+            for name in ("machines", "roles_path", "collections_path")
+        },
+    },
     **SOCKET,
 }
 
@@ -250,6 +289,12 @@ def main() -> None:
     )
     try:
         model, diagnostics = read_project(given["project_dir"])
+        warnings = [diagnostic.render() for diagnostic in diagnostics if diagnostic.level == "warning"]
+        if given["roles_follow"]:
+            following = given["roles_follow"]
+            warnings += judge_following(given["project_dir"], model, **following, check=module.check_mode)
+        for warning in warnings:
+            module.warn(warning)
         with (
             contextlib.nullcontext() if module.check_mode else project_lock(given["project_dir"]),
             Client(UnixTransport(given["socket"] or default_socket())).closing() as client,
@@ -268,9 +313,6 @@ def main() -> None:
             )
     except Error as error:
         module.fail_json(msg=str(error))
-    for diagnostic in diagnostics:
-        if diagnostic.level == "warning":
-            module.warn(diagnostic.render())
     diff = result.pop("diff")
     module.exit_json(**result, **({"diff": diff} if module._diff else {}))
 

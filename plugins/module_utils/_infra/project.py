@@ -25,8 +25,14 @@ PROJECT_DIR = {"project_dir": {"type": "path", "required": True}}
 ROLE_FOLDERS = ("roles", "roles_custom", "roles_vendor")
 """Where a project keeps roles of its own; the last two are AnKLuMe's habit."""
 
+
 MOST = 200
 """So many faults are told in one run."""
+
+
+def own_places(role: str, project_dir: str) -> list[Path]:
+    """Where a project may have a role."""
+    return [Path(project_dir, folder, role) for folder in ROLE_FOLDERS]
 
 
 def read_project(project_dir: str) -> tuple[Model, tuple[Diagnostic, ...]]:

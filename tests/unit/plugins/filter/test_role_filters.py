@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.anklume.stt.plugins.filter.roles import missing_roles, project_dir, role_name, service_roles
+from ansible_collections.anklume.stt.plugins.filter.roles import project_dir, role_name, service_roles
 
 
 def test_our_roles_are_named_in_full_even_where_the_project_has_one_of_that_name(tmp_path: Path) -> None:
@@ -25,7 +25,6 @@ def test_a_role_of_the_project_is_found_by_its_folder(tmp_path: Path) -> None:
 def test_the_role_folders_of_anklume_s_users_count(folder: str, tmp_path: Path) -> None:
     (tmp_path / folder / "mine").mkdir(parents=True)
     assert role_name("mine", str(tmp_path)) == str(tmp_path / folder / "mine")
-    assert missing_roles(["mine", "gone"], str(tmp_path), [], []) == ["gone"]
 
 
 def test_other_roles_keep_their_name(tmp_path: Path) -> None:
@@ -35,17 +34,6 @@ def test_other_roles_keep_their_name(tmp_path: Path) -> None:
 def test_roles_with_a_service_come_from_the_groups_in_the_order_of_the_table() -> None:
     groups = ["all", "homelab", "role_open_webui", "role_base_system", "role_mine", "role_stt_server", "stt_server"]
     assert service_roles(groups) == ["stt_server", "open_webui"]
-
-
-def test_missing_roles_are_those_found_nowhere(tmp_path: Path) -> None:
-    (tmp_path / "roles" / "mine").mkdir(parents=True)
-    (tmp_path / "global" / "shared").mkdir(parents=True)
-    (tmp_path / "coll" / "ansible_collections" / "acme" / "web" / "roles" / "nginx").mkdir(parents=True)
-    roles = ["base_system", "mine", "shared", "acme.web.nginx", "acme.web.gone", "gone"]
-    assert missing_roles(roles, str(tmp_path), [str(tmp_path / "global")], [str(tmp_path / "coll")]) == [
-        "acme.web.gone",
-        "gone",
-    ]
 
 
 def test_secrets_lie_beside_an_inventory_that_is_written_by_hand() -> None:
