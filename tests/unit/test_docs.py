@@ -64,3 +64,11 @@ def test_every_target_that_the_pages_name_is_in_the_makefile() -> None:
     for page in PAGES:
         named = re.findall(r"(?:`|^)make ([a-z][a-z-]*)", page.read_text(), re.MULTILINE)
         assert set(named) - known == set(), page
+
+
+def test_every_playbook_that_the_pages_name_is_there() -> None:
+    """After a command or an import; a name in a sentence may be a role or a plugin."""
+    known = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
+    for page in PAGES:
+        named = re.findall(r"(?:ansible-playbook(?: -\S+ \S+)*|import_playbook:) anklume\.stt\.(\w+)", page.read_text())
+        assert set(named) - known == set(), page

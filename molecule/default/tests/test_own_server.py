@@ -4,7 +4,8 @@
 """Machines of one's own: the playbook of docs/how-to/server-of-your-own.md over a real sshd, with no word of Incus.
 
 The instances of the scenario are the servers, under their names, so that what is there already is found again; the STT
-server is taken away before, and comes anew over SSH.
+server is taken away before, and comes anew over SSH; Ollama, by its stand-in, and another time zone come for the first
+time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,19 @@ import pytest
 import yaml
 from suite import ROOT, long
 
+sys.path.insert(0, str(ROOT / "tests/stand_ins"))
+from pack_ollama import pack
+
 pytestmark = long
 ADDRESSES = {"mdef-ai": "10.176.1.10", "mdef-webui": "10.176.1.30"}
-GROUPS = {"role_stt_server": "mdef-ai", "role_open_webui": "mdef-webui"}
+GROUPS = {
+    "role_base_system": ["mdef-ai", "mdef-webui"],
+    "role_ollama_server": ["mdef-ai"],
+    "role_stt_server": ["mdef-ai"],
+    "role_open_webui": ["mdef-webui"],
+}
 SENTENCE = "The quick brown fox jumps over the lazy dog."
+OLLAMA = "0.32.7"
 PAGE = (ROOT / "docs/how-to/server-of-your-own.md").read_text()
 WIPE = """systemctl disable -q --now speaches
 rm -rf /opt/stt-server /opt/speaches /etc/speaches /var/lib/speaches /etc/systemd/system/speaches.service
@@ -45,7 +56,7 @@ class Own:
         way = {"ansible_user": user, "ansible_become": user != "root", "ansible_ssh_common_args": known}
         way |= {"ansible_python_interpreter": "/usr/bin/python3"}
         hosts = {name: self.given[name] | way | {"ansible_host": there} for name, there in ADDRESSES.items()}
-        children = {group: {"hosts": {name: {}}} for group, name in GROUPS.items()}
+        children = {group: {"hosts": {name: {} for name in names}} for group, names in GROUPS.items()}
         (self.folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children, "hosts": hosts}}))
 
     def play(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -76,20 +87,41 @@ def own(machine: Any, project: Path, tmp_path_factory: pytest.TempPathFactory) -
         for name in ADDRESSES
     }
     shutil.copytree(project / "secrets", folder / "secrets")
+    archive = folder / "ollama.tgz"
+    given["mdef-ai"] |= {
+        "ollama_version": OLLAMA,
+        "ollama_source": str(archive),
+        "ollama_sha256": pack(archive, OLLAMA),
+        "ollama_default_model": "stand-in:1b",
+        "base_system_timezone": "Europe/Brussels",
+    }
+    given["mdef-webui"] |= {"open_webui_ollama_url": f"http://{ADDRESSES['mdef-ai']}:11434"}
     made = Own(folder, folder / "key", given)
     made.log_in_as("alice")
     return made
 
 
-def test_a_service_comes_over_ssh_with_sudo_and_a_second_run_changes_nothing(own: Own, machine: Any) -> None:
-    machine("mdef-ai").check_output(WIPE)
+def test_the_services_come_over_ssh_with_sudo_and_a_second_run_changes_nothing(own: Own, machine: Any) -> None:
+    ai = machine("mdef-ai")
+    ai.check_output(WIPE)
     report = own.folder / "verify.json"
     first = own.play("site.yml", "-e", f"verify_json={report}")
     assert first.returncode == 0 and re.search(r"mdef-ai .*changed=[1-9]", first.stdout)
-    heard = [hop["recognised"] for hop in json.loads(report.read_text()) if "recognised" in hop]
+    hops = json.loads(report.read_text())
+    heard = [hop["recognised"] for hop in hops if "recognised" in hop]
     assert heard == [SENTENCE, SENTENCE]  # by the STT server itself, and through Open WebUI
+    said = {hop["hop"]: hop["detail"] for hop in hops}
+    assert said["language models"] == "stand-in:1b"
+    assert said["Open WebUI to Ollama"] == OLLAMA
+    assert ai.check_output("cat /etc/timezone") == "Europe/Brussels"
     again = own.play("site.yml")
     assert again.returncode == 0 and not re.search(r"changed=[1-9]", again.stdout)
+
+
+def test_fit_judges_the_server_and_not_the_controller(own: Own) -> None:
+    result = own.play("anklume.stt.fit", "-e", "fit_host=mdef-ai")
+    assert result.returncode == 0 and "ok: [mdef-ai]" in result.stdout
+    assert "large-v3-turbo" in result.stdout and "stt_server_model:" in result.stdout
 
 
 def test_root_needs_no_sudo(own: Own) -> None:
