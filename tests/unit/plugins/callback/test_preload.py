@@ -13,14 +13,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[4]
 PROGRAM = """
-import sys
+import gc, sys
 from types import SimpleNamespace
 ENDS = ("plugins.connection.incus", "plugins.shell.incus", "plugins.filter.hops", "plugins.filter.stt_server")
 from ansible.plugins.loader import callback_loader, init_plugin_loader
 init_plugin_loader()
 plays = [SimpleNamespace(hosts=[one]) for one in sys.argv[1:]]
 callback_loader.get("anklume.stt.preload").v2_playbook_on_start(SimpleNamespace(get_plays=lambda: plays))
-print(*(name for name in sys.modules if name.endswith(ENDS)))
+print(*(name for name in sys.modules if name.endswith(ENDS)), *["frozen"] * (gc.get_freeze_count() > 10_000))
 """
 
 
@@ -32,7 +32,8 @@ print(*(name for name in sys.modules if name.endswith(ENDS)))
             "ansible_collections.community.general.plugins.connection.incus"
             " ansible_collections.anklume.stt.plugins.shell.incus"
             " ansible_collections.anklume.stt.plugins.filter.hops"
-            " ansible_collections.anklume.stt.plugins.filter.stt_server",
+            " ansible_collections.anklume.stt.plugins.filter.stt_server"
+            " frozen",
         ),
         ("localhost", ""),
     ],
