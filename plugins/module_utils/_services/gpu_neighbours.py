@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import SERVICES
+from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE, SERVICES
 from ansible_collections.anklume.stt.plugins.module_utils._vram.gather import VARIABLES
 
 Machines = Mapping[str, Mapping[str, Any]]
@@ -47,7 +47,7 @@ def questions(
     """What stt_fit has to be asked for Ollama's reserve on a machine: one question for each STT server on its GPU.
 
     A reserve that is given needs only the GPU itself, which any model's answer tells; one that is off needs nothing.
-    Each has `name`, `variables` for stt_fit, and stt_server_model_ttl.
+    Each has `name`, `variables` and `models_dir` for stt_fit, and stt_server_model_ttl.
     """
     if str(reserve) in ("off", "False"):
         return []
@@ -77,4 +77,5 @@ def answered(
 
 def _question(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     ttl = "stt_server_model_ttl"
-    return {"name": name, "variables": judged_variables(variables), ttl: variables[ttl]}
+    where = BY_ROLE["stt_server"].data
+    return {"name": name, "variables": judged_variables(variables), "models_dir": where, ttl: variables[ttl]}

@@ -66,6 +66,7 @@ def test_the_servers_have_their_own_variables_and_the_defaults() -> None:
     assert question["variables"]["stt_server_model"] == "small"
     assert question["variables"]["stt_server_quantization"] == "float16"
     assert set(question["variables"]) == set(VARIABLES)
+    assert question["models_dir"] == "/var/lib/speaches"
 
 
 def test_a_server_that_is_off_needs_nothing() -> None:
