@@ -24,7 +24,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._infra import sync
+from ansible_collections.anklume.stt.plugins.module_utils._infra.following import judge_following
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
 from ansible_collections.anklume.stt.plugins.modules import infra_check, infra_sync
 from module_runner import result_of, run_module, spawn_module
@@ -406,35 +408,41 @@ def test_infra_check(project):
     assert sorted(path.name for path in project.iterdir()) == ["infra.yml"]
 
 
-def test_an_inventory_older_than_infra_yml_is_a_fault_and_in_check_mode_a_warning(project, warned):
+def following(project: Path, *, check: bool = False) -> list[str]:
+    """What infra_apply says before the roles of the machines follow."""
+    run = {"machines": ["lab-ai"], "roles_path": [], "collections_path": []}
+    return judge_following(str(project), read_project(str(project))[0], **run, check=check)
+
+
+def test_an_inventory_older_than_infra_yml_is_a_fault_and_in_check_mode_a_warning(project):
     renamed = "group_vars/all.yml, host_vars/lab-stt.yml, inventory/lab.yml"
     older = (
         "the inventory is older than infra.yml: run make sync (ansible-playbook anklume.stt.sync), which would write "
     )
-    assert run_module(infra_check, project_dir=str(project), inventory=True)["msg"].startswith(older)
+    with pytest.raises(InfraError, match=f"^{re.escape(older)}"):
+        following(project)
     synced(project)
-    assert run_module(infra_check, project_dir=str(project), inventory=True)["machines"] == 2
-    assert warned == []
+    assert following(project) == []
     (project / "infra.yml").write_text(INFRA.replace("lab-ai", "lab-stt"), encoding="utf-8")
-    result = run_module(infra_check, project_dir=str(project), inventory=True)
-    assert result["msg"] == older + renamed
-    assert not run_module(infra_check, check=True, project_dir=str(project), inventory=True).get("failed")
-    assert warned == [older + renamed]
+    with pytest.raises(InfraError, match=f"^{re.escape(older + renamed)}$"):
+        following(project)
+    assert following(project, check=True) == [older + renamed]
 
 
 def test_what_is_left_over_makes_no_inventory_older(project):
     synced(project)
     without_web(project)
     synced(project)
-    assert not run_module(infra_check, project_dir=str(project), inventory=True).get("failed")
+    assert following(project) == []
 
 
-def test_an_inventory_that_sync_cannot_write_is_told(project, warned):
+def test_an_inventory_that_sync_cannot_write_is_told(project):
     synced(project)
     (project / "host_vars" / "lab-ai.yml").write_text("# === END MANAGED ===\n", encoding="utf-8")
-    assert "sync cannot write the inventory" in run_module(infra_check, project_dir=str(project), inventory=True)["msg"]
-    assert not run_module(infra_check, check=True, project_dir=str(project), inventory=True).get("failed")
-    assert "ends here and never begins" in warned[0]
+    with pytest.raises(InfraError, match="sync cannot write the inventory"):
+        following(project)
+    (warning,) = following(project, check=True)
+    assert "ends here and never begins" in warning
 
 
 def test_a_propagated_volume_is_in_the_variables_of_machines_in_which_others_run(project):
@@ -793,7 +801,9 @@ WRITER = """
 import sys
 from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._infra import sync
+from ansible_collections.anklume.stt.plugins.module_utils._infra.following import judge_following
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
 project, texts = sys.argv[1], sys.argv[2:]
 models = []

@@ -35,18 +35,6 @@ def judged(project: Path, *, check: bool = False, **run: Any) -> list[str]:
     return judge_following(str(project), read_project(str(project))[0], **RUN | run, check=check)
 
 
-def test_roles_can_follow_an_inventory_of_today(project: Path) -> None:
-    assert judged(project) == []
-
-
-def test_an_older_inventory_is_refused_and_in_check_mode_a_warning(project: Path) -> None:
-    write(project, "[base_system, stt_server]")
-    with pytest.raises(InfraError, match=OLDER):
-        judged(project)
-    (warning,) = judged(project, check=True)
-    assert warning.startswith(OLDER)
-
-
 def test_variables_that_change_nothing_in_incus_are_named(project: Path) -> None:
     with (project / "host_vars/lab-ai.yml").open("a") as file:
         file.write("instance_gpu: true\n")
