@@ -22,7 +22,8 @@ from tempfile import SpooledTemporaryFile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
-import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes first
+import anklume_speech
+import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes before Speaches
 import speaches.main
 import starlette.formparsers
 import uvicorn
@@ -183,11 +184,15 @@ def stop_timers() -> None:
 def load_resident(names: list[str]) -> None:
     """Load models and keep them: PRELOAD_MODELS of Speaches only downloads, and needs the hub at every start."""
     manager = get_executor_registry().transcription[0].model_manager
+    speaking = anklume_speech.speaking() if anklume_speech.is_on() else {}
     for name in names:
         try:
-            model = manager.load_model(resolve_model_id_alias(name))
-            with model:
-                model.ttl = -1
+            if name in speaking:
+                anklume_speech.load(name, speaking[name].executor.model_manager)
+            else:
+                model = manager.load_model(resolve_model_id_alias(name))
+                with model:
+                    model.ttl = -1
             logger.info("model %s is loaded and stays", name)
         except ApiError as error:  # shown to whoever asks for it, too
             logger.error("model %s: %s", name, error)
@@ -206,6 +211,7 @@ def start_and_stop(app: FastAPI) -> None:
         async with inner(app) as state:
             threading.Thread(target=load_resident, args=(resident,), name="resident models", daemon=True).start()
             yield state
+        anklume_speech.speaker.shutdown(wait=False, cancel_futures=True)
         stop_timers()
 
     app.router.lifespan_context = lifespan
@@ -256,7 +262,8 @@ class Turns:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold the last piece of the request back until its turn comes."""
-        if scope["type"] != "http" or scope["method"] != "POST" or "/audio/" not in scope["path"]:
+        heard = scope["type"] == "http" and scope["method"] == "POST" and "/audio/" in scope["path"]
+        if not heard or scope["path"].rstrip("/").endswith("/audio/speech"):  # speech has a queue of its own
             await self.app(scope, receive, send)
             return
         begun = complete = False
@@ -270,7 +277,7 @@ class Turns:
                 return message
             complete = True
             held.enter_context(self.queue.place())
-            if "/trans" not in scope["path"]:  # speech and the rest have models of their own
+            if "/trans" not in scope["path"]:  # the rest has models of its own
                 return message
             return message if await self._turn(held, receive) else {"type": "http.disconnect"}
 
@@ -354,7 +361,9 @@ def forms_of_clients(app: FastAPI) -> None:
         return self.scope.get("anklume.form") or await read(self, **limits)
 
     async def check(request: Request) -> None:
-        await accepted.check(request.scope, 403)
+        voices = request.method == "GET" and request.scope["path"] in anklume_speech.LISTS
+        if key and not (voices and anklume_speech.is_on()):  # Open WebUI asks for these without one
+            await accepted.check(request.scope, 403)
 
     async def check_socket(socket: WebSocket, config: Config) -> None:
         asked = socket.query_params.get("api_key", "").encode()
@@ -377,6 +386,7 @@ def forms_of_clients(app: FastAPI) -> None:
     realtime_ws.verify_websocket_api_key = check_socket
     app.add_exception_handler(ApiError, refuse)
     app.add_exception_handler(Exception, refuse)
+    anklume_speech.endpoint(app, check)
     # inside of CORS, so that a web page can read the errors
     app.user_middleware += [Middleware(OpenAiErrors), Middleware(Addresses), Middleware(Forms, accepted=accepted)]
 
