@@ -24,8 +24,8 @@ options:
     description:
       - C(seen), the answer of M(anklume.stt.service_info), C(heard), the answer of the module that used the service
         (M(ansible.builtin.uri) where the service has no hops of its own), C(port), and for a spoken sentence C(spoken).
-      - For Open WebUI also C(https_url) and C(https), C(stt_url) and C(ollama_url); an empty address means that it is
-        not asked for.
+      - For Open WebUI also C(https_url) and C(https), C(stt_url), C(tts_url) and C(ollama_url); an empty address means
+        that it is not asked for. With C(tts_url) also C(says), the sentence that it was to speak.
       - For Wyoming also C(asked), the answer of M(anklume.stt.stt_server_info).
     type: dict
     required: true
@@ -51,7 +51,7 @@ RETURN = r"""
 _value:
   description:
     - Hops, each with C(host), C(hop), C(ok), C(detail) and C(next_step); a spoken one also with C(spoken),
-      C(recognised) and C(real_time_factor).
+      C(recognised) and C(real_time_factor); one that Open WebUI spoke with C(said) and C(recognised).
   type: list
   elements: dict
 """

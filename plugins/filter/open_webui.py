@@ -10,12 +10,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._models.voices import default_voice, speech_models
 from ansible_collections.anklume.stt.plugins.module_utils._services import open_webui_plan
 from ansible_collections.anklume.stt.plugins.module_utils._services.internal_authority import RENEW_DAYS, look
 from ansible_collections.anklume.stt.plugins.module_utils._services.names import Place
 from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import write_environment
-from ansible_collections.anklume.stt.plugins.module_utils._services.speech import server_at, spoken_clip
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import (
+    SENTENCES,
+    api_key,
+    server_at,
+    speaking_machine,
+    spoken_clip,
+)
 
 Given = Mapping[str, Any]
 Plan = dict[str, Any]
@@ -119,6 +128,48 @@ def stt_server(given: Given, machines: Iterable[str], hostvars: Mapping[str, Any
     return server_at(url, key, machines, hostvars, project) | {"model": given["open_webui_stt_model"]}
 
 
+def voice_of(machine: Mapping[str, Any]) -> dict[str, str]:
+    """What a machine's STT server speaks with where a client leaves it open, from its variables; empty for none."""
+    language = machine.get("stt_server_tts_language") or machine.get("stt_server_language") or ""
+    try:
+        models = speech_models(machine.get("stt_server_tts_models") or [], language)
+        return default_voice(models, machine.get("stt_server_tts_voice") or "")
+    except Error as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+def tts_server(given: Given, machines: Iterable[str], hostvars: Mapping[str, Any], project: str) -> dict[str, Any]:
+    """The server that speaks, as open_webui_config takes it; of ours we know the key, the name tts-1 and the voice.
+
+    "auto" is the STT server, where it is one of ours that speaks. Where it does not there is no address, and `hosts`
+    are those of ours, which may have spoken before.
+    """
+    url, known = given["open_webui_tts_url"], list(machines)
+    machine = speaking_machine(given["open_webui_stt_url"] if url == "auto" else url, known, hostvars)
+    variables = hostvars[machine] if machine else {}
+    voice = voice_of(variables).get("voice", "")
+    address = url if url != "auto" else given["open_webui_stt_url"] if machine else ""
+    own = api_key(variables.get("stt_server_api_key"), machine, project) if machine else ""
+    return {
+        "url": address,
+        "api_key": given["open_webui_tts_api_key"] or own,
+        "model": given["open_webui_tts_model"],
+        "voice": given["open_webui_tts_voice"] or voice,
+        "aliases": ["tts-1"] if machine else [],
+        "hosts": [*known, *(hostvars[name].get("ansible_host", name) for name in known)] if url == "auto" else None,
+    }
+
+
+def spoken(given: Given, machines: Iterable[str], hostvars: Mapping[str, Any]) -> dict[str, str]:
+    """The sentence that verify has spoken, and its language: people's, else that of a voice of ours."""
+    url = given["open_webui_tts_url"]
+    machine = speaking_machine(given["open_webui_stt_url"] if url == "auto" else url, machines, hostvars)
+    voice = voice_of(hostvars[machine] if machine else {})
+    wanted = given["open_webui_stt_language"] or voice.get("language", "")
+    language = wanted if wanted in SENTENCES else "en"
+    return {"language": language, "text": SENTENCES[language]}
+
+
 class FilterModule:
     """The filters, by name."""
 
@@ -134,4 +185,6 @@ class FilterModule:
             "open_webui_refusals": open_webui_plan.refusals,
             "open_webui_settings": open_webui_plan.settings,
             "open_webui_stt_server": stt_server,
+            "open_webui_spoken": spoken,
+            "open_webui_tts_server": tts_server,
         }

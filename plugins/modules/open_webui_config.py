@@ -53,6 +53,38 @@ options:
         type: list
         elements: str
         default: []
+  tts_server:
+    description:
+      - The server that Open WebUI is to read aloud with. Before a change it has to speak a word over the way that Open
+        WebUI takes, so that what cannot work changes nothing; in check mode a server that does not is a warning.
+      - Sets C(audio.tts.engine), C(audio.tts.openai.api_base_url), C(audio.tts.openai.api_key), C(audio.tts.model) and
+        C(audio.tts.voice).
+    type: dict
+    suboptions:
+      url:
+        description: Its address, with or without C(/v1). Empty turns it off, and the browser itself reads aloud.
+        type: str
+        required: true
+      api_key:
+        description: The key that it wants.
+        type: str
+      model:
+        description: The model. When not given V(tts-1), or the only one that the server lists.
+        type: str
+      voice:
+        description: The voice. When not given, the first that the server lists, or V(alloy) where it lists none.
+        type: str
+      aliases:
+        description: Names of models that it understands beside those that it lists.
+        type: list
+        elements: str
+        default: []
+      hosts:
+        description:
+          - With an empty O(tts_server.url), turn off only what leads to one of these hosts. What leads elsewhere was
+            set on the page by somebody, and stays. When not given, all of it is turned off.
+        type: list
+        elements: str
 """
 
 EXAMPLES = r"""
@@ -63,6 +95,13 @@ EXAMPLES = r"""
     stt_server:
       url: http://homelab-ai:8000/v1
       api_key: "{{ vault_stt_key }}"
+
+- name: Let it read aloud with another server
+  anklume.stt.open_webui_config:
+    settings: {}
+    tts_server:
+      url: http://tts.example.org:8880/v1
+      voice: af_sky
 """
 
 RETURN = r"""
@@ -80,22 +119,32 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import (
     ARGUMENTS,
+    SECRETS,
+    TTS_OFF,
     Settings,
     changes,
     choose_model,
+    choose_speaker,
+    of_somebody_else,
     shown,
     stt_settings,
+    tts_settings,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import AudioClient, normalise_base_url
 
-STT_SERVER = {
+WORD = "Yes."
+"""What a server has to speak before it is used."""
+
+SERVER = {
+    "url": {"type": "str", "required": True},
+    "api_key": {"type": "str", "no_log": True},
+    "model": {"type": "str"},
+    "aliases": {"type": "list", "elements": "str", "default": []},
+}
+STT_SERVER = {"type": "dict", "options": SERVER}
+TTS_SERVER = {
     "type": "dict",
-    "options": {
-        "url": {"type": "str", "required": True},
-        "api_key": {"type": "str", "no_log": True},
-        "model": {"type": "str"},
-        "aliases": {"type": "list", "elements": "str", "default": []},
-    },
+    "options": {**SERVER, "voice": {"type": "str"}, "hosts": {"type": "list", "elements": "str"}},
 }
 
 
@@ -114,6 +163,25 @@ def settings_of(module: AnsibleModule, server: dict[str, Any]) -> dict[str, Any]
         return {}
 
 
+def speech_of(module: AnsibleModule, server: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+    """The settings for a server that speaks, once it has where they differ; none in check mode when it does not."""
+    if not server["url"]:
+        return {} if of_somebody_else(server["hosts"], current) else TTS_OFF
+    try:
+        base_url, dummy = normalise_base_url(server["url"])
+        client = AudioClient(base_url, api_key=server["api_key"] or "", timeout=60)
+        model, voice = choose_speaker(server, client.speaking_models(), client.voices())
+        wanted = tts_settings(base_url, server["api_key"] or "", model, voice)
+        if changes(current, wanted):
+            client.speak(WORD, model=model, voice=voice)
+        return wanted
+    except Error as error:
+        if not module.check_mode:
+            raise
+        module.warn(str(error))
+        return {}
+
+
 def main() -> None:
     """Spec, desired, reconcile, exit."""
     module = AnsibleModule(
@@ -121,25 +189,29 @@ def main() -> None:
             "settings": {"type": "dict", "required": True},
             "secret_settings": {"type": "dict", "default": {}, "no_log": True},
             "stt_server": STT_SERVER,
+            "tts_server": TTS_SERVER,
             **ARGUMENTS,
         },
         supports_check_mode=True,
     )
-    secrets, server = module.params["secret_settings"], module.params["stt_server"]
+    secrets, server, speaker = (module.params[name] for name in ("secret_settings", "stt_server", "tts_server"))
     wanted = module.params["settings"]
     try:
+        settings = Settings(module.params)
         if server:
             wanted |= settings_of(module, server)
-            secrets |= {"audio.stt.openai.api_key": (server["url"] and server["api_key"]) or ""}
+            wanted |= {"audio.stt.openai.api_key": (server["url"] and server["api_key"]) or ""}
         wanted |= secrets
-        settings = Settings(module.params)
-        current = settings.read(list(wanted))
+        current = settings.read([*wanted, *(TTS_OFF if speaker else ())])
+        if speaker:
+            wanted |= speech_of(module, speaker, current)
         changed = changes(current, wanted)
         if changed and not module.check_mode:
             settings.write(changed)
     except (Error, OSError) as error:
         module.fail_json(msg=str(error))
-    diff = {"before": shown(current, changed, secrets), "after": shown(wanted, changed, secrets)}
+    hidden = (*SECRETS, *secrets)
+    diff = {"before": shown(current, changed, hidden), "after": shown(wanted, changed, hidden)}
     module.exit_json(changed=bool(changed), changed_settings=sorted(changed), diff=diff)
 
 

@@ -28,9 +28,8 @@ options:
     type: str
     required: true
   path:
-    description: The recording, on the host where the module runs.
+    description: The recording, on the host where the module runs. Not needed with O(open_webui.speak).
     type: path
-    required: true
   model:
     description:
       - Name of the model. V(whisper-1) when not given, which the servers of this collection take for their default.
@@ -95,6 +94,14 @@ options:
         description: Also ask Open WebUI which Ollama it reaches.
         type: bool
         default: false
+      speak:
+        description:
+          - Also have Open WebUI speak this sentence, as its page reads aloud. Where there is a recording at O(path), so
+            that there is an STT server, what was spoken is sent back through Open WebUI and compared.
+        type: str
+      speak_language:
+        description: The language of that sentence, as V(pl). Detected when not given.
+        type: str
 seealso:
   - module: anklume.stt.stt_model
 """
@@ -164,6 +171,13 @@ ollama:
     - C(error) says why, and is empty when all is well.
   type: dict
   returned: when O(open_webui.ollama) is true and signing in worked
+speech:
+  description:
+    - What became of O(open_webui.speak). C(kind) and C(bytes) of the sound, C(seconds) from the text to the sound.
+    - C(text) is what was heard of it, and C(wer) the word error rate, where there is an STT server.
+    - C(error) says why there is none, and is empty when all is well.
+  type: dict
+  returned: when O(open_webui.speak) is given and signing in worked
 url:
   description: The address used, after corrections.
   type: str
@@ -175,6 +189,7 @@ notes:
   returned: always
 """
 
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -189,6 +204,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio
     normalise_base_url,
     normalise_origin,
     readable_file,
+    sound_kind,
     spoken_text,
     told_seconds,
     wav_seconds,
@@ -197,7 +213,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio
 
 SPEC: dict[str, Any] = {
     "url": {"type": "str", "required": True},
-    "path": {"type": "path", "required": True},
+    "path": {"type": "path"},
     "model": {"type": "str"},
     "language": {"type": "str"},
     "task": {"type": "str", "choices": ["transcribe", "translate"], "default": "transcribe"},
@@ -216,6 +232,8 @@ SPEC: dict[str, Any] = {
             "email": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
             "ollama": {"type": "bool", "default": False},
+            "speak": {"type": "str"},
+            "speak_language": {"type": "str"},
         },
     },
 }
@@ -256,6 +274,8 @@ def ask_open_webui(params: dict[str, Any], result: dict[str, Any]) -> Callable[[
     client.sign_in(params["open_webui"]["email"], params["open_webui"]["password"])
     if params["open_webui"]["ollama"]:
         result["ollama"] = ollama_seen_by(client)
+    if params["open_webui"]["speak"]:
+        result["speech"] = speech_of(client, params["open_webui"], hear=bool(params["path"]))
     return lambda _format: client.transcribe(
         Path(params["path"]), language=params["language"] or "", retries=params["retries"]
     )
@@ -270,8 +290,29 @@ def ollama_seen_by(client: OpenWebUIClient) -> dict[str, str]:
     return {"version": version, "error": "" if version else "Ollama is switched off in Open WebUI"}
 
 
+def speech_of(client: OpenWebUIClient, account: dict[str, Any], *, hear: bool) -> dict[str, Any]:
+    """Have a sentence spoken, and heard back; not to get it is an answer and no failure of this module."""
+    spoken: dict[str, Any] = {"error": ""}
+    try:
+        start = time.monotonic()
+        sound = client.speak(account["speak"])
+        spoken |= {"kind": sound_kind(sound), "bytes": len(sound), "seconds": round(time.monotonic() - start, 3)}
+        if hear:
+            with tempfile.NamedTemporaryFile(suffix=f".{spoken['kind']}") as file:
+                file.write(sound)
+                file.flush()
+                spoken["text"] = client.transcribe(Path(file.name), language=account["speak_language"] or "")
+            spoken["wer"] = round(word_error_rate(account["speak"], spoken["text"]), 3)
+    except ServiceError as exc:
+        spoken["error"] = str(exc)
+    return spoken
+
+
 def transcribe(params: dict[str, Any], result: dict[str, Any]) -> None:
     """Fill ``result`` step by step, so that a failure still tells how far it came."""
+    if not params["path"]:
+        ask_open_webui(params, result)
+        return
     recording = readable_file(Path(params["path"]))
     ask = ask_open_webui(params, result) if params["open_webui"] else ask_server(params, result)
     formats = ["text"] if params["open_webui"] else params["response_formats"] or ["json"]
@@ -315,6 +356,7 @@ def main() -> None:
             ("open_webui", "api_key"),
             ("open_webui", "response_formats"),
         ],
+        required_one_of=[("path", "open_webui")],
         supports_check_mode=True,
     )
     result: dict[str, Any] = {"changed": False, "healthy": False, "url": module.params["url"], "notes": []}

@@ -61,6 +61,8 @@ class SttStandIn:
         self.models = models
         self.answers: dict[str, list[Answer]] = {}
         self.uploads: list[Upload] = []
+        self.speakers: dict[str, tuple[str, ...]] = {"models": (), "voices": ()}
+        self.texts: list[dict[str, Any]] = []
         self.requests: list[str] = []
         stand_in = self
 
@@ -128,10 +130,18 @@ class SttStandIn:
                 Answer(body='{"token": "jwt"}') if good else Answer(400, '{"detail": "The email or password is wrong"}')
             )
         token = "jwt" if path.startswith(("/api/", "/ollama/")) else self.key
+        if path in ("/v1/audio/voices", "/v1/audio/models"):
+            token = ""  # Open WebUI asks for them without one
         if token and handler.headers.get("Authorization") != f"Bearer {token}":
             return Answer(401, '{"error": {"message": "no valid key"}}')
         if path == "/v1/models":
             return Answer(body=json.dumps({"object": "list", "data": [{"id": name} for name in self.models]}))
+        if path in ("/v1/audio/voices", "/v1/audio/models"):
+            kind = path.rpartition("/")[2]
+            return Answer(body=json.dumps({kind: [{"id": name} for name in self.speakers[kind]]}))
+        if path in ("/v1/audio/speech", "/api/v1/audio/speech"):
+            self.texts.append(json.loads(body))
+            return Answer(body="RIFF\0\0\0\0WAVE", headers={"Content-Type": "audio/wav"})
         if path == "/ollama/api/version":
             return Answer(body='{"version": "0.30.1"}')
         if path in ("/v1/audio/transcriptions", "/v1/audio/translations", "/api/v1/audio/transcriptions"):

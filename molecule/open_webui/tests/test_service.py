@@ -143,14 +143,18 @@ def test_a_scheduled_backup_is_made_and_old_ones_go(webui: Any) -> None:
     assert "open-webui-backup.timer" in webui.run_expect([0], "systemctl list-timers --no-pager").stdout
 
 
-def test_old_recordings_go_and_new_ones_stay(webui: Any) -> None:
-    folder = "/var/lib/open-webui/cache/audio/transcriptions"
-    webui.run_expect([0], f"install -d -o open-webui -g open-webui {folder}")
-    webui.run_expect([0], f"touch -d '8 days ago' {folder}/old.wav {folder}/old.json && touch {folder}/new.wav")
+@pytest.mark.parametrize(
+    ("folder", "kinds"), [("transcriptions", ["wav", "json"]), ("speech", ["mp3", "mime", "json"])]
+)
+def test_old_recordings_and_what_was_read_aloud_go_and_new_ones_stay(webui: Any, folder: str, kinds: list[str]) -> None:
+    path = f"/var/lib/open-webui/cache/audio/{folder}"
+    old = " ".join(f"{path}/old.{kind}" for kind in kinds)
+    webui.run_expect([0], f"install -d -o open-webui -g open-webui {path}")
+    webui.run_expect([0], f"touch -d '8 days ago' {old} && touch {path}/new.wav")
     webui.run_expect([0], "systemd-tmpfiles --clean /etc/tmpfiles.d/open-webui.conf")
-    left = webui.run_expect([0], f"ls {folder}").stdout.split()
+    left = webui.run_expect([0], f"ls {path}").stdout.split()
     assert "new.wav" in left
-    assert not {"old.wav", "old.json"} & set(left)
+    assert not [name for name in left if name.startswith("old.")]
 
 
 def test_signing_in_is_limited(project: Path) -> None:

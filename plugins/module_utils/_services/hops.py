@@ -96,11 +96,26 @@ def _open_webui(machine: Answer, answers: Answer) -> list[Hop]:
     heard = answers["heard"]
     if answers.get("stt_url"):
         found.append(_sentence("Open WebUI", heard, answers["spoken"], "make apply"))
+    if answers.get("tts_url"):
+        found.append(_speech(heard, answers["says"]))
     if (url := answers.get("ollama_url")) and "ollama" in heard:
         version = heard["ollama"].get("version", "")
         detail = version or heard["ollama"].get("error", "not asked")
         found.append(_hop("Open WebUI to Ollama", bool(version), detail, f"is Ollama running at {url}?"))
     return found
+
+
+def _speech(heard: Answer, says: str) -> Hop:
+    """A sentence that Open WebUI was to speak; where there is an STT server, it was to be heard too."""
+    speech = heard.get("speech", {"error": heard.get("msg", "not asked")})
+    text, error = speech.get("text"), speech.get("error", "")
+    detail = error or f"{speech['kind']}, {speech['bytes'] // 1024} KiB in {speech['seconds']:.1f} s"
+    if text is not None and not error:
+        detail = f'"{text}", {detail}'
+    ok = not error and (text is None or speech["wer"] <= WORST_WER)
+    return _hop(
+        "Open WebUI speaks", ok, detail, "compare open_webui_tts_url with what speaks there, then make apply"
+    ) | ({"said": says, "recognised": text} if text is not None else {})
 
 
 def _wyoming(machine: Answer, answers: Answer) -> list[Hop]:

@@ -17,7 +17,8 @@ import os
 import pwd
 import subprocess
 import sys
-from collections.abc import Mapping
+import urllib.parse
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def changes(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, 
     return {key: value for key, value in wanted.items() if key not in current or current[key] != value}
 
 
-def shown(settings: Mapping[str, Any], keys: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:
+def shown(settings: Mapping[str, Any], keys: Mapping[str, Any], secrets: Container[str]) -> dict[str, Any]:
     """One side of a diff: the changed settings, those of ``secrets`` masked (but whether they are empty is shown)."""
     return {key: MASK if key in secrets and settings[key] else settings[key] for key in sorted(keys) if key in settings}
 
@@ -109,6 +110,41 @@ def stt_settings(base_url: str, model: str) -> dict[str, Any]:
         "audio.stt.openai.api_base_url": base_url,
         "audio.stt.model": model,
     }
+
+
+def choose_speaker(server: Mapping[str, Any], models: list[str], voices: list[str]) -> tuple[str, str]:
+    """The model and the voice to ask a server for: those that are wanted, else its aliases' and its first."""
+    model, aliases = server["model"] or "", server["aliases"]
+    if not model and models and not {"tts-1", *aliases} & {*models, *aliases}:
+        if len(models) != 1:
+            raise ServiceError(f"the model that is to speak is not clear, the server has {', '.join(models)}: name one")
+        model = models[0]
+    return model or (aliases or ["tts-1"])[0], server["voice"] or (voices or [TTS_OFF["audio.tts.voice"]])[0]
+
+
+TTS_OFF = {
+    "audio.tts.engine": "",
+    "audio.tts.openai.api_base_url": "https://api.openai.com/v1",
+    "audio.tts.openai.api_key": "",
+    "audio.tts.model": "tts-1",
+    "audio.tts.voice": "alloy",
+}
+"""The settings of an Open WebUI in which nothing was ever set for speech; browsers then read aloud by themselves."""
+
+
+def of_somebody_else(hosts: list[str] | None, current: Mapping[str, Any]) -> bool:
+    """Whether the speech that is set leads to none of some hosts; with no list of them it never does."""
+    address = str(current.get("audio.tts.openai.api_base_url", ""))
+    return hosts is not None and urllib.parse.urlsplit(address).hostname not in hosts
+
+
+def tts_settings(base_url: str, api_key: str, model: str, voice: str) -> dict[str, Any]:
+    """The settings for a server that speaks."""
+    return dict(zip(TTS_OFF, ("openai", base_url, api_key, model, voice), strict=True))
+
+
+SECRETS = ("audio.stt.openai.api_key", "audio.tts.openai.api_key")
+"""The settings of these that are shown nowhere."""
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The OpenAI audio API with its models and health, and Open WebUI's own API.
 
-The upper half computes (addresses, word error rate, duration, texts of an answer), the lower
+The upper half computes (addresses, word error rate, kind and duration of sound, texts of an answer), the lower
 half talks. Whatever goes wrong is a :class:`ServiceError` that says which thing is wrong.
 """
 
@@ -64,7 +64,7 @@ def normalise_base_url(url: str) -> tuple[str, list[str]]:
     else it answers its users "404" and nothing more.
     """
     base, notes = normalise_origin(url)
-    for endpoint in ("/audio/transcriptions", "/audio/translations", "/models"):
+    for endpoint in ("/audio/transcriptions", "/audio/translations", "/audio/speech", "/models"):
         if base.endswith(endpoint):
             base = base.removesuffix(endpoint)
             notes.append(f"{endpoint} was removed: the base URL ends in /v1")
@@ -140,6 +140,23 @@ def wav_seconds(path: Path) -> float | None:
                 return (length if 0 < length <= there else there) / bytes_per_second if bytes_per_second else None
             file.seek(start + length + length % 2)
     return None
+
+
+_BEGINNINGS = {
+    "wav": rb"RIFF....WAVE",
+    "aac": rb"\xff[\xf0\xf1\xf8\xf9]",
+    "mp3": rb"ID3|\xff[\xe0-\xff]",
+    "ogg": rb"OggS",
+    "flac": rb"fLaC",
+    "webm": rb"\x1aE\xdf\xa3",
+    "mp4": rb"....ftyp",
+}
+"""How files begin that browsers play."""
+
+
+def sound_kind(content: bytes) -> str:
+    """The kind of sound file that some bytes are, by how they begin; empty for what no browser plays."""
+    return next((kind for kind, start in _BEGINNINGS.items() if re.match(start, content, re.DOTALL)), "")
 
 
 # --- the upload --------------------------------------------------------------------------------
@@ -246,6 +263,37 @@ class AudioClient:
             response.json()
         return response.text
 
+    def voices(self) -> list[str]:
+        """The ids of the voices that the server lists; asked without a key, as Open WebUI asks."""
+        return self._listed("/v1/audio/voices", "voices")
+
+    def speaking_models(self) -> list[str]:
+        """The ids of the models that speak; asked without a key too."""
+        return self._listed("/v1/audio/models", "models")
+
+    def _listed(self, path: str, name: str) -> list[str]:
+        response = self._server.request("GET", path)
+        try:
+            items = response.json().get(name) if response.status == 200 else []
+        except ServiceError:
+            items = []
+        return [str(item["id"]) for item in items or [] if isinstance(item, dict) and "id" in item]
+
+    def speak(self, text: str, *, model: str, voice: str) -> bytes:
+        """A text as sound, in the format that the server takes by itself, as Open WebUI leaves it to it."""
+        body = json.dumps({"model": model, "voice": voice, "input": text}).encode()
+        headers = {**self._headers, "Content-Type": "application/json"}
+        response = self._server.request("POST", "/v1/audio/speech", body=body, headers=headers)
+        where = f"{response.url}: HTTP {response.status}"
+        if response.status in (404, 405):
+            raise ServiceError(f"{where}: this server does not speak, or has no model {model!r}: {response.detail}")
+        if response.status in (400, 422):
+            raise ServiceError(
+                f"{where}: it does not speak with the model {model!r} and the voice {voice!r}: {response.detail}"
+            )
+        self._refuse(response)
+        return _sound(response)
+
     def _why_not_found(self, model: str, response: Answer) -> str:
         known = self.models()
         if model in known:
@@ -328,6 +376,26 @@ class OpenWebUIClient:
             raise ServiceError(f"{response.url}: Open WebUI's answer holds no text")
         return text
 
+    def speak(self, text: str) -> bytes:
+        """A text as sound, as the page reads it aloud; newly spoken, not what Open WebUI has kept of it."""
+        # what is kept goes by the very bytes of the request: spaces after it change these and nothing else
+        blank = "".join(secrets.choice(" \t\n") for _ in range(64))
+        response = self._server.request(
+            "POST",
+            "/api/v1/audio/speech",
+            body=(json.dumps({"input": text}) + blank).encode(),
+            headers={**self._headers, "Content-Type": "application/json"},
+        )
+        if response.status in (401, 403):
+            raise ServiceError(f"{response.url}: this account may not have anything read aloud: {response.detail}")
+        if response.status >= 400 and "Server Connection Error" in response.detail:
+            raise ServiceError(
+                f"{response.url}: Open WebUI cannot reach the server that speaks: compare open_webui_tts_url"
+            )
+        if response.status >= 400:
+            raise ServiceError(f"{response.url}: HTTP {response.status}: Open WebUI does not speak: {response.detail}")
+        return _sound(response)
+
     def ollama_version(self) -> str:
         """The version of the Ollama that Open WebUI reaches; empty when its Ollama API is switched off."""
         response = self._server.request("GET", "/ollama/api/version", headers=self._headers)
@@ -355,6 +423,16 @@ def _server(origin: str, timeout: float, ca_path: str, validate_certs: bool) -> 
 
 def _upload(server: Server, path: str, form: Form, headers: Mapping[str, str]) -> Answer:
     return server.request("POST", path, body=form, headers={**headers, "Content-Type": form.content_type})
+
+
+def _sound(response: Answer) -> bytes:
+    """The sound in an answer, once it is sure that it is some."""
+    if not sound_kind(response.body):
+        kind = response.headers.get("content-type", "no type")
+        raise ServiceError(
+            f"{response.url}: the answer ({len(response.body)} bytes, {kind}) is no sound that a browser plays"
+        )
+    return response.body
 
 
 def readable_file(path: Path) -> Path:

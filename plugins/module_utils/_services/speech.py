@@ -94,3 +94,25 @@ def server_at(
     machine = stt_machine(url, machines, hostvars)
     made = api_key(hostvars[machine].get("stt_server_api_key"), machine, project_dir) if machine else ""
     return {"url": url, "api_key": key or made, "aliases": ["whisper-1"] if machine else []}
+
+
+def speaking_machine(url: str, machines: Iterable[str], hostvars: Mapping[str, Any]) -> str:
+    """The machine of ours whose STT server speaks at this address; empty for another program there, or elsewhere."""
+    machine = stt_machine(url, machines, hostvars)
+    if not machine or not hostvars[machine].get("stt_server_tts_models"):
+        return ""
+    port = urlsplit("//" + url.rpartition("//")[2]).port
+    return machine if port == int(hostvars[machine].get("stt_server_port") or BY_ROLE["stt_server"].port) else ""
+
+
+SENTENCES = {
+    "de": "Der schnelle braune Fuchs springt über den faulen Hund.",
+    "en": "The quick brown fox jumps over the lazy dog.",
+    "es": "El veloz zorro marrón salta sobre el perro perezoso.",
+    "fr": "Bonjour, la reconnaissance vocale fonctionne.",
+    "it": "La volpe marrone salta sopra il cane pigro.",
+    "nl": "De snelle bruine vos springt over de luie hond.",
+    "pl": "Szybki brązowy lis skacze nad leniwym psem.",
+    "pt": "A rápida raposa marrom salta sobre o cão preguiçoso.",
+}
+"""What a server is asked to speak, by language."""

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.errors import AnsibleFilterError
 from ansible_collections.anklume.stt.plugins.filter.open_webui import (
     certificate_faults,
     first_passwords,
     plan,
     proxy_pem,
+    spoken,
     stt_server,
+    tts_server,
     with_contents,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import (
@@ -170,6 +173,54 @@ class TestSttServer:
             "model": "big",
             "aliases": [],
         }
+
+
+SPEAKS = {"ai": {**HOSTVARS["ai"], "stt_server_tts_models": ["auto", "kokoro"], "stt_server_language": "pl"}}
+
+
+class TestTtsServer:
+    def test_by_itself_it_is_the_stt_server_where_that_speaks(self, tmp_path: Path) -> None:
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets/ai-speaches-api-key").write_text("made\n")
+        variables = given(stt_url="http://10.0.0.8:8000/v1")
+        assert tts_server(variables, ["ai"], SPEAKS, str(tmp_path)) == {
+            "url": "http://10.0.0.8:8000/v1",
+            "api_key": "made",
+            "model": "",
+            "voice": "gosia",
+            "aliases": ["tts-1"],
+            "hosts": ["ai", "10.0.0.8"],
+        }
+        off = tts_server(variables, ["ai"], HOSTVARS, str(tmp_path))
+        assert (off["url"], off["api_key"], off["aliases"], off["hosts"]) == ("", "", [], ["ai", "10.0.0.8"])
+        assert tts_server(given(stt_url="http://other:8000/v1"), ["ai"], SPEAKS, str(tmp_path))["url"] == ""
+        assert tts_server(given(), ["ai"], SPEAKS, str(tmp_path))["url"] == ""
+
+    def test_empty_turns_it_off_whoever_set_it(self) -> None:
+        found = tts_server(given(stt_url="http://ai:8000/v1", tts_url=""), ["ai"], SPEAKS, "/p")
+        assert (found["url"], found["hosts"]) == ("", None)
+
+    def test_another_server_gets_no_key_of_ours(self, tmp_path: Path) -> None:
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets/ai-speaches-api-key").write_text("made\n")
+        for url in ("http://10.0.0.8:3002/v1", "https://tts.example.org/v1", "http://ai/v1"):
+            found = tts_server(given(tts_url=url), ["ai"], SPEAKS, str(tmp_path))
+            assert (found["url"], found["api_key"], found["voice"], found["aliases"]) == (url, "", "", [])
+        own = given(tts_url="http://ai:8000", tts_api_key="own", tts_voice="darkman", tts_model="piper-darkman")
+        found = tts_server(own, ["ai"], SPEAKS, str(tmp_path))
+        assert (found["api_key"], found["voice"], found["model"]) == ("own", "darkman", "piper-darkman")
+
+    def test_what_no_voice_is_is_said(self) -> None:
+        wrong = {"ai": {**HOSTVARS["ai"], "stt_server_tts_models": ["piper-nobody"]}}
+        with pytest.raises(AnsibleFilterError, match="'piper-nobody' is no model that speaks"):
+            tts_server(given(stt_url="http://ai:8000"), ["ai"], wrong, "/p")
+
+    def test_verify_has_it_speak_peoples_language_or_the_voice_s(self) -> None:
+        url = {"stt_url": "http://ai:8000"}
+        assert spoken(given(**url), ["ai"], SPEAKS)["language"] == "pl"
+        assert spoken(given(**url, stt_language="fr"), ["ai"], SPEAKS)["language"] == "fr"
+        assert spoken(given(**url, stt_language="eo"), ["ai"], SPEAKS) == spoken(given(), [], {})
+        assert spoken(given(), [], {}) == {"language": "en", "text": "The quick brown fox jumps over the lazy dog."}
 
 
 def test_an_environment_file_is_read_as_it_was_written() -> None:

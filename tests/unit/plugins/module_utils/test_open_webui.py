@@ -11,6 +11,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui i
     MASK,
     changes,
     choose_model,
+    choose_speaker,
     read_environment,
     shown,
 )
@@ -68,3 +69,24 @@ def test_the_model_is_chosen(wanted: str, aliases: list[str], listed: list[str],
 def test_a_model_that_is_not_there_or_not_clear_is_refused(wanted: str, listed: list[str], message: str) -> None:
     with pytest.raises(ServiceError, match=message):
         choose_model(wanted, [], listed)
+
+
+@pytest.mark.parametrize(
+    ("server", "models", "voices", "chosen"),
+    [
+        ({}, [], [], ("tts-1", "alloy")),
+        ({"aliases": ["tts-1"]}, ["piper-gosia", "kokoro"], ["gosia", "af_sky"], ("tts-1", "gosia")),
+        ({}, ["tts-1", "tts-1-hd"], [], ("tts-1", "alloy")),
+        ({}, ["kokoro"], ["af_sky"], ("kokoro", "af_sky")),
+        ({"model": "kokoro", "voice": "af_heart"}, ["piper-gosia"], ["gosia"], ("kokoro", "af_heart")),
+    ],
+)
+def test_what_is_to_speak_is_chosen(
+    server: dict, models: list[str], voices: list[str], chosen: tuple[str, str]
+) -> None:
+    assert choose_speaker({"model": None, "voice": None, "aliases": [], **server}, models, voices) == chosen
+
+
+def test_which_of_several_models_is_to_speak_is_not_guessed() -> None:
+    with pytest.raises(ServiceError, match="is not clear, the server has kokoro, piper-gosia: name one"):
+        choose_speaker({"model": "", "voice": "", "aliases": []}, ["kokoro", "piper-gosia"], [])

@@ -122,6 +122,26 @@ def test_open_webui_that_reaches_nothing() -> None:
     assert seen["HTTPS"]["next_step"] == "incus exec ai --project home -- journalctl -u caddy -n 50"
 
 
+SPEECH = {"error": "", "kind": "wav", "bytes": 115_868, "seconds": 0.44}
+
+
+@pytest.mark.parametrize(
+    ("heard", "ok", "detail"),
+    [
+        ({"speech": SPEECH | {"text": FOX, "wer": 0.0}}, True, f'"{FOX}", wav, 113 KiB in 0.4 s'),
+        ({"speech": SPEECH | {"text": "The fox.", "wer": 0.78}}, False, '"The fox.", wav, 113 KiB in 0.4 s'),
+        ({"speech": SPEECH}, True, "wav, 113 KiB in 0.4 s"),
+        ({"speech": {"error": "no such voice"}}, False, "no such voice"),
+        ({"speech": SPEECH | {"error": "the STT server is down"}}, False, "the STT server is down"),
+        ({"msg": "no connection"}, False, "no connection"),
+    ],
+)
+def test_open_webui_speaks(heard: dict[str, Any], ok: bool, detail: str) -> None:
+    hop = webui(heard=heard, tts_url="http://ai:8000/v1", says=FOX)["Open WebUI speaks"]
+    assert (hop["ok"], hop["detail"]) == (ok, detail)
+    assert hop.get("recognised", "") == heard.get("speech", {}).get("text", "")
+
+
 def bridge(**answers: Any) -> dict[str, dict[str, Any]]:
     heard = HEARD | {"models": ["whisper-1"], "languages": ["en", "fr"]}
     asked = {"model": "whisper-1", "base_url": "http://ai:8000/v1"}

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.anklume.stt.plugins.module_utils._services.open_webui import MASK, TTS_OFF
 from ansible_collections.anklume.stt.plugins.modules import open_webui_config
 from module_runner import run_module
-from stt_stand_in import SttStandIn
+from stt_stand_in import Answer, SttStandIn
 
 HAS = {
     "audio.stt.engine": "",
@@ -132,3 +133,84 @@ def test_a_server_that_does_not_answer_changes_nothing_and_is_a_warning_in_check
 def test_no_address_turns_speech_to_text_off(data: Path) -> None:
     run(data, settings={}, stt_server={"url": "", "api_key": "unused"})
     assert set(stt(data).values()) == {""}
+
+
+def tts(data: Path) -> dict[str, Any]:
+    return {key: value for key, value in stored(data).items() if key.startswith("audio.tts.")}
+
+
+class TestTtsServer:
+    def test_it_speaks_a_word_and_is_then_used(self, data: Path) -> None:
+        with SttStandIn(key="the-key") as server:
+            server.speakers = {"models": ("piper-gosia",), "voices": ("gosia", "darkman")}
+            wanted = {"settings": {}, "tts_server": {"url": server.origin, "api_key": "the-key"}}
+            planned = run(data, check=True, **wanted)
+            assert planned["diff"]["before"] == {"audio.tts.voice": "alloy"}
+            assert planned["diff"]["after"]["audio.tts.openai.api_key"] == MASK
+            assert stored(data) == HAS
+            result = run(data, **wanted)
+            assert "the-key" not in json.dumps([planned, result])
+            said = {"model": "piper-gosia", "voice": "gosia", "input": open_webui_config.WORD}
+            assert server.texts == [said, said]
+            assert run(data, **wanted)["changed"] is False
+            assert len(server.texts) == 2, "where nothing changes nothing is spoken"
+        assert tts(data) == {
+            "audio.tts.engine": "openai",
+            "audio.tts.openai.api_base_url": f"{server.origin}/v1",
+            "audio.tts.openai.api_key": "the-key",
+            "audio.tts.model": "piper-gosia",
+            "audio.tts.voice": "gosia",
+        }
+
+    @pytest.mark.parametrize(
+        ("answer", "message"),
+        [
+            (Answer(401, "{}"), "the server wants an API key and none was given"),
+            (Answer(404, '{"detail": "Not Found"}'), "this server does not speak, or has no model 'tts-1': Not Found"),
+            (
+                Answer(422, '{"detail": "no voice"}'),
+                "does not speak with the model 'tts-1' and the voice 'sky': no voice",
+            ),
+            (Answer(200, ""), r"the answer (0 bytes, application/json) is no sound that a browser plays"),
+            (Answer(503, "{}"), "the server is busy"),
+        ],
+    )
+    def test_one_that_does_not_changes_nothing(self, data: Path, answer: Answer, message: str) -> None:
+        with SttStandIn() as server:
+            server.answers["/v1/audio/speech"] = [answer]
+            result = run(data, settings={"a": 1}, tts_server={"url": server.origin, "voice": "sky"})
+        assert message in result["msg"]
+        assert stored(data) == HAS
+
+    def test_in_check_mode_that_is_a_warning(self, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        warned: list[str] = []
+        monkeypatch.setattr(AnsibleModule, "warn", lambda _, text: warned.append(text))
+        result = run(data, check=True, settings={}, tts_server={"url": "http://127.0.0.1:9"})
+        assert result["changed_settings"] == []
+        assert "connection refused" in warned[0]
+
+    def test_on_and_off_again_leaves_nothing_behind(self, data: Path) -> None:
+        run(data, settings=TTS_OFF)
+        before = stored(data)
+        with SttStandIn() as server:
+            run(data, settings={}, tts_server={"url": server.origin, "api_key": "k"})
+        assert stored(data) != before
+        run(data, settings={}, tts_server={"url": "", "api_key": "unused"})
+        assert stored(data) == before
+
+    def test_where_none_is_named_only_what_leads_to_ours_is_turned_off(self, data: Path) -> None:
+        by_hand = {**TTS_OFF, "audio.tts.engine": "openai", "audio.tts.openai.api_base_url": "http://theirs:8880/v1"}
+        run(data, settings=by_hand)
+        nobody = {"settings": {}, "tts_server": {"url": "", "hosts": ["ai", "10.0.0.8"]}}
+        assert run(data, **nobody)["changed"] is False
+        run(data, settings={"audio.tts.openai.api_base_url": "http://10.0.0.8:8000/v1"})
+        run(data, **nobody)
+        assert tts(data) == TTS_OFF
+
+    def test_nothing_is_done_where_it_is_off_and_was_never_on(self, data: Path) -> None:
+        before = stored(data)
+        assert run(data, check=True, settings={}, tts_server={"url": "", "hosts": ["ai"]})["diff"] == {
+            "before": {},
+            "after": {},
+        }
+        assert stored(data) == before

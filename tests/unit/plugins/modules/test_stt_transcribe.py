@@ -101,6 +101,48 @@ def test_ollama_out_of_reach_does_not_fail_the_transcription(server: SttStandIn)
     assert result["ollama"]["version"] == "" and "could not connect" in result["ollama"]["error"]
 
 
+ACCOUNT = {"email": "admin@example.org", "password": "right", "speak": SENTENCE}
+
+
+class TestSpeech:
+    def test_what_open_webui_speaks_is_heard_back(self, server: SttStandIn) -> None:
+        result = run(url=server.origin, open_webui={**ACCOUNT, "speak_language": "en"}, expect=SENTENCE)
+        assert not result.get("failed"), result
+        speech = result["speech"]
+        assert (speech["text"], speech["wer"], speech["kind"], speech["bytes"]) == (SENTENCE, 0, "wav", 12)
+        assert server.texts == [{"input": SENTENCE}]
+        heard, played = server.uploads[0], server.uploads[1]
+        assert (heard.content, heard.file_type, heard.fields) == (b"RIFF\0\0\0\0WAVE", "audio/wav", {"language": "en"})
+        assert played.content == FOX.read_bytes()
+
+    def test_without_an_stt_server_it_has_to_be_sound(self, server: SttStandIn) -> None:
+        result = run(url=server.origin, path=None, open_webui=ACCOUNT)
+        assert not result.get("failed"), result
+        assert result["speech"]["bytes"] == 12
+        assert "text" not in result["speech"] and "text" not in result
+        assert server.uploads == []
+
+    @pytest.mark.parametrize(
+        ("answer", "message"),
+        [
+            (Answer(500, '{"detail": "Open WebUI: Server Connection Error"}'), "cannot reach the server that speaks"),
+            (
+                Answer(404, '{"detail": "External: no such voice"}'),
+                "Open WebUI does not speak: External: no such voice",
+            ),
+            (Answer(200, "<html>"), "is no sound that a browser plays"),
+            (Answer(403, '{"detail": "no"}'), "this account may not have anything read aloud"),
+        ],
+    )
+    def test_not_to_be_spoken_to_is_no_failure_of_the_rest(
+        self, server: SttStandIn, answer: Answer, message: str
+    ) -> None:
+        server.answers["/api/v1/audio/speech"] = [answer]
+        result = run(url=server.origin, open_webui=ACCOUNT, expect=SENTENCE)
+        assert not result.get("failed"), result
+        assert message in result["speech"]["error"]
+
+
 def test_open_webui_chooses_the_model_itself(server: SttStandIn) -> None:
     result = run(url=server.origin, model="x", open_webui={"email": "a@b.c", "password": "p"})
     assert result["failed"] and "mutually exclusive" in result["msg"]
