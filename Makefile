@@ -251,8 +251,8 @@ bench: ## the benches of sync, Incus and the engine in small, one round each
 	@$(MAKE) bench-sync
 	@$(MAKE) bench-incus ARGS="--machines 2 --pairs 1"
 	@$(MAKE) bench-stt ARGS="--only base --rounds 1" SPEACHES_ARCHIVE=
-$(BROWSER_STAMP): tests/browser/package-lock.json
-	@type chromium certutil tcpdump >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium libnss3-tools tcpdump
+$(BROWSER_STAMP): tests/browser/package-lock.json tests/stand_ins/speaking_server.py
+	@type chromium certutil tcpdump espeak-ng >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium libnss3-tools tcpdump espeak-ng
 	@cd tests/browser && npm ci --silent
 	@touch $@
 molecule: venv-test $(if $(filter-out default,$(SCENARIO)),,archive) $(BROWSER_STAMP) $(CLIENTS_VENV)/.stamp ## the scenarios on real Incus; SCENARIO=default runs one

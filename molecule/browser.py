@@ -50,15 +50,23 @@ def microphone_clip(source: Path | None, target: Path) -> None:
 
 
 def speak(
-    computer: str, profile: Path, url: str, source: Path | None, *, password: Path, folder: Path, shots: str
+    computer: str,
+    profile: Path,
+    url: str,
+    source: Path | None,
+    *,
+    password: Path,
+    folder: Path,
+    shots: str,
+    program: str = "voice.mjs",
 ) -> dict[str, Any]:
-    """Open the page, sign in, press the microphone, speak and press again; what stood on the pages."""
+    """Open the page, sign in, press the microphone, speak and press again, or call; what stood on the pages."""
     clip, screenshots = folder / "clip.wav", SCREENSHOTS / shots
     microphone_clip(source, clip)
     screenshots.mkdir(parents=True, exist_ok=True)
     with wave.open(str(clip)) as file:
         spoken_ms = 1000 * file.getnframes() // file.getframerate()
-    command = ["ip", "netns", "exec", computer, "node", "voice.mjs"]
+    command = ["ip", "netns", "exec", computer, "node", program]
     command += [str(part) for part in (profile, url, "admin@localhost", password, clip, screenshots)]
     result = subprocess.run(
         command,

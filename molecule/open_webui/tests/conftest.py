@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import browser
+import lan
 import pytest
 from suite import PLAIN, ROOT, Instance
 
@@ -28,6 +29,7 @@ sys.path.insert(0, str(ROOT / ".cache/collections"))
 SCENARIO = Path(__file__).resolve().parents[1]
 CLIPS = ROOT / "tests/data/clips"
 ADDRESS = "10.175.1.30"
+BROWSER_ADDRESS = "10.175.1.99"
 PASSWORD = "secrets/mow-webui-open-webui-admin-password"
 ANNA = "anna@example.org"
 
@@ -44,13 +46,17 @@ class Api:
 
     def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, kind: str = "") -> Any:
         """The decoded answer; an HTTPError when it is none of success."""
+        return json.loads(self.answer(method, path, body, raw=raw, kind=kind))
+
+    def answer(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, kind: str = "") -> bytes:
+        """The answer as it came."""
         content = raw if raw is not None else json.dumps(body).encode() if body is not None else None
         headers = {"Content-Type": kind or "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(f"https://{ADDRESS}{path}", content, headers, method=method)
         with urllib.request.urlopen(request, context=self.context, timeout=60) as answer:
-            return json.load(answer)
+            return answer.read()
 
     def ready(self) -> bool:
         """Whether the service answers through the proxy."""
@@ -105,6 +111,13 @@ def api(project: Path) -> Api:
     api = Api(project)
     api.sign_in()
     return api
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[str]:
+    """The name of a network namespace that is a machine beside Open WebUI."""
+    with lan.computer("mow-browser", "net-mow", f"{BROWSER_ADDRESS}/24") as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

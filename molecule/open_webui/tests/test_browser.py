@@ -5,23 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import browser
-import lan
-import pytest
 from conftest import ADDRESS, CLIPS, PASSWORD
-
-BROWSER_ADDRESS = "10.175.1.99"
-
-
-@pytest.fixture(scope="session")
-def network() -> Iterator[str]:
-    """The name of a network namespace that is a machine beside Open WebUI."""
-    with lan.computer("mow-browser", "net-mow", f"{BROWSER_ADDRESS}/24") as name:
-        yield name
 
 
 def use_browser(network: str, profile: Path, project: Path, source: Path | None, tmp_path: Path) -> dict[str, Any]:
