@@ -34,6 +34,14 @@ PASSWORD = "secrets/mow-webui-open-webui-admin-password"
 ANNA = "anna@example.org"
 
 
+def form(content: bytes, name: str, kind: str) -> tuple[bytes, str]:
+    """The body of an upload, and its type."""
+    boundary = uuid.uuid4().hex
+    part = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+    body = f"{part}Content-Type: {kind}\r\n\r\n".encode() + content + f"\r\n--{boundary}--\r\n".encode()
+    return body, f"multipart/form-data; boundary={boundary}"
+
+
 @dataclass
 class Api:
     """Open WebUI's API, as a browser that trusts the internal authority reaches it."""
@@ -55,7 +63,7 @@ class Api:
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(f"https://{ADDRESS}{path}", content, headers, method=method)
-        with urllib.request.urlopen(request, context=self.context, timeout=60) as answer:
+        with urllib.request.urlopen(request, context=self.context, timeout=900) as answer:
             return answer.read()
 
     def ready(self) -> bool:
@@ -86,10 +94,7 @@ class Api:
 
     def transcribe(self, content: bytes) -> str:
         """What the microphone button gets for a recording."""
-        boundary = uuid.uuid4().hex
-        part = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n'
-        body = f"{part}Content-Type: audio/wav\r\n\r\n".encode() + content + f"\r\n--{boundary}--\r\n".encode()
-        kind = f"multipart/form-data; boundary={boundary}"
+        body, kind = form(content, "a.wav", "audio/wav")
         return self.call("POST", "/api/v1/audio/transcriptions", raw=body, kind=kind)["text"]
 
     def refusal(self, *args: Any, **kwargs: Any) -> int:

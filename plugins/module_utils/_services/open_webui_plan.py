@@ -120,6 +120,8 @@ def environment(given: Given, planned: Plan) -> dict[str, Any]:
         "BYPASS_EMBEDDING_AND_RETRIEVAL": slim,
         "RAG_EMBEDDING_ENGINE": "ollama" if given["open_webui_profile"] == "no_torch" else "",
         "RAG_FILE_MAX_SIZE": given["open_webui_max_upload_mib"],
+        # recordings go on as they come: what cuts and shrinks larger ones needs ffmpeg, which is not there
+        **({} if given["open_webui_profile"] == "slim" else {"BYPASS_PYDUB_PREPROCESSING": "true"}),
         "CORS_ALLOW_ORIGIN": ";".join(planned["origins"]),
         "FORWARDED_ALLOW_IPS": "127.0.0.1",
         "WEBUI_SESSION_COOKIE_SECURE": https,

@@ -132,6 +132,12 @@ class TestEnvironment:
         assert (found["USE_SLIM_DOCKER"], found["WEBUI_AUTH_COOKIE_SECURE"]) == ("false", "false")
         assert (found["RAG_EMBEDDING_ENGINE"], found["WHISPER_LANGUAGE"]) == ("ollama", "fr")
 
+    def test_recordings_are_cut_by_no_profile(self) -> None:
+        """The one program that could, ffmpeg, is not there; slim never does."""
+        for profile in ("no_torch", "full"):
+            assert environment(given(profile=profile), planned())["BYPASS_PYDUB_PREPROCESSING"] == "true"
+        assert "BYPASS_PYDUB_PREPROCESSING" not in environment(DEFAULTS, planned())
+
     def test_what_is_given_comes_last(self) -> None:
         found = environment(given(environment={"ENV": "dev", "DEFAULT_LOCALE": "fr-FR"}), planned())
         assert (found["ENV"], found["DEFAULT_LOCALE"]) == ("dev", "fr-FR")
