@@ -58,7 +58,7 @@ fit: venv ## which model fits the GPU, in which compute type, as a table; GPU="R
 	@$(call local_play,fit) | scripts/vram-colours
 
 ##@ Every day (PROJECT=dir names the folder of your infra.yml; ARGS="--limit homelab-ai -v" goes to ansible-playbook)
-.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-limit apply-stt verify destroy
+.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-limit apply-stt verify doctor logs destroy
 # what is said on the command line; a variable of the environment that happens to have that name is not meant
 said = $(if $(findstring command,$(origin $(1))),$(if $($(1)),-e '{"$(2)": "$($(1))"}'))
 init: venv ## look at this machine, write infra.yml and host_vars that end in speech here; GPU=no OLLAMA=yes PORT=8443 SPOKEN=fr …
@@ -85,6 +85,10 @@ apply-stt: venv ## the STT role alone
 	@$(call play,stt)
 verify: venv ## every hop from the instance to a recognised sentence, as a table; changes nothing
 	@$(call play,verify)
+doctor: venv ## what is wrong, why, and the command that mends it; CHECK=NET-03 FAIL_ON=warning JSON=file
+	@FAIL_ON=$(call quote,$(FAIL_ON)) CHECK=$(call quote,$(CHECK)) JSON=$(call quote,$(JSON)) scripts/doctor $(ARGS)
+logs: venv ## the logs of all services in one stream, with machine and unit; SINCE=-1h FOLLOW=1
+	@python scripts/logs.py $(INVENTORY) $(call quote,$(or $(SINCE),-10min)) $(if $(FOLLOW),--follow)
 destroy: venv ## delete everything that this infra.yml made in Incus; asks for the project's name
 	@$(call local_play,destroy) $(incus_options)
 

@@ -135,3 +135,8 @@ def command_on(machine: Mapping[str, Any], command: str) -> str:
 def logs(machine: Mapping[str, Any], unit: str) -> str:
     """How to read the last lines of a unit's log."""
     return command_on(machine, f"journalctl -u {unit} -n 50")
+
+
+def units_of_roles(roles: Iterable[str]) -> list[str]:
+    """The units of our services among these roles."""
+    return [BY_ROLE[role].unit for role in roles if role in BY_ROLE]

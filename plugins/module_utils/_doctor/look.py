@@ -1,0 +1,358 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks at a machine for the doctor: runs commands that read, asks Incus, changes nothing. What it means, rules say."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import Said, without_secrets
+from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import UnixTransport
+
+PATIENCE = 10
+"""Seconds for one command."""
+RECENT = 3600
+"""Seconds that logs are read back: what was mended before is no finding."""
+TOLD_BY_KERNEL = re.compile(r"oom-kill:|NVRM|BTRFS|EXT4-fs error|apparmor=\"DENIED\"|I/O error")
+PROPERTIES = (
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "NRestarts",
+    "ExecMainStatus",
+    "UnitFileState",
+    "InvocationID",
+    "ActiveEnterTimestampMonotonic",
+)
+
+
+def run(*command: str, patience: float = PATIENCE) -> Said:
+    """Run a command that only reads; one that is not installed is skipped."""
+    shown = " ".join(command)
+    if not shutil.which(command[0]):
+        return Said(shown, skipped=f"{command[0]} is not installed")
+    try:
+        # run_command knows no time limit; who is stuck in a driver is not waited for
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "LC_ALL": "C"},
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Said(shown, skipped=f"{command[0]} cannot be run: {error.strerror}")
+    try:
+        text = process.communicate(timeout=patience)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return Said(shown, f"{command[0]} did not end within {patience:g} s", 124)
+    return Said(shown, without_secrets(text), process.returncode)
+
+
+def file(path: str) -> Said:
+    """What a file holds."""
+    try:
+        return Said(f"cat {path}", Path(path).read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        return Said(f"cat {path}", skipped=f"{path}: {error.strerror}")
+
+
+def together(looks: Mapping[str, Callable[[], Said]]) -> dict[str, Said]:
+    """Several looks at the same time."""
+    with ThreadPoolExecutor(8) as pool:
+        return dict(zip(looks, pool.map(lambda look: look(), looks.values()), strict=True))
+
+
+def devices() -> Said:
+    """The nodes of NVIDIA's driver."""
+    return Said("ls /dev/nvidia*", "\n".join(sorted(str(path) for path in Path("/dev").glob("nvidia*"))))
+
+
+def nvidia(program: str, *, there: bool) -> Said:
+    """What nvidia-smi says, where there may be something to say."""
+    if not program and not there:
+        return Said("nvidia-smi", skipped="no NVIDIA GPU is here")
+    return run(program or "nvidia-smi", patience=20)
+
+
+# --- the Incus host ---
+
+
+def incus_host(path: str, wanted: Iterable[Mapping[str, str]], nvidia_smi: str = "") -> dict[str, Said]:
+    """The host and, of Incus, the instances that are `wanted`: host, instance and project of each."""
+    there = any(_read(file) == "0x10de" for file in Path("/sys/bus/pci/devices").glob("*/vendor"))
+    said = together(
+        {
+            "nft": lambda: _as_root(run("nft", "-j", "-t", "list", "ruleset")),
+            "ip_forward": lambda: file("/proc/sys/net/ipv4/ip_forward"),
+            "mtu": _mtu,
+            "subuid": lambda: file("/etc/subuid"),
+            "subgid": lambda: file("/etc/subgid"),
+            "clock": _clock,
+            "kernel": _kernel,
+            "devices": devices,
+            "nvidia-smi": lambda: nvidia(nvidia_smi, there=there or Path("/dev/nvidiactl").exists()),
+            "daemon": lambda: run("journalctl", "--no-pager", "-q", "-o", "cat", "-u", "incus", "--since", "-1h"),
+        }
+    )
+    try:
+        with Client(UnixTransport(path)).closing() as client:
+            said |= _incus(client, list(wanted))
+    except IncusError as error:
+        said["incus"] = Said("incus info", str(error), 1)
+    return said
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _as_root(said: Said) -> Said:
+    return Said(said.command, skipped="only root may ask it") if said.status and os.geteuid() else said
+
+
+def _mtu() -> Said:
+    ways = {
+        line.split()[0] for line in _read(Path("/proc/net/route")).splitlines()[1:] if line.split()[1] == "00000000"
+    }
+    lines = [
+        f"{link.name} {_read(link / 'mtu')}{' default' if link.name in ways else ''}"
+        for link in sorted(Path("/sys/class/net").glob("*"))
+        if _read(link / "mtu")
+    ]
+    return Said("cat /sys/class/net/*/mtu", "\n".join(lines))
+
+
+def _clock() -> Said:
+    said = run("timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP")
+    found = dict(line.split("=", 1) for line in said.text.splitlines() if "=" in line)
+    if said.status or said.skipped or "NTP" not in found:
+        return Said(said.command, skipped=said.skipped or "it does not answer")
+    return Said(said.command, f"NTPSynchronized={found.get('NTPSynchronized')}, NTP={found['NTP']}")
+
+
+def _kernel() -> Said:
+    said = _as_root(run("dmesg"))
+    since = time.clock_gettime(time.CLOCK_BOOTTIME) - RECENT
+    lines = [
+        line
+        for line in said.text.splitlines()
+        if TOLD_BY_KERNEL.search(line)
+        and (found := re.match(r"\[\s*(\d+)\.", line)) is not None
+        and int(found[1]) >= since
+    ]
+    return Said(said.command, "\n".join(lines), said.status, said.skipped)
+
+
+def _incus(client: Client, wanted: list[Mapping[str, str]]) -> dict[str, Said]:
+    server = client.get(path_of())
+    bodies = {
+        (body["project"], body["name"]): body
+        for body in client.get(path_of("instances"), recursion="2", all_projects="true")
+    }
+    instances = [_instance(one, bodies.get((one["project"], one["instance"]))) for one in wanted]
+    bridges = {bridge for one in instances for bridge in one["bridges"]}
+    networks = [
+        {
+            "name": body["name"],
+            "address": body["config"].get("ipv4.address", "").replace("none", ""),
+            "dns": body["config"].get("dns.mode", "managed"),
+        }
+        for body in client.get(path_of("networks"), recursion="1")
+        if body["managed"] and body["type"] == "bridge" and body["name"] in bridges
+    ]
+    wants_gpu = any(one["gpu"] for one in instances)
+    cards = (client.get(path_of("resources")).get("gpu") or {}).get("cards") or () if wants_gpu else ()
+    said = {
+        "incus": Said("incus info", f"server_version {server['environment']['server_version']}"),
+        "firewall": Said("incus info", server["environment"]["firewall"]),
+        "instances": _listed("incus list --all-projects", instances),
+        "networks": _listed("incus network list", networks),
+        "pools": _listed("incus storage info", _pools(client)),
+        "warnings": _listed("incus warning list", _warnings(client)),
+        "gpus": Said("incus info --resources", "\n".join(str(card.get("product", "GPU")) for card in cards)),
+        "nvidia_tools": Said("which nvidia-container-cli", shutil.which("nvidia-container-cli") or ""),
+        "dns": Said("nc -z BRIDGE 53", "\n".join(filter(None, (_dns(one) for one in networks)))),
+        "firewalld": _firewalld(networks),
+    }
+    for one in instances:
+        if one["status"] not in ("Running", "Missing"):
+            said[f"log {one['instance']}"] = run(
+                "incus", "info", one["instance"], "--project", one["project"], "--show-log"
+            )
+    return said
+
+
+def _listed(command: str, found: list[dict[str, Any]]) -> Said:
+    return Said(command, without_secrets(json.dumps(found)))
+
+
+def _instance(wanted: Mapping[str, str], body: Mapping[str, Any] | None) -> dict[str, Any]:
+    found = dict(wanted) | {"status": body["status"] if body else "Missing"}
+    attached = (body or {}).get("expanded_devices") or {}
+    config = (body or {}).get("expanded_config") or {}
+    disk = (((body or {}).get("state") or {}).get("disk") or {}).get("root") or {}
+    return found | {
+        "disk_used": disk.get("usage", 0),
+        "disk_total": disk.get("total", 0),
+        "gpu": any(device["type"] == "gpu" for device in attached.values()),
+        "nvidia_runtime": config.get("nvidia.runtime") == "true",
+        "bridges": [
+            device.get("network") or device.get("parent") or ""
+            for device in attached.values()
+            if device["type"] == "nic"
+        ],
+        "sources_missing": {
+            name: device["source"]
+            for name, device in attached.items()
+            if device["type"] == "disk"
+            and "pool" not in device
+            and device.get("required") != "false"
+            and device.get("source", "").startswith("/")
+            and _gone(device["source"])
+        },
+    }
+
+
+def _gone(path: str) -> bool:
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # not ours to see
+        return False
+    return False
+
+
+def _pools(client: Client) -> list[dict[str, Any]]:
+    names = [url.rpartition("/")[2] for url in client.get(path_of("storage-pools"))]
+    space = {name: client.get(path_of("storage-pools", name, "resources")).get("space") or {} for name in names}
+    return [{"name": name, "used": one.get("used", 0), "total": one.get("total", 0)} for name, one in space.items()]
+
+
+def _warnings(client: Client) -> list[dict[str, Any]]:
+    kept = ("uuid", "severity", "status", "type", "last_message", "entity_url")
+    return [{key: body.get(key, "") for key in kept} for body in client.get(path_of("warnings"), recursion="1")]
+
+
+def _dns(network: Mapping[str, str]) -> str:
+    """Whether somebody listens: a question would be answered from a cache, or by another."""
+    address = network["address"].partition("/")[0]
+    if not address or network["dns"] == "none":
+        return ""
+    try:
+        socket.create_connection((address, 53), 2).close()
+    except ConnectionRefusedError:
+        return f"{network['name']}: {address} port 53: refused"
+    except OSError:
+        return ""
+    return f"{network['name']}: {address} port 53: open"
+
+
+def _firewalld(networks: Iterable[Mapping[str, str]]) -> Said:
+    said = run("firewall-cmd", "--state")
+    if said.skipped or said.text.strip() != "running":
+        return Said(said.command, skipped=said.skipped or "firewalld does not run")
+    zones = {one["name"]: run("firewall-cmd", f"--get-zone-of-interface={one['name']}").text for one in networks}
+    lines = "\n".join(f"{name}: {zone.strip()}" for name, zone in zones.items())
+    return Said("firewall-cmd --get-zone-of-interface", lines)
+
+
+# --- a machine with services ---
+
+
+def instance(units: list[str], https: Mapping[str, Any] | None = None, nvidia_smi: str = "") -> dict[str, Said]:
+    """Units and their logs, disks, GPU, and the certificate of the page."""
+    shown = _units(units)
+    looks: dict[str, Callable[[], Said]] = {
+        "disk": lambda: run("df", "-Ph", "-x", "tmpfs", "-x", "devtmpfs", "-x", "overlay", "/", "/var/lib"),
+        "mounts": _mounts,
+        "devices": devices,
+        "nvidia-smi": lambda: nvidia(nvidia_smi, there=bool(shutil.which("nvidia-smi"))),
+    }
+    for unit, found in _by_unit(shown).items():
+        looks[f"journal {unit}"] = lambda unit=unit, found=found: _journal(unit, found)  # type: ignore[misc]
+    if https:
+        looks["https"] = lambda: certificate(**https)
+    return {"units": shown, **together(looks)}
+
+
+def _units(units: list[str]) -> Said:
+    said = run("systemctl", "show", f"--property={','.join(PROPERTIES)}", *units)
+    now = time.clock_gettime(time.CLOCK_MONOTONIC)
+    blocks = []
+    for block in re.split(r"\n\n+", said.text.strip()):
+        entered = re.search(r"(?m)^ActiveEnterTimestampMonotonic=(\d+)$", block)
+        runs = max(0, int(now - int(entered[1]) / 1e6)) if entered and int(entered[1]) else 0
+        blocks.append(f"{block}\nRunsFor={runs}")
+    command = f"systemctl show {' '.join(units)}"
+    return Said(command, "\n\n".join(blocks) if said.text.strip() else "", said.status, said.skipped)
+
+
+def _by_unit(said: Said) -> dict[str, dict[str, str]]:
+    blocks = [dict(re.findall(r"(?m)^(\w+)=(.*)$", block)) for block in said.text.split("\n\n")]
+    return {
+        block["Id"].removesuffix(".service"): block
+        for block in blocks
+        if block.get("LoadState") == "loaded" and "Id" in block
+    }
+
+
+def _journal(unit: str, found: Mapping[str, str]) -> Said:
+    """The lines of the last start alone; of one that ends again and again, those of the last minutes."""
+    begin = ("journalctl", "--no-pager", "-q", "-o", "cat", "-n", "80", "--since")
+    if int(found.get("NRestarts") or 0) and found["ActiveState"] != "active":
+        return run(*begin, "-10min", "-u", unit)
+    if invocation := found.get("InvocationID"):
+        return run(*begin, "-1h", f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}")
+    return Said(f"journalctl -u {unit}", skipped="it was never started")
+
+
+def _mounts() -> Said:
+    lines = [line for line in _read(Path("/proc/mounts")).splitlines() if line.split()[1] == "/"]
+    return Said("grep ' / ' /proc/mounts", "\n".join(" ".join(_mount(line)) for line in lines))
+
+
+def _mount(line: str) -> tuple[str, str, str]:
+    source, target, dummy, options, *_more = line.split()
+    return source, target, options.split(",")[0]
+
+
+def certificate(port: int, name: str, authority: str) -> Said:
+    """What the certificate of the page is worth to who trusts an authority (PEM; empty: this machine's)."""
+    command = f"openssl s_client -connect 127.0.0.1:{port} -servername {name} -verify_return_error"
+    try:
+        context = ssl.create_default_context(cadata=authority or None)
+        with (
+            socket.create_connection(("127.0.0.1", port), 5) as plain,
+            context.wrap_socket(plain, server_hostname=name) as there,
+        ):
+            ends = ssl.cert_time_to_seconds(str((there.getpeercert() or {})["notAfter"]))
+    except ssl.SSLCertVerificationError as error:
+        return Said(command, f"{name}: {error.verify_message}", 1)
+    except (OSError, ValueError) as error:
+        return Said(command, skipped=f"no certificate was shown: {error}")
+    return Said(command, f"{name}: valid for another {int((ends - time.time()) // 86400)} days")

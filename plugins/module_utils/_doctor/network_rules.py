@@ -1,0 +1,243 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules for the way between instances and the world, seen from the Incus host."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ansible_collections.anklume.stt.plugins.module_utils._doctor.rules import WARNING, Evidence, Rule, objects, prints
+from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import INCUS_HOST, Snapshot
+
+Bridge = Mapping[str, Any]
+OURS = "incus"
+"""The name of the tables that Incus itself makes."""
+
+
+class Ruleset:
+    """What `nft -j list ruleset` prints."""
+
+    def __init__(self, text: str) -> None:
+        entries = json.loads(text)["nftables"] if text else []
+        self.tables = [entry["table"] for entry in entries if "table" in entry]
+        self.chains = [entry["chain"] for entry in entries if "chain" in entry]
+        self.rules = [entry["rule"] for entry in entries if "rule" in entry]
+
+    def dropping(self, hook: str) -> Iterator[dict[str, Any]]:
+        """The chains that drop what no rule of theirs accepts, those of Incus left out."""
+        for chain in self.chains:
+            drops = chain.get("hook") == hook and chain.get("policy") == "drop"
+            if drops and chain["table"] != OURS and chain["family"] in ("ip", "inet"):
+                yield chain
+
+    def accepts(self, chain: Mapping[str, Any], bridge: Bridge, *, keys: tuple[str, ...]) -> bool:
+        """Whether a rule of the chain's table lets the packets of a bridge through."""
+        table = chain["family"], chain["table"]
+        return any(
+            (rule["family"], rule["table"]) == table and _accepts(rule["expr"], bridge, keys) for rule in self.rules
+        )
+
+    def of_ufw(self, chain: Mapping[str, Any]) -> bool:
+        """Whether ufw made the chain's table."""
+        table = chain["family"], chain["table"]
+        return any((one["family"], one["table"]) == table and one["name"].startswith("ufw-") for one in self.chains)
+
+
+def _accepts(expression: list[dict[str, Any]], bridge: Bridge, keys: tuple[str, ...]) -> bool:
+    if not any("accept" in one for one in expression):
+        return False
+    matches = [one["match"] for one in expression if "match" in one]
+    others = [one for one in expression if "xt" in one]  # what nft cannot read is no reason for an alarm, nor against
+    named, narrowed = False, bool(others)
+    for match in matches:
+        left, right = match["left"], match["right"]
+        meta = left.get("meta", {}).get("key", "") if isinstance(left, dict) else ""
+        payload = left.get("payload", {}).get("field", "") if isinstance(left, dict) else ""
+        if meta in keys:
+            if not _covers(right, bridge["name"], match["op"]):
+                return False
+            named = True
+        elif payload in ("saddr", "daddr"):
+            if not _overlaps(right, bridge["address"]):
+                return False
+            named = True
+        else:
+            narrowed = True
+    return named or not narrowed
+
+
+def _covers(right: Any, name: str, op: str) -> bool:
+    wanted = right.get("set", []) if isinstance(right, dict) else [right]
+    fits = any(isinstance(one, str) and fnmatchcase(name, one) for one in wanted)
+    return fits if op != "!=" else not fits
+
+
+def _overlaps(right: Any, address: str) -> bool:
+    inside = ipaddress.ip_interface(address).network
+    for one in right.get("set", [right]) if isinstance(right, dict) else [right]:
+        prefix = one.get("prefix") if isinstance(one, dict) else {"addr": one, "len": 32}
+        try:
+            network = ipaddress.ip_network(f"{prefix['addr']}/{prefix['len']}", strict=False) if prefix else None
+        except ValueError:
+            network = None
+        if network is not None and network.version == inside.version and network.overlaps(inside):
+            return True
+    return False
+
+
+def _bridges(snapshot: Snapshot) -> list[dict[str, Any]]:
+    return [one for one in objects(snapshot, "networks")[1] if one["address"]]
+
+
+def _dropped(snapshot: Snapshot, hook: str, keys: tuple[str, ...], *, ufw: bool) -> Iterator[Evidence]:
+    said = snapshot.get("nft")
+    ruleset = Ruleset(said.text if not said.status else "")
+    for chain in ruleset.dropping(hook):
+        for bridge in _bridges(snapshot):
+            if ruleset.of_ufw(chain) == ufw and not ruleset.accepts(chain, bridge, keys=keys):
+                place = f"table {chain['family']} {chain['table']}, chain {chain['name']}"
+                line = f"{place}: hook {hook}, policy drop, and no rule accepts {bridge['name']}"
+                yield Evidence(said.command, line, {"bridge": bridge["name"], "table": chain["table"]})
+                break
+
+
+def _forward(snapshot: Snapshot) -> Iterator[Evidence]:
+    yield from _dropped(snapshot, "forward", ("iifname", "iif"), ufw=False)
+
+
+def _input(snapshot: Snapshot) -> Iterator[Evidence]:
+    yield from _dropped(snapshot, "input", ("iifname", "iif"), ufw=False)
+
+
+def _ufw(snapshot: Snapshot) -> Iterator[Evidence]:
+    yield from _dropped(snapshot, "input", ("iifname", "iif"), ufw=True)
+    yield from _dropped(snapshot, "forward", ("iifname", "iif"), ufw=True)
+
+
+def _flushed(snapshot: Snapshot) -> Iterator[Evidence]:
+    said, server = snapshot.get("nft"), snapshot.get("firewall")
+    if said.skipped or said.status or server.text.strip() != "nftables" or not _bridges(snapshot):
+        return
+    if not any(table["name"] == OURS for table in Ruleset(said.text).tables):
+        yield Evidence(said.command, "no table inet incus")
+
+
+def _no_forwarding(snapshot: Snapshot) -> Iterator[Evidence]:
+    said = snapshot.get("ip_forward")
+    if said.text.strip().endswith("0") and _bridges(snapshot):
+        yield Evidence(said.command, said.text.strip())
+
+
+def _mtu(snapshot: Snapshot) -> Iterator[Evidence]:
+    said, mtus, way = snapshot.get("mtu"), {}, ""
+    for line in said.text.splitlines():
+        interface, value, *default = line.split()
+        mtus[interface] = int(value)
+        way = interface if default else way
+    for bridge in _bridges(snapshot):
+        if way and mtus.get(bridge["name"], 0) > mtus[way]:
+            line = f"{bridge['name']} {mtus[bridge['name']]}, {way} {mtus[way]}"
+            yield Evidence(said.command, line, {"bridge": bridge["name"], "mtu": str(mtus[way])})
+
+
+RULES = (
+    Rule(
+        code="NET-01",
+        kind=INCUS_HOST,
+        title="the host forwards no packets",
+        cause="net.ipv4.ip_forward is 0: instances reach the host and each other on one bridge, and nothing beyond. A"
+        " program or a file in /etc/sysctl.d has turned it off.",
+        fix=("sysctl -w net.ipv4.ip_forward=1", "grep -r ip_forward /etc/sysctl.conf /etc/sysctl.d"),
+        look=_no_forwarding,
+        hides=("HOP-*", "STT-04"),
+    ),
+    Rule(
+        code="NET-02",
+        kind=INCUS_HOST,
+        title="the firewall rules of Incus are gone",
+        cause="Somebody ran `nft flush ruleset`, or a service that loads its own rules at its start did. Without the"
+        " table of Incus nothing is translated to the host's address, so that nothing comes out of the instances.",
+        fix=("systemctl restart incus",),
+        look=_flushed,
+        hides=("HOP-*", "STT-04"),
+    ),
+    Rule(
+        code="NET-03",
+        kind=INCUS_HOST,
+        title="another program drops what the host forwards",
+        cause="Docker sets the policy of the chain forward to drop, and a packet has to be accepted by every program's"
+        " chain. Names are resolved, and connections out of the instances hang.",
+        fix=(
+            "iptables -I DOCKER-USER -i {bridge} -j ACCEPT",
+            "iptables -I DOCKER-USER -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        ),
+        look=_forward,
+        hides=("HOP-*", "STT-04"),
+    ),
+    Rule(
+        code="NET-04",
+        kind=INCUS_HOST,
+        title="ufw keeps the instances off the network",
+        cause="ufw drops what comes from a bridge, DHCP and DNS among it: an instance runs and has no IPv4 address.",
+        fix=("ufw allow in on {bridge}", "ufw route allow in on {bridge}", "ufw route allow out on {bridge}"),
+        look=_ufw,
+        hides=("HOP-*", "STT-04", "NET-06"),
+    ),
+    Rule(
+        code="NET-05",
+        kind=INCUS_HOST,
+        title="firewalld knows no zone for the bridge",
+        cause="firewalld refuses what comes over an interface without a zone, DHCP and DNS among it.",
+        fix=(
+            "firewall-cmd --permanent --zone=trusted --change-interface={bridge}",
+            "firewall-cmd --zone=trusted --change-interface={bridge}",
+        ),
+        look=prints(r"^(?P<bridge>\S+): no zone", "firewalld"),
+        hides=("HOP-*", "STT-04", "NET-06"),
+    ),
+    Rule(
+        code="NET-06",
+        kind=INCUS_HOST,
+        title="the name server of the bridge does not answer",
+        cause="Incus runs one dnsmasq for each bridge. It has died: instances keep their addresses until their lease"
+        " ends, and find no name.",
+        fix=("systemctl restart incus",),
+        look=prints(r"^(?P<bridge>\S+): \S+ port 53: (?:connection )?refused", "dns"),
+        hides=("HOP-*", "STT-04", "STT-06"),
+    ),
+    Rule(
+        code="NET-07",
+        kind=INCUS_HOST,
+        title="the bridge lets through larger packets than the host's way out",
+        cause="Small answers come, and a download or an upload hangs: large packets are lost where the way out takes"
+        " smaller ones (a VPN, PPPoE, a cloud's network).",
+        fix=("incus network set {bridge} bridge.mtu={mtu}",),
+        look=_mtu,
+        hides=("HOP-*", "STT-04"),
+    ),
+    Rule(
+        code="NET-08",
+        kind=INCUS_HOST,
+        title="the host's own firewall drops what comes from the bridge",
+        cause="A chain input with the policy drop has no rule that accepts the bridge: DHCP and DNS do not reach Incus,"
+        " and instances have no IPv4 address.",
+        fix=("nft list ruleset", "nft insert rule inet {table} input iifname {bridge} accept"),
+        look=_input,
+        hides=("HOP-*", "STT-04", "NET-06"),
+    ),
+    Rule(
+        code="CLK-01",
+        kind=INCUS_HOST,
+        severity=WARNING,
+        title="the clock is not synchronised",
+        cause="A time service is turned on, and it has not reached a server. With a wrong clock certificates are not"
+        " valid yet, or not any more, and all instances have the host's clock.",
+        fix=("timedatectl timesync-status", "systemctl restart systemd-timesyncd"),
+        look=prints(r"^NTPSynchronized=no, NTP=yes", "clock"),
+    ),
+)

@@ -1,0 +1,433 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules for services and what they are made of: units, models, keys, certificates; the hops of verify come last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ansible_collections.anklume.stt.plugins.module_utils._doctor.rules import (
+    WARNING,
+    Evidence,
+    Rule,
+    objects,
+    prints,
+    values,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import INCUS_HOST, Snapshot
+
+JOURNALS = ("journal *", "hops", "refused *")
+LOOP = 3
+"""Restarts by systemd from which it is a loop; one or two may be a service that was waited for."""
+SETTLED = 600
+"""Seconds after which a service that runs is out of its loop."""
+SOON = 30
+"""Days before a certificate's end at which somebody should know."""
+
+
+def _units(snapshot: Snapshot) -> Iterator[tuple[str, dict[str, str]]]:
+    said = snapshot.get("units")
+    for unit in values(said):
+        yield said.command, unit
+
+
+def _evidence(command: str, unit: dict[str, str], *properties: str) -> Evidence:
+    line = ", ".join(f"{name}={unit[name]}" for name in ("Id", *properties) if name in unit)
+    return Evidence(command, line, {"unit": unit["Id"].removesuffix(".service")})
+
+
+def _stopped(snapshot: Snapshot) -> Iterator[Evidence]:
+    for command, unit in _units(snapshot):
+        if unit["ActiveState"] == "inactive" and unit["UnitFileState"] == "enabled" and unit["Result"] == "success":
+            yield _evidence(command, unit, "ActiveState", "UnitFileState")
+
+
+def _loops(snapshot: Snapshot) -> Iterator[Evidence]:
+    for command, unit in _units(snapshot):
+        restarts = int(unit.get("NRestarts") or 0)
+        running = unit["ActiveState"] == "active"
+        young = float(unit.get("RunsFor") or 0) < SETTLED
+        again = unit.get("SubState") == "auto-restart" and restarts > 0
+        if unit["ActiveState"] == "failed" or again or (restarts >= LOOP and (young or not running)):
+            yield _evidence(command, unit, "ActiveState", "SubState", "Result", "NRestarts", "ExecMainStatus")
+
+
+def _not_there(snapshot: Snapshot) -> Iterator[Evidence]:
+    for command, unit in _units(snapshot):
+        if unit["LoadState"] == "not-found":
+            yield _evidence(command, unit, "LoadState")
+
+
+def _sandbox(snapshot: Snapshot) -> Iterator[Evidence]:
+    for command, unit in _units(snapshot):
+        if unit.get("ExecMainStatus") in ("226", "243"):
+            yield _evidence(command, unit, "Result", "ExecMainStatus")
+
+
+def _killed(snapshot: Snapshot) -> Iterator[Evidence]:
+    """On the host: with cgroup v1 neither systemd in the instance nor Incus's counter knows of it."""
+    said = snapshot.get("kernel")
+    for one in objects(snapshot, "instances")[1]:
+        names = {f"{one['project']}_{one['instance']}"} | ({one["instance"]} if one["project"] == "default" else set())
+        group = "|".join(re.escape(name) for name in sorted(names))
+        sign = re.compile(
+            rf"oom-kill:.*/lxc\.payload\.(?:{group})/(?:.*/)?(?P<unit>[\w@-]+)\.service|oom-kill:.*/lxc\.payload\.(?:{group})\b"
+        )
+        for line in said.text.splitlines():
+            if found := sign.search(line):
+                names_of_fix = {
+                    "instance": one["instance"],
+                    "project": one["project"],
+                    "unit": found["unit"] or "speaches",
+                }
+                yield Evidence(said.command, line.strip(), names_of_fix, one["host"])
+                break
+
+
+def _killed_inside(snapshot: Snapshot) -> Iterator[Evidence]:
+    for command, unit in _units(snapshot):
+        if unit["Result"] == "oom-kill" and unit["ActiveState"] != "active":
+            yield _evidence(command, unit, "Result", "NRestarts")
+    yield from prints(r"killed by the OOM killer|status=9/KILL.*oom-kill", "journal *")(snapshot)
+
+
+def _no_https(snapshot: Snapshot) -> Iterator[Evidence]:
+    said = snapshot.get("hops")
+    if "open_webui" in snapshot.roles and said.text and not re.search(r"(?m)^\S+\s+HTTPS\b", said.text):
+        yield Evidence(said.command, "no hop HTTPS: open_webui_https is false")
+
+
+def _ends_soon(snapshot: Snapshot) -> Iterator[Evidence]:
+    for _name, said in snapshot.named("https"):
+        if (found := re.search(r"valid for another (\d+) days", said.text)) and int(found[1]) < SOON:
+            # an authority of ours makes certificates for days, and new ones long before their end
+            yield Evidence(said.command, said.text.strip())
+
+
+def _doubled(snapshot: Snapshot) -> Iterator[Evidence]:
+    address = str(snapshot.machine.get("open_webui_stt_url") or "")
+    if (
+        "open_webui" in snapshot.roles
+        and address
+        and not re.fullmatch(r"https?://[^/]+(?:/(?!v1/v1)\S*)?/v1/?", address)
+    ):
+        yield Evidence("host_vars", f"open_webui_stt_url: {address}")
+    elif "open_webui" in snapshot.roles:
+        yield from prints(r"/v1/v1/", "hops", "journal open-webui")(snapshot)
+
+
+def _no_project(snapshot: Snapshot) -> Iterator[Evidence]:
+    machine = snapshot.machine
+    if "incus" in str(machine.get("ansible_connection", "")) and not machine.get("ansible_incus_project"):
+        yield Evidence("inventory", f"{snapshot.host}: ansible_connection incus, and no ansible_incus_project")
+
+
+def _broken_hop(snapshot: Snapshot) -> Iterator[Evidence]:
+    said = snapshot.get("hops")
+    for line in said.text.splitlines():
+        if line.startswith("FAILED"):
+            way, _sign, next_step = line.partition(" next: ")
+            yield Evidence(said.command, way, {"next": next_step})
+
+
+def _nothing(_snapshot: Snapshot) -> Iterator[Evidence]:
+    yield from ()
+
+
+ROOT_CAUSES = ("SVC-01", "SVC-02", "HOP-*", "CFG-01", "CFG-05")
+"""What follows from a model that cannot be had."""
+
+RULES = (
+    Rule(
+        code="SVC-01",
+        title="a service is stopped",
+        cause="It starts with the machine, and somebody has stopped it since.",
+        fix=("@ systemctl start {unit}",),
+        look=_stopped,
+    ),
+    Rule(
+        code="SVC-02",
+        title="a service ends again and again",
+        cause="It ends soon after each start, and systemd starts it anew until it gives up. The last lines of its log"
+        " say why.",
+        fix=("@ journalctl -u {unit} -n 50", "make apply"),
+        look=_loops,
+    ),
+    Rule(
+        code="SVC-03",
+        kind=INCUS_HOST,
+        title="the kernel has killed a service, as the instance's memory was full",
+        cause="The limit limits.memory of the instance is less than model and recordings need. Only the host's kernel"
+        " log tells it reliably.",
+        fix=("incus config set {instance} limits.memory=8GiB --project {project}", "make fit"),
+        look=_killed,
+        hides=("SVC-02", "SVC-04", "HOP-*"),
+    ),
+    Rule(
+        code="SVC-04",
+        title="a service was killed, as memory was full",
+        cause="Its own limit MemoryMax, or the memory of the machine, is less than model and recordings need.",
+        fix=("@ systemctl show {unit} -p MemoryMax -p MemoryPeak", "make fit"),
+        look=_killed_inside,
+        hides=("SVC-02", "HOP-*"),
+    ),
+    Rule(
+        code="SVC-05",
+        title="another program has the port of a service",
+        cause="Two programs cannot listen on one port: the service ends with `Address already in use`.",
+        fix=("@ ss -Hltnp", "@ systemctl restart {unit}"),
+        look=prints(
+            r"(?i)address already in use|Errno 98\b|port (?P<port>\d+) is taken by (?P<owner>\S+)",
+            "refused *",
+            "journal *",
+        ),
+        hides=("SVC-01", "SVC-02", "HOP-*", "CFG-05"),
+    ),
+    Rule(
+        code="SVC-06",
+        title="a service of infra.yml is not installed",
+        cause="The machine has the role, and its unit is not there: apply has not come so far.",
+        fix=("make apply",),
+        look=_not_there,
+        hides=("HOP-*", "CFG-01", "CFG-05", "TLS-*"),
+    ),
+    Rule(
+        code="SVC-07",
+        title="the kernel refuses a service its sandbox",
+        cause="systemd could not set up the unit's room (226) or its credentials (243): AppArmor on the host denies it,"
+        " as it does to Debian 13 guests under some versions of Incus. `DENIED` in the host's kernel log says"
+        " what.",
+        fix=(
+            "dmesg | grep -i 'apparmor.*DENIED'",
+            "incus config set {instance} security.nesting=true --project {project}",
+        ),
+        look=_sandbox,
+        hides=("SVC-01", "SVC-02", "HOP-*"),
+    ),
+    Rule(
+        code="SVC-08",
+        title="the kernel has no more watches or open files",
+        cause="The host's limits for all containers together are used up.",
+        fix=("sysctl -w fs.inotify.max_user_instances=1024", "sysctl -w fs.inotify.max_user_watches=1048576"),
+        look=prints(r"(?i)too many open files|inotify.*(?:limit reached|no space left)", "journal *"),
+        hides=("SVC-02", "HOP-*"),
+    ),
+    Rule(
+        code="DSK-03",
+        title="a write has failed, as the disk is full",
+        cause="The quota of the instance's disk, or the pool that it lies in, is full.",
+        fix=("@ du -xh --max-depth=2 /var /opt", "incus storage list"),
+        look=prints(r"(?i)disk quota exceeded|no space left on device", *JOURNALS),
+        hides=("SVC-02", "HOP-*", "CFG-05"),
+    ),
+    Rule(
+        code="DSK-05",
+        title="the disk of the machine is read-only",
+        cause="The kernel turns a file system read-only when it finds it damaged, or without room for its own tables.",
+        fix=("dmesg | grep -i -e btrfs -e ext4 -e 'I/O error'",),
+        look=prints(r"(?i)read-only file system|^\S+ / ro\b", "mounts", "journal *"),
+        hides=("DSK-03", "SVC-02", "HOP-*"),
+    ),
+    Rule(
+        code="DSK-06",
+        title="the disk of the machine is full",
+        cause="Less than a twentieth of it is free.",
+        fix=("@ du -xh --max-depth=2 /var /opt",),
+        look=prints(r"(?:9[6-9]|100)% (?P<mount>/\S*)$", "disk"),
+        hides=("DSK-03", "SVC-02", "HOP-*"),
+    ),
+    Rule(
+        code="STT-01",
+        title="a file of the model is damaged",
+        cause="A download was cut off, a disk was full, or a page of HTML was stored in its place. The service cannot"
+        " load it.",
+        fix=("@ rm -r {folder}", "make apply-stt"),
+        look=prints(
+            r"(?:model\.bin|config\.json|vocabulary\S*|preprocessor_config\.json) is damaged \(.*"
+            r"; remove (?P<folder>\S+) and"
+            r"|invalid payload size|File model\.bin is incomplete|binary version v\d{6,}",
+            *JOURNALS,
+        ),
+        hides=(*ROOT_CAUSES, "STT-03"),
+    ),
+    Rule(
+        code="STT-02",
+        title="the tokenizer of the model is damaged",
+        cause="tokenizer.json was cut off: its download was interrupted, or the disk was full.",
+        fix=("@ rm -r {folder}", "make apply-stt"),
+        look=prints(
+            r"tokenizer\.json is damaged \(.*; remove (?P<folder>\S+) and|EOF while parsing .* at line", *JOURNALS
+        ),
+        hides=(*ROOT_CAUSES, "STT-03"),
+    ),
+    Rule(
+        code="STT-03",
+        title="a model is not installed",
+        cause="The service asks for a model that is not in its cache: it was removed, or never fetched.",
+        fix=("make apply-stt",),
+        look=prints(
+            r"(?i)is not installed locally|is missing; remove \S+ and install|no model \S+ in the cache", *JOURNALS
+        ),
+        hides=ROOT_CAUSES,
+    ),
+    Rule(
+        code="STT-04",
+        title="the model hub cannot be reached",
+        cause="The machine has no way out, its proxy is not set, or the hub refuses more requests for now (429).",
+        fix=("@ curl -sSI https://huggingface.co", "make apply-stt"),
+        look=prints(
+            r"(?i)couldn't connect to '?https?://\S*hugging|LocalEntryNotFound"
+            r"|huggingface\S*.*(?:429|Max retries|Name or service)"
+            r"|429 (?:Client Error|Too Many Requests)|hub.*cannot be reached|hub.*HTTP 429",
+            *JOURNALS,
+        ),
+        hides=("STT-03", *ROOT_CAUSES),
+    ),
+    Rule(
+        code="STT-05",
+        title="the STT server refuses the key it is given",
+        cause="The key was changed on one side alone.",
+        fix=("make apply",),
+        look=prints(
+            r"(?i)refuses this API key|wants an API key and none was given|HTTP 401|External: 401"
+            r"|invalid_api_key|Incorrect API key",
+            "hops",
+            "journal open-webui",
+            "journal wyoming",
+        ),
+        hides=("HOP-*",),
+    ),
+    Rule(
+        code="STT-06",
+        title="the address of the STT server has to end in one /v1",
+        cause="Open WebUI adds /audio/transcriptions to the address that it is given. Without /v1, or with two, the"
+        " server answers 404.",
+        fix=("make sync", "make apply"),
+        look=_doubled,
+        hides=("HOP-*",),
+    ),
+    Rule(
+        code="TLS-01",
+        title="the certificate of the page has expired",
+        cause="Browsers refuse the page. One of our own authority is renewed by an apply.",
+        fix=("make apply",),
+        look=prints(r"(?i)certificate has expired", "https"),
+        hides=("HOP-*", "TLS-04", "CFG-01"),
+    ),
+    Rule(
+        code="TLS-02",
+        title="the certificate of the page is not valid yet",
+        cause="The clock of this machine is behind, or the certificate was made where the clock was ahead.",
+        fix=("date", "timedatectl", "make apply"),
+        look=prints(r"(?i)certificate is not yet valid", "https"),
+        hides=("HOP-*", "TLS-04", "CLK-01"),
+    ),
+    Rule(
+        code="TLS-03",
+        title="the certificate of the page is not from the authority that people trust",
+        cause="The authority in secrets/ca was renewed and the page has the former one's certificate, or it is for"
+        " another name.",
+        fix=("make apply",),
+        look=prints(
+            r"(?i)self.signed certificate|unable to get (?:local )?issuer certificate|hostname mismatch"
+            r"|not valid for|signature failure",
+            "https",
+        ),
+        hides=("TLS-04",),
+    ),
+    Rule(
+        code="TLS-04",
+        severity=WARNING,
+        title="the certificate of the page ends soon",
+        cause="It is valid for less than thirty days. One of our own authority is renewed by an apply, one of an ACME"
+        " server by Caddy: its log says why it was not.",
+        fix=("make apply", "@ journalctl -u caddy -n 50"),
+        look=_ends_soon,
+    ),
+    Rule(
+        code="TLS-05",
+        severity=WARNING,
+        title="the page has no HTTPS, so that browsers give it no microphone",
+        cause="Browsers hand the microphone to pages over HTTPS alone, except on http://localhost. Behind a proxy of"
+        " your own that speaks HTTPS this can be ignored.",
+        fix=("sed -i 's/^open_webui_https: false/open_webui_https: true/' host_vars/{host}.yml", "make apply"),
+        look=_no_https,
+    ),
+    Rule(
+        code="CFG-01",
+        title="settings on the machine are not those of the project",
+        cause="A file was changed on the machine by hand, or host_vars were changed and not applied.",
+        fix=("make plan", "make apply"),
+        look=prints(r"^differs: (?P<path>\S+)", "drift *"),
+    ),
+    Rule(
+        code="CFG-02",
+        kind=INCUS_HOST,
+        title="Incus does not hold what infra.yml says",
+        cause="infra.yml was changed and not applied, or an object was changed by hand.",
+        fix=("make plan", "make apply"),
+        look=prints(r"^\s*[+~*-] .+", "plan"),
+        hides=("CFG-03",),
+    ),
+    Rule(
+        code="CFG-07",
+        kind=INCUS_HOST,
+        title="infra.yml cannot be applied to this host",
+        cause="It has a fault, or something on this host stands in its way; the message says what.",
+        fix=("make check", "make plan"),
+        look=prints(r"\S", "plan refused"),
+        hides=("CFG-02", "CFG-03"),
+    ),
+    Rule(
+        code="CFG-03",
+        kind=INCUS_HOST,
+        title="the inventory is older than infra.yml",
+        cause="infra.yml was changed, and sync was not run since.",
+        fix=("make sync",),
+        look=prints(r"make sync", "inventory"),
+    ),
+    Rule(
+        code="CFG-04",
+        title="the inventory does not say in which project of Incus the machine is",
+        cause="Without ansible_incus_project the connection looks in the project `default`, and finds nothing, or"
+        " another machine of that name.",
+        fix=("make sync",),
+        look=_no_project,
+        hides=("HOP-*", "INC-05"),
+    ),
+    Rule(
+        code="CFG-05",
+        title="an apply would be refused",
+        cause="The settings of a role contradict each other or the machine; the message says which.",
+        fix=("make plan",),
+        look=prints(r"\S", "refused *"),
+        hides=("HOP-*",),
+    ),
+    Rule(
+        code="CFG-06",
+        severity=WARNING,
+        title="a service runs with older settings than those on the machine",
+        cause="An apply was cut off between writing and restarting, or a file was written by hand.",
+        fix=("@ systemctl restart {unit}",),
+        look=prints(r"^needs a restart: (?P<unit>\S+)", "drift *"),
+    ),
+    Rule(
+        code="HOP-01",
+        title="a hop is broken, and no rule says why",
+        cause="verify has found a broken hop on the way to a recognised sentence, and nothing else that is wrong"
+        " explains it.",
+        fix=("{next}",),
+        look=_broken_hop,
+        last=True,
+    ),
+    Rule(
+        code="DOC-01",
+        title="a rule of the doctor has failed",
+        cause="A fault in this collection, or an answer that it does not know. The others were asked all the same.",
+        fix=("make doctor ARGS=-v",),
+        look=_nothing,
+        severity=WARNING,
+    ),
+)
