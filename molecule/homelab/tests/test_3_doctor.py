@@ -1,0 +1,165 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The doctor on the real thing: a healthy homelab has no finding, faults are named, and their fix mends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from suite import ROOT, long
+
+OBJECTS = ("instances", "profiles", "networks", "network-acls", "storage-pools/default/volumes/custom", "projects")
+WRITTEN = r"^/(var/log|run|tmp|proc|sys|dev|root/\.ansible|var/lib/(systemd|open-webui|lxcfs|dhcp))|/\.cache/"
+"""What a machine writes by itself; Open WebUI keeps when an account was last seen, as verify signs in."""
+DOCTOR = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+
+
+@pytest.fixture
+def doctor(project: Path, tmp_path: Path) -> Callable[..., dict[str, dict[str, Any]]]:
+    """scripts/doctor with its findings, by code and machine; the exit code has to fit them."""
+
+    def ask(*options: str, **environment: str) -> dict[str, dict[str, Any]]:
+        told = tmp_path / "told.json"
+        done = subprocess.run(
+            [ROOT / "scripts/doctor", *options],
+            env=DOCTOR | {"PROJECT": str(project), "JSON": str(told), "ANSIBLE_NOCOLOR": "1", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        found = json.loads(told.read_text())["findings"]
+        assert done.returncode == int(any(one["severity"] == "error" for one in found)), done.stdout
+        print(done.stdout)
+        return {f"{one['code']}={one['host']}": one for one in found}
+
+    return ask
+
+
+def mend(found: dict[str, Any], project: Path) -> None:
+    """The commands of a finding, as they stand there."""
+    for command in found["fix"]:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=ROOT,
+            env=DOCTOR | {"PROJECT": str(project)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stdout[-1500:], done.stderr)
+
+
+def objects() -> list[Any]:
+    """What Incus holds, less what moves by itself."""
+    asked = [f"/1.0/{kind}?recursion=1" + ("" if "network" in kind else "&all-projects=true") for kind in OBJECTS]
+    return [
+        json.loads(subprocess.run(["incus", "query", path], check=True, capture_output=True).stdout) for path in asked
+    ]
+
+
+def written(machine: Any, since: float) -> list[str]:
+    """The files of a machine that were changed since."""
+    find = f"find / -xdev -type f -newerct @{since:.0f} | grep -vE '{WRITTEN}' || true"
+    return sorted(machine.check_output(find).split())
+
+
+def test_a_healthy_homelab_gives_no_finding_soon_and_stays_as_it_was(
+    doctor: Callable[..., dict[str, Any]], ai: Any, webui: Any
+) -> None:
+    before, began = objects(), time.time()
+    assert doctor() == {}
+    took = time.time() - began
+    assert objects() == before
+    assert written(ai, began) == written(webui, began) == []
+    assert took < 15
+
+
+@contextmanager
+def port_taken(machine: Any, port: int) -> Iterator[None]:
+    """Another program listens where Caddy wants to."""
+    machine.check_output("systemctl stop caddy")
+    machine.check_output(f"systemd-run -q --unit=thief python3 -m http.server {port}")
+    machine.check_output(f"until ss -Hltn | grep -q ':{port} '; do sleep 0.1; done")
+    machine.run("systemctl start caddy")
+    try:
+        yield
+    finally:
+        machine.check_output("systemctl stop thief; systemctl reset-failed caddy; systemctl restart caddy")
+
+
+def test_a_service_stopped_settings_changed_and_a_port_taken(
+    doctor: Callable[..., dict[str, Any]], ai: Any, webui: Any, project: Path
+) -> None:
+    ai.check_output("systemctl stop ollama; echo '# by hand' >>/etc/speaches/speaches.env")
+    with port_taken(webui, 443):
+        found = doctor()
+    assert sorted(found) == ["CFG-01=homelab-ai", "CFG-06=homelab-ai", "SVC-01=homelab-ai", "SVC-05=homelab-webui"]
+    assert "/etc/speaches/speaches.env" in found["CFG-01=homelab-ai"]["evidence"]["line"]
+    assert "ollama" in found["SVC-01=homelab-ai"]["evidence"]["line"]
+    mend(found["SVC-01=homelab-ai"], project)
+    assert ai.service("ollama").is_running
+
+
+@contextmanager
+def full(name: str) -> Iterator[None]:
+    """A quota that the instance's disk has almost reached."""
+    state = json.loads(subprocess.check_output(["incus", "query", f"/1.0/instances/{name}/state?project=homelab"]))
+    size = int(state["disk"]["root"]["usage"] * 1.03)
+    device = ["incus", "config", "device"]
+    subprocess.run([*device, "override", name, "root", f"size={size}B", "--project", "homelab"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*device, "remove", name, "root", "--project", "homelab"], check=True)
+
+
+def test_a_damaged_model_is_the_one_cause_and_a_full_quota_is_seen(
+    doctor: Callable[..., dict[str, Any]], ai: Any, project: Path
+) -> None:
+    model = ai.check_output("ls /var/lib/speaches/hub/models--*/snapshots/*/model.bin")
+    ai.check_output(f"truncate -s 1000 $(readlink -f {model}); systemctl restart speaches; sleep 3")
+    with full("homelab-webui"):
+        found = doctor("-e", '{"doctor_ignore": ["CFG-02=localhost", "CFG-0?=homelab-ai"]}')
+    assert sorted(found) == ["DSK-01=homelab-webui", "STT-01=homelab-ai"]
+    mend(found["STT-01=homelab-ai"], project)
+    assert ai.service("speaches").is_running
+
+
+def test_after_the_fixes_nothing_is_wrong(doctor: Callable[..., dict[str, Any]]) -> None:
+    assert doctor() == {}
+
+
+@long
+@pytest.mark.parametrize(
+    ("break_it", "code"),
+    [
+        (
+            "sed -i 's/^STT_BEAM_SIZE=.*/STT_BEAM_SIZE=many/' /etc/speaches/speaches.env; systemctl restart speaches",
+            "SVC-02",
+        ),
+        (
+            "truncate -s 1000 $(readlink -f /var/lib/speaches/hub/models--*/snapshots/*/tokenizer.json);"
+            " systemctl restart speaches",
+            "STT-02",
+        ),
+        ("rm -r /var/lib/speaches/hub/models--*; systemctl restart speaches", "STT-03"),
+    ],
+)
+def test_what_makes_the_stt_server_end_again_and_again(
+    doctor: Callable[..., dict[str, Any]], ai: Any, project: Path, break_it: str, code: str
+) -> None:
+    ai.run(f"{break_it}; sleep 12")
+    found = doctor("-e", '{"doctor_ignore": ["CFG-0?=homelab-ai"]}')
+    subprocess.run(["make", "apply-stt", f"PROJECT={project}"], cwd=ROOT, env=DOCTOR, check=True, capture_output=True)
+    assert list(found) == [f"{code}=homelab-ai"]
