@@ -91,7 +91,7 @@ RULES = (
         cause="The daemon was stopped or does not come up, so that nothing of Incus can be asked. Instances run on.",
         fix=("systemctl start incus.socket incus", "journalctl -u incus -n 50"),
         look=prints(r"(?i)does not answer|daemon doesn't appear to be started|did not answer within|broke \(", "incus"),
-        hides=("INC-*", "NET-*", "CFG-*", "HOP-*", "GPU-*", "DSK-*"),
+        hides=("INC-*", "CFG-*", "HOP-*"),
     ),
     Rule(
         code="INC-02",
@@ -101,7 +101,7 @@ RULES = (
         " since.",
         fix=("sudo usermod -aG incus-admin $USER", "newgrp incus-admin"),
         look=prints(r"(?i)not allowed to use Incus|needed permissions to talk to the incus daemon", "incus"),
-        hides=("INC-*", "NET-*", "CFG-*", "HOP-*", "GPU-*", "DSK-*"),
+        hides=("INC-*", "CFG-*", "HOP-*"),
     ),
     Rule(
         code="INC-03",

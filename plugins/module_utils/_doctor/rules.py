@@ -76,4 +76,4 @@ def objects(snapshot: Snapshot, name: str) -> tuple[str, list[dict[str, Any]]]:
 def values(said: Said) -> list[dict[str, str]]:
     """The blocks of NAME=value that `systemctl show` and others print."""
     blocks = re.split(r"\n\n+", said.text.strip())
-    return [dict(re.findall(r"(?m)^(\w+)=(.*)$", block)) for block in blocks if block]
+    return [found for block in blocks if (found := dict(re.findall(r"(?m)^(\w+)=(.*)$", block)))]

@@ -30,7 +30,8 @@ SOON = 30
 def _units(snapshot: Snapshot) -> Iterator[tuple[str, dict[str, str]]]:
     said = snapshot.get("units")
     for unit in values(said):
-        yield said.command, unit
+        if "Id" in unit:
+            yield said.command, unit
 
 
 def _evidence(command: str, unit: dict[str, str], *properties: str) -> Evidence:
