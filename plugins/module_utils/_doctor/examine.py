@@ -129,5 +129,7 @@ def _reaches(root: Finding, other: Finding, snapshots: Sequence[Snapshot]) -> bo
     one, two = machines.get(root.host), machines.get(other.host)
     if root.host == other.host or (one and one.kind == INCUS_HOST):
         return True
+    if two and two.kind == INCUS_HOST:  # an instance that is not there is missed in the plan, too
+        return root.rule.kind == INCUS_HOST
     talks_to = {served for role in (two.roles if two else ()) if role in BY_ROLE for served in BY_ROLE[role].talks_to}
     return bool(one and talks_to.intersection(one.roles))

@@ -199,6 +199,12 @@ def test_what_is_wrong_with_a_service_explains_the_hops_of_those_that_talk_to_it
     assert codes(page, other) == [("DSK-03", "other"), ("HOP-01", "webui")]
 
 
+def test_an_instance_that_does_not_run_explains_what_the_plan_would_do() -> None:
+    stopped = json.dumps([{**EXAMPLE, "status": "Stopped"}])
+    host = said("localhost", INCUS_HOST, instances=stopped, plan="* start instance homelab-ai")
+    assert codes(host, said("homelab-ai")) == [("INC-04", "homelab-ai")]
+
+
 def test_a_rule_that_crashes_is_a_finding_and_the_others_are_asked() -> None:
     def crash(_snapshot: Snapshot) -> Any:
         raise KeyError("gone")
