@@ -155,7 +155,7 @@ release: venv-test $(IMPORTER_VENV)/.stamp ## the archive of the version in gala
 	@scripts/release show $(INSTALLED)/archives/anklume-stt-*.tar.gz
 
 ##@ Tests
-.PHONY: test test-fast test-long test-older lint sanity units test-infra test-first-hour test-release bench-sync test-host test-incus bench-incus bench-apply bench molecule
+.PHONY: test test-fast test-long test-older lint sanity units test-infra test-doctor test-first-hour test-release bench-sync test-host test-incus bench-incus bench-apply bench molecule
 test: ## everything that can be tested here, real Incus included (50 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
 test-fast: ## the linters of Python and YAML, and the units, for the inner loop (under a minute)
@@ -205,6 +205,8 @@ test-first-hour: venv-test $(BROWSER_STAMP) ## README's "For real" in a fresh cl
 	@pytest -q -rP $(ARGS) tests/integration/first_hour
 test-infra: venv-test ## infra.yml from a clone and from an installed collection, seen by Ansible from /
 	@pytest -q $(ARGS) tests/integration/infra
+test-doctor: venv-test ## the doctor's rules of the network on rulesets that nft itself has loaded
+	@pytest -q $(ARGS) tests/integration/doctor
 test-release: venv-test ## a made-up service gets all from a few lines; it changes its release on a real systemd, there and back
 	@pytest -q $(ARGS) tests/integration/release
 .PHONY: test-archive

@@ -44,6 +44,7 @@ PARTS = (
     Part("clients", "test-clients", 60),
     Part("host", "test-host", 120),
     Part("infra", "test-infra", 60),
+    Part("doctor", "test-doctor", 20),
     Part("incus", "test-incus", 240),
     Part("release", "test-release", 100),
     Part("service", "molecule SCENARIO=default", 240),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -17,6 +18,40 @@ from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot impor
 Bridge = Mapping[str, Any]
 OURS = "incus"
 """The name of the tables that Incus itself makes."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What the packets that come to a rule have in common."""
+
+    named: bool = False
+    """They are of the bridge."""
+    narrowed: bool = False
+    """They are a part only, as those of a connection that there is already."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether what is accepted at its end lets the bridge through."""
+        return self.named or not self.narrowed
+
+    def through(self, expression: list[dict[str, Any]], bridge: Bridge, keys: tuple[str, ...]) -> Way | None:
+        """The way behind a rule; None where no packet of the bridge comes through."""
+        named, narrowed = self.named, self.narrowed or any("xt" in one for one in expression)
+        for match in (one["match"] for one in expression if "match" in one):
+            left, right = match["left"], match["right"]
+            meta = left.get("meta", {}).get("key", "") if isinstance(left, dict) else ""
+            payload = left.get("payload", {}).get("field", "") if isinstance(left, dict) else ""
+            if meta in keys:
+                if not _covers(right, bridge["name"], match["op"]):
+                    return None
+                named = True
+            elif payload in ("saddr", "daddr"):
+                if not _overlaps(right, bridge["address"]):
+                    return None
+                named = True
+            else:
+                narrowed = True
+        return Way(named, narrowed)
 
 
 class Ruleset:
@@ -36,39 +71,31 @@ class Ruleset:
                 yield chain
 
     def accepts(self, chain: Mapping[str, Any], bridge: Bridge, *, keys: tuple[str, ...]) -> bool:
-        """Whether a rule of the chain's table lets the packets of a bridge through."""
-        table = chain["family"], chain["table"]
-        return any(
-            (rule["family"], rule["table"]) == table and _accepts(rule["expr"], bridge, keys) for rule in self.rules
-        )
+        """Whether a rule that is reached from a chain lets the packets of a bridge through."""
+        place = chain["family"], chain["table"]
+        seen = {chain["name"]}
+
+        def leads(name: str, way: Way) -> bool:
+            for rule in self.rules:
+                there = (rule["family"], rule["table"]) == place and rule["chain"] == name
+                on = way.through(rule["expr"], bridge, keys) if there else None
+                if on is None:
+                    continue
+                if any("accept" in one for one in rule["expr"]) and on.leads:
+                    return True
+                ways = (one.get("jump") or one.get("goto") or {} for one in rule["expr"])
+                for target in {str(one["target"]) for one in ways if one} - seen:
+                    seen.add(target)
+                    if leads(target, on):
+                        return True
+            return False
+
+        return leads(chain["name"], Way())
 
     def of_ufw(self, chain: Mapping[str, Any]) -> bool:
         """Whether ufw made the chain's table."""
         table = chain["family"], chain["table"]
         return any((one["family"], one["table"]) == table and one["name"].startswith("ufw-") for one in self.chains)
-
-
-def _accepts(expression: list[dict[str, Any]], bridge: Bridge, keys: tuple[str, ...]) -> bool:
-    if not any("accept" in one for one in expression):
-        return False
-    matches = [one["match"] for one in expression if "match" in one]
-    others = [one for one in expression if "xt" in one]  # what nft cannot read is no reason for an alarm, nor against
-    named, narrowed = False, bool(others)
-    for match in matches:
-        left, right = match["left"], match["right"]
-        meta = left.get("meta", {}).get("key", "") if isinstance(left, dict) else ""
-        payload = left.get("payload", {}).get("field", "") if isinstance(left, dict) else ""
-        if meta in keys:
-            if not _covers(right, bridge["name"], match["op"]):
-                return False
-            named = True
-        elif payload in ("saddr", "daddr"):
-            if not _overlaps(right, bridge["address"]):
-                return False
-            named = True
-        else:
-            narrowed = True
-    return named or not narrowed
 
 
 def _covers(right: Any, name: str, op: str) -> bool:

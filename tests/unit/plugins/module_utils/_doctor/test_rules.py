@@ -82,6 +82,10 @@ def accept(table: str, name: str, *matches: tuple[dict[str, Any], Any], family: 
     return {"rule": {"family": family, "table": table, "chain": name, "expr": [*expression, {"accept": None}]}}
 
 
+def jump(table: str, name: str, target: str, family: str = "ip") -> dict[str, Any]:
+    return {"rule": {"family": family, "table": table, "chain": name, "expr": [{"jump": {"target": target}}]}}
+
+
 META = {"meta": {"key": "iifname"}}
 SOURCE = {"payload": {"protocol": "ip", "field": "saddr"}}
 STATE = {"ct": {"key": "state"}}
@@ -97,7 +101,7 @@ NFT: dict[str, list[dict[str, Any]]] = {
         accept("filter", "DOCKER-FORWARD", (META, "docker0")),
         accept("filter", "FORWARD", (STATE, ["established", "related"])),
     ],
-    "accept-bridge": [accept("filter", "DOCKER-USER", (META, "net-*"))],
+    "accept-bridge": [jump("filter", "FORWARD", "DOCKER-USER"), accept("filter", "DOCKER-USER", (META, "net-*"))],
     "ufw": [
         {"table": {"family": "ip", "name": "filter"}},
         chain("filter", "INPUT", "input", "drop"),
@@ -107,6 +111,8 @@ NFT: dict[str, list[dict[str, Any]]] = {
         accept("filter", "ufw-before-input", (STATE, ["established"])),
     ],
     "ufw-bridge": [
+        jump("filter", "INPUT", "ufw-user-input"),
+        jump("filter", "FORWARD", "ufw-user-forward"),
         accept("filter", "ufw-user-input", (META, "net-homelab")),
         accept("filter", "ufw-user-forward", (META, "net-homelab")),
     ],
