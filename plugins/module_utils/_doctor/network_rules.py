@@ -73,7 +73,7 @@ class Ruleset:
     def accepts(self, chain: Mapping[str, Any], bridge: Bridge, *, keys: tuple[str, ...]) -> bool:
         """Whether a rule that is reached from a chain lets the packets of a bridge through."""
         place = chain["family"], chain["table"]
-        seen = {chain["name"]}
+        seen: set[tuple[str, Way]] = set()
 
         def leads(name: str, way: Way) -> bool:
             for rule in self.rules:
@@ -84,9 +84,9 @@ class Ruleset:
                 if any("accept" in one for one in rule["expr"]) and on.leads:
                     return True
                 ways = (one.get("jump") or one.get("goto") or {} for one in rule["expr"])
-                for target in {str(one["target"]) for one in ways if one} - seen:
+                for target in {(str(one["target"]), on) for one in ways if one} - seen:
                     seen.add(target)
-                    if leads(target, on):
+                    if leads(*target):
                         return True
             return False
 
