@@ -69,6 +69,15 @@ options:
         description: The certificate of the authority that has to be trusted, as PEM; empty, those of the machine are.
         type: str
         default: ""
+  keyless_port:
+    description: Of a machine, the port of an STT server that is to ask for a key; it is asked once without.
+    type: int
+  backups:
+    description: Of a machine, the folder whose newest backup is looked at and read to its end.
+    type: path
+  secrets:
+    description: Of the Incus host, the folder of secrets that is to be closed to others.
+    type: path
   nvidia_smi:
     description: The program to ask for GPUs, where it is not on the path.
     type: path
@@ -139,6 +148,9 @@ def main() -> None:
             "instances": {"type": "list", "elements": "dict", "default": [], "options": INSTANCES},
             "roles": {"type": "list", "elements": "str", "default": []},
             "https": {"type": "dict", "options": HTTPS},
+            "keyless_port": {"type": "int"},
+            "backups": {"type": "path"},
+            "secrets": {"type": "path"},
             "nvidia_smi": {"type": "path"},
             **SOCKET,
         },
@@ -147,10 +159,11 @@ def main() -> None:
     params = module.params
     if params["kind"] == INCUS_HOST:
         socket = params["socket"] or default_socket()
-        said = incus_host(socket, params["instances"], params["nvidia_smi"] or "")
+        said = incus_host(socket, params["instances"], params["nvidia_smi"] or "", params["secrets"] or "")
     else:
         units = units_of_roles(params["roles"]) + (["caddy"] if params["https"] else [])
-        said = instance(units, params["https"], params["nvidia_smi"] or "")
+        port, folder = params["keyless_port"] or 0, params["backups"] or ""
+        said = instance(units, params["https"], params["nvidia_smi"] or "", port, folder)
     told = {name: one.data() for name, one in said.items()}
     module.exit_json(changed=False, host=params["host"], kind=params["kind"], said=told)
 

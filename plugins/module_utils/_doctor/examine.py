@@ -50,7 +50,7 @@ def examine(
     rules: Sequence[Rule], snapshots: Sequence[Snapshot], *, check: str = "", ignore: Iterable[str] = ()
 ) -> list[Finding]:
     """What is wrong, root causes only; `check` is a code or a pattern of codes, `ignore` has entries CODE=host."""
-    wanted = [rule for rule in rules if fnmatchcase(rule.code, check or "*")]
+    wanted = [rule for rule in rules if fnmatchcase(rule.code, check or "*") and (check or not rule.preflight)]
     if not wanted:
         raise Error(f"no rule has the code {check}: the codes are {', '.join(rule.code for rule in rules)}")
     passed = _passed(ignore)

@@ -12,13 +12,16 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tarfile
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError, ServiceError
+from ansible_collections.anklume.stt.plugins.module_utils._base.http import Server
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import Said, without_secrets
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import UnixTransport
@@ -98,7 +101,9 @@ def nvidia(program: str, *, there: bool) -> Said:
 # --- the Incus host ---
 
 
-def incus_host(path: str, wanted: Iterable[Mapping[str, str]], nvidia_smi: str = "") -> dict[str, Said]:
+def incus_host(
+    path: str, wanted: Iterable[Mapping[str, str]], nvidia_smi: str = "", secrets: str = ""
+) -> dict[str, Said]:
     """The host and, of Incus, the instances that are `wanted`: host, instance and project of each."""
     there = any(_read(file) == "0x10de" for file in Path("/sys/bus/pci/devices").glob("*/vendor"))
     said = together(
@@ -111,6 +116,7 @@ def incus_host(path: str, wanted: Iterable[Mapping[str, str]], nvidia_smi: str =
             "clock": _clock,
             "kernel": _kernel,
             "devices": devices,
+            "secrets": lambda: _open_files(secrets),
             "nvidia-smi": lambda: nvidia(nvidia_smi, there=there or Path("/dev/nvidiactl").exists()),
             "daemon": lambda: run("journalctl", "--no-pager", "-q", "-o", "cat", "-u", "incus", "--since", "-1h"),
         }
@@ -144,6 +150,18 @@ def _mtu() -> Said:
         if _read(link / "mtu")
     ]
     return Said("cat /sys/class/net/*/mtu", "\n".join(lines))
+
+
+def _open_files(folder: str) -> Said:
+    """What others than its owner may read, with its mode."""
+    command = f"find {folder} -perm /077"
+    if not folder or not Path(folder).is_dir():
+        return Said(command, skipped="there are no secrets")
+    files = [(path, path.stat().st_mode & 0o777) for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    # a folder that is closed keeps what is in it
+    closed = not Path(folder).stat().st_mode & 0o077
+    lines = [] if closed else [f"{mode:o} {path}" for path, mode in files if mode & 0o077]
+    return Said(command, "\n".join(lines))
 
 
 def _clock() -> Said:
@@ -284,8 +302,14 @@ def _firewalld(networks: Iterable[Mapping[str, str]]) -> Said:
 # --- a machine with services ---
 
 
-def instance(units: list[str], https: Mapping[str, Any] | None = None, nvidia_smi: str = "") -> dict[str, Said]:
-    """Units and their logs, disks, GPU, and the certificate of the page."""
+def instance(
+    units: list[str],
+    https: Mapping[str, Any] | None = None,
+    nvidia_smi: str = "",
+    keyless_port: int = 0,
+    backups: str = "",
+) -> dict[str, Said]:
+    """Units and their logs, disks, GPU, the certificate of the page, an answer without a key, and backups."""
     shown = _units(units)
     looks: dict[str, Callable[[], Said]] = {
         "disk": lambda: run("df", "-Ph", "-x", "tmpfs", "-x", "devtmpfs", "-x", "overlay", "/", "/var/lib"),
@@ -297,7 +321,36 @@ def instance(units: list[str], https: Mapping[str, Any] | None = None, nvidia_sm
         looks[f"journal {unit}"] = lambda unit=unit, found=found: _journal(unit, found)  # type: ignore[misc]
     if https:
         looks["https"] = lambda: certificate(**https)
+    if keyless_port:
+        looks["keyless"] = lambda: keyless(keyless_port)
+    if backups:
+        looks["backups"] = lambda: newest(backups)
     return {"units": shown, **together(looks)}
+
+
+def keyless(port: int) -> Said:
+    """What the STT server says to who has no key."""
+    url = f"http://127.0.0.1:{port}"
+    command = f"curl -so /dev/null -w 'HTTP %{{http_code}}' {url}/v1/models"
+    try:
+        return Said(command, f"HTTP {Server(url, timeout=5, proxies=False).request('GET', '/v1/models').status}")
+    except ServiceError as error:
+        return Said(command, skipped=str(error))
+
+
+def newest(folder: str) -> Said:
+    """The newest backup, read to its end, and its age."""
+    command = f"ls -t {folder}"
+    found = sorted(Path(folder).glob("*.tar.gz"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        return Said(command, "no backup")
+    hours = int((time.time() - found[-1].stat().st_mtime) // 3600)
+    try:
+        with tarfile.open(found[-1], "r:gz") as archive:
+            names = archive.getnames()
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        return Said(command, f"{found[-1].name} is damaged: {error}")
+    return Said(command, f"{found[-1].name}: {len(names)} files, {hours} hours old")
 
 
 def _units(units: list[str]) -> Said:

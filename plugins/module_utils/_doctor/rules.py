@@ -49,6 +49,8 @@ class Rule:
     """Codes, or patterns of codes, of what is only its consequence."""
     last: bool = False
     """Told only where no error explains it."""
+    preflight: bool = False
+    """Asked by preflight alone."""
 
 
 def prints(pattern: str, sources: str, *more: str) -> Look:

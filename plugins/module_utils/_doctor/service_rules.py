@@ -94,6 +94,12 @@ def _killed_inside(snapshot: Snapshot) -> Iterator[Evidence]:
     yield from prints(r"killed by the OOM killer|status=9/KILL.*oom-kill", "journal *")(snapshot)
 
 
+def _not_at_boot(snapshot: Snapshot) -> Iterator[Evidence]:
+    for command, unit in _units(snapshot):
+        if unit["ActiveState"] == "active" and unit["UnitFileState"] == "disabled":
+            yield _evidence(command, unit, "ActiveState", "UnitFileState")
+
+
 def _no_https(snapshot: Snapshot) -> Iterator[Evidence]:
     said = snapshot.get("hops")
     if "open_webui" in snapshot.roles and said.text and not re.search(r"(?m)^\S+\s+HTTPS\b", said.text):
@@ -216,6 +222,14 @@ RULES = (
         hides=("SVC-02", "HOP-*"),
     ),
     Rule(
+        code="SVC-09",
+        severity=WARNING,
+        title="a service runs and will not after a restart of the machine",
+        cause="It was started by hand, or `systemctl disable` was said after it was started.",
+        fix=("@ systemctl enable {unit}",),
+        look=_not_at_boot,
+    ),
+    Rule(
         code="DSK-03",
         title="a write has failed, as the disk is full",
         cause="The quota of the instance's disk, or the pool that it lies in, is full.",
@@ -308,6 +322,22 @@ RULES = (
         fix=("make sync", "make apply"),
         look=_doubled,
         hides=("HOP-*",),
+    ),
+    Rule(
+        code="STT-07",
+        title="the STT server answers without a key, though one is set",
+        cause="It runs with settings from before the key was set: everybody who reaches its port can use it.",
+        fix=("make apply-stt",),
+        look=prints(r"^HTTP 2\d\d$", "keyless"),
+    ),
+    Rule(
+        code="BAK-01",
+        severity=WARNING,
+        preflight=True,
+        title="there is no backup of Open WebUI that is whole and younger than two days",
+        cause="Accounts, chats and settings are in one database. Backups are made at night, and by `make backup`.",
+        fix=("make backup", "@ systemctl list-timers open-webui-backup.timer"),
+        look=prints(r"^(?:no backup|.* is damaged|.*, (?:4[89]|[5-9]\d|\d{3,}) hours old)", "backups"),
     ),
     Rule(
         code="TLS-01",
@@ -413,6 +443,15 @@ RULES = (
         cause="An apply was cut off between writing and restarting, or a file was written by hand.",
         fix=("@ systemctl restart {unit}",),
         look=prints(r"^needs a restart: (?P<unit>\S+)", "drift *"),
+    ),
+    Rule(
+        code="CFG-08",
+        kind=INCUS_HOST,
+        severity=WARNING,
+        title="secrets of the project can be read by others",
+        cause="Keys and passwords in secrets/ are for their owner alone. A copy may have lost that.",
+        fix=("chmod -R go= {folder}",),
+        look=prints(r"^[0-7]{3,4} (?P<folder>.*/secrets)\b", "secrets"),
     ),
     Rule(
         code="HOP-01",
