@@ -10,9 +10,10 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._doctor import gather, table
+from ansible_collections.anklume.stt.plugins.module_utils._doctor import checklist, gather, table
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.catalogue import RULES
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.examine import examine
+from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import Snapshot
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE
 
 Machines = Mapping[str, Mapping[str, Any]]
@@ -36,11 +37,8 @@ def doctor_findings(
     ignore: list[str] | None = None,
 ) -> dict[str, Any]:
     """What is wrong, and what could not be looked at."""
-    told = {name: hostvars[name].get("doctor_told") or {} for name in machines}
-    snapshots = [gather.host_snapshot(answers["host"], answers["checked"], answers["planned"])]
-    for name in machines:
-        roles = [role for role in BY_ROLE if f"role_{role}" in hostvars[name].get("group_names", [])]
-        snapshots.append(gather.machine_snapshot(hostvars[name], roles, told[name]))
+    told = _told(hostvars, machines)
+    snapshots = _snapshots(answers, hostvars, machines)
     try:
         found = [finding.data() for finding in examine(RULES, snapshots, check=check, ignore=ignore or [])]
     except Error as error:
@@ -49,6 +47,36 @@ def doctor_findings(
     skipped = gather.unseen(answers["asked"], snapshots, told)
     silent = [name for name in machines if name not in answers["asked"] and name not in explained]
     return {"findings": found, "skipped": skipped + [f"{name}: it was not asked" for name in silent]}
+
+
+def doctor_checklist(
+    answers: Mapping[str, Any],
+    hostvars: Machines,
+    machines: list[str],
+    when: str = "after",
+    ignore: list[str] | None = None,
+) -> dict[str, Any]:
+    """The list of preflight: its items and their text."""
+    if when not in checklist.LISTS:
+        raise AnsibleFilterError(f"preflight is for {' or '.join(checklist.LISTS)} an apply, and not for {when!r}")
+    snapshots = _snapshots(answers, hostvars, machines)
+    try:
+        done = checklist.go_through(checklist.LISTS[when], RULES, snapshots, ignore or [])
+    except Error as error:
+        raise AnsibleFilterError(str(error)) from error
+    return {"items": done, "text": checklist.shown(done)}
+
+
+def _told(hostvars: Machines, machines: list[str]) -> dict[str, Any]:
+    return {name: hostvars[name].get("doctor_told") or {} for name in machines}
+
+
+def _snapshots(answers: Mapping[str, Any], hostvars: Machines, machines: list[str]) -> list[Snapshot]:
+    snapshots = [gather.host_snapshot(answers["host"], answers["checked"], answers["planned"])]
+    for name, told in _told(hostvars, machines).items():
+        roles = [role for role in BY_ROLE if f"role_{role}" in hostvars[name].get("group_names", [])]
+        snapshots.append(gather.machine_snapshot(hostvars[name], roles, told))
+    return snapshots
 
 
 def doctor_table(result: Mapping[str, Any]) -> str:
@@ -63,6 +91,7 @@ class FilterModule:
         """Map names to functions."""
         return {
             "doctor_asked": doctor_asked,
+            "doctor_checklist": doctor_checklist,
             "doctor_findings": doctor_findings,
             "doctor_instances": doctor_instances,
             "doctor_table": doctor_table,
