@@ -68,6 +68,23 @@ def test_an_inventory_older_than_infra_yml_is_refused_before_anything_runs(proje
     assert not (project / "ran").exists()
 
 
+def test_apply_stt_refuses_such_an_inventory_and_verify_tells_it(project: Path) -> None:
+    refused, told = play(project, "stt"), play(project, "verify")
+    older = "the inventory is older than infra.yml: run make sync"
+    assert refused.returncode != 0
+    assert older in " ".join((refused.stdout + refused.stderr).split())
+    assert "Speech to text" not in refused.stdout
+    assert older in " ".join(told.stderr.split())
+    assert "Look at every hop" in told.stdout
+
+
+def test_an_inventory_of_another_place_is_not_compared(project: Path) -> None:
+    (project / "inventory").rename(project / "elsewhere")
+    result = play(project, "stt", inventory=str(project / "elsewhere"))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "older than infra.yml" not in result.stdout + result.stderr
+
+
 def test_machines_that_the_run_does_not_know_are_told_how_to_be_known(project: Path) -> None:
     (project / "infra.yml").write_text("domains: {lab: {subnet_id: 1, machines: {one: {}}}}\n")
     assert play(project, "sync").returncode == 0
