@@ -143,8 +143,9 @@ and is kept byte for byte; this is where settings of the services belong. No rol
 write `open_webui_stt_url: "{{ infra_stt_url }}"` to use it.
 
 All files are changed or none, and none is more readable than infra.yml. `make apply` and `make apply-stt` refuse an
-inventory that is older than infra.yml, `make plan` and `make verify` say so and go on. Variables beside the block that say what infra.yml says
-(`instance_config`, `incus_profiles`, …) change nothing in Incus; sync and plan name them.
+inventory that is older than infra.yml, `make plan` and `make verify` say so and go on. Variables beside the
+block that say what infra.yml says (`instance_config`, `incus_profiles`, …) change nothing in Incus; sync and plan name
+them.
 """
 
 

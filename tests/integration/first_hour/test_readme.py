@@ -107,5 +107,7 @@ def test_the_readme_ends_in_speech(clone: Path, phone: str, tmp_path: Path) -> N
     base = run(clone, 'make apply ARGS="--tags base_system"')
     assert base.returncode == 0 and f"{NAME}-webui" in base.stdout, base.stdout
     assert set(re.findall(r"changed=(\d+)", one.stdout + base.stdout)) == {"0"}, one.stdout + base.stdout
+    held = [sys.executable, ROOT / "scripts" / "footprint.py", NAME, clone, "/var/lib/incus/images"]
+    print(subprocess.run(held, check=True, capture_output=True, text=True).stdout)
     for command, seconds in times.items():
         print(f"| `{command}` | {seconds:.0f} |")
