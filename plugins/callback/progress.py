@@ -60,6 +60,7 @@ from ansible_collections.anklume.stt.plugins.plugin_utils._output import (
     explain,
     flat,
     parts,
+    visible,
 )
 from ansible_collections.anklume.stt.plugins.plugin_utils._traffic import Traffic
 
@@ -250,7 +251,7 @@ class CallbackModule(Default):
     def _emit(self, lines: Iterable[Line]) -> None:
         for line in lines:
             to_stderr = line.style == "failed" and self.get_option("display_failed_stderr")
-            self._display.display(line.text, color=COLOURS[line.style], stderr=to_stderr)
+            self._display.display(visible(line.text), color=COLOURS[line.style], stderr=to_stderr)
         sys.stdout.flush()
 
     def give_up(self, error: Exception) -> None:

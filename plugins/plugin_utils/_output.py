@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,14 @@ class Line(NamedTuple):
 
     text: str
     style: Style = ""
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def visible(text: str) -> str:
+    """Nothing of what is told may steer the terminal: a control character is shown as its escape."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class About(NamedTuple):

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.check import check
-from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import render_all
+from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import render_all, shorten
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import parse
 
 SUBNET_ID = 3
@@ -27,6 +28,9 @@ RANGES = (
     "192.168",
 )
 """Of addresses, in the order in which they are tried; the first ones are what others take least."""
+
+
+_LANGUAGE = re.compile("[a-z]{2}|haw|yue")
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ class First:
 
 def compose(wishes: Wishes, seen: Seen, schema: str) -> First:
     """A project that ends in speech on this machine; `schema` is where editors find infra.yml's. Raises InfraError."""
+    if wishes.language and not _LANGUAGE.fullmatch(wishes.language):
+        raise InfraError(f"language {shorten(wishes.language)}: write its code of two letters, like en, fr or pl")
     gpu = _gpu(wishes, seen)
     ollama = gpu if wishes.ollama is None else wishes.ollama
     base, port = _base_subnet(wishes, seen), _port(wishes, seen)

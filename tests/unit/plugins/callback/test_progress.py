@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -111,6 +112,13 @@ class TestGolden:
         plan = run(tmp_path, "apply.yml", "--check", "--diff")
         assert plan.status == 0, plan
         is_golden("plan", without_times(plan.out, tmp_path))
+
+    def test_nothing_that_is_told_steers_the_terminal(self, tmp_path: Path) -> None:
+        said = {"hosts": "localhost", "gather_facts": False, "tasks": [{"debug": {"msg": "a\x1b[31mred\x07"}}]}
+        (tmp_path / "said.yml").write_text(json.dumps([said]))
+        shown = run(tmp_path, tmp_path / "said.yml")
+        assert shown.status == 0, shown
+        assert "a\\x1b[31mred\\x07" in shown.out and "\x1b" not in shown.out
 
     def test_a_failure_of_every_kind_is_told_once_with_its_cause(self, tmp_path: Path) -> None:
         failed = run(tmp_path, "failing.yml", "--forks", "1")

@@ -147,6 +147,8 @@ def test_a_machine_too_small_for_any_model_is_warned_of():
         (Wishes(model_source="/srv/m"), PLAIN, "say which model"),
         (Wishes(name="a-name-too-long"), PLAIN, "at most 11 are allowed"),
         (Wishes(), replace(PLAIN, networks=(("any", IPv4Network("0.0.0.0/0")),)), "give base_subnet"),
+        (Wishes(language="klingon"), PLAIN, "language klingon: write its code of two letters, like en, fr or pl"),
+        (Wishes(language="FR"), PLAIN, "language FR: write its code"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_reason(wishes, seen, said):
