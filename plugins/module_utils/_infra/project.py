@@ -81,12 +81,12 @@ def _load(project: Path) -> tuple[Node | None, list[Diagnostic]]:
             diagnostics.append(_plain_error(single, project, "the file is empty; it needs at least domains"))
         return root, [*diagnostics, *(_warning(*one, project) for one in unread(project))]
     root, diagnostics = _parse(base, project)
+    if root is None and not diagnostics:
+        root = Node("map", {}, "", File(_shown(base, project), ""), 0, 0, 1)
     if _is_there(single):
         message = "is not read, because infra/base.yml exists; keep one of the two"
         diagnostics.append(_warning(single, message, project))
     diagnostics += [_warning(*one, project) for one in unread(project)]
-    if root is None and not diagnostics:
-        root = Node("map", {}, "", File(_shown(base, project), ""), 0, 0, 1)
     parts = [root, *_add_domains(project, root, diagnostics), _add_policies(project, root, diagnostics)]
     return (root if all(parts) else None), diagnostics
 
@@ -105,6 +105,13 @@ def _add_domains(project: Path, root: Node | None, diagnostics: list[Diagnostic]
         diagnostics += faults
         read.append(part is not None or not faults)
         if part is None:
+            continue
+        if part.value and not part.value.keys() - schema.DOMAIN.keys.keys():
+            message, hint = (
+                "a file in infra/domains/ holds domains by name",
+                f"write {path.stem}: above, and indent this",
+            )
+            diagnostics.append(diagnose("error", next(iter(part.keys.values())), "", message, (hint,)))
             continue
         for name, node in part.value.items():
             if name in schema.ROOT.keys and not _is_domain(node):

@@ -475,6 +475,13 @@ def folder_form(project: Path, **files: str | None) -> Path:
     return project
 
 
+def test_a_file_that_is_not_read_beside_an_empty_base_is_no_fault(project):
+    folder_form(project, **{"base.yml": "", "notes.yml": "x", "policies.yml": None})
+    model, found = read_project(str(project))
+    assert [one.name for one in model.domains] == ["a", "b"]
+    assert {one.level for one in found} == {"warning"}
+
+
 def test_the_folder_form(project):
     folder_form(project)
     model, found = read_project(str(project))
@@ -493,6 +500,7 @@ def test_the_folder_form(project):
             "b.yml:1:1: a file in infra/domains/ holds",
         ),
         ({"domains/b.yml": "domains:\n- b\n"}, "without domains: around them"),
+        ({"domains/b.yml": "subnet_id: 2\nmachines: {}\n"}, "write b: above, and indent this"),
         ({"domains/b.yml": "global: {base_subnet: '10.8'}\n"}, "global belongs in infra/base.yml"),
         ({"domains/b.yml": "b: [\n"}, "infra/domains/b.yml:1:4: not valid YAML"),
         ({"policies.yml": "policies: []\n"}, 'infra/policies.yml:1:1: unknown key "policies"'),
