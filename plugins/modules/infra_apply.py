@@ -289,7 +289,7 @@ def main() -> None:
     )
     try:
         model, diagnostics = read_project(given["project_dir"])
-        warnings = [diagnostic.render() for diagnostic in diagnostics if diagnostic.level == "warning"]
+        warnings = [one.render() for one in diagnostics if one.level == "warning" and not one.doubt]
         if given["roles_follow"]:
             following = given["roles_follow"]
             warnings += judge_following(given["project_dir"], model, **following, check=module.check_mode)
@@ -299,8 +299,8 @@ def main() -> None:
             contextlib.nullcontext() if module.check_mode else project_lock(given["project_dir"]),
             Client(UnixTransport(given["socket"] or default_socket())).closing() as client,
         ):
-            if not absent:
-                diagnostics = settled(client, diagnostics)
+            for one in settled(client, [one for one in diagnostics if one.doubt and not absent]):
+                module.warn(one.render())
             result = reconcile(
                 client,
                 model,
