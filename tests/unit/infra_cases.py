@@ -308,6 +308,8 @@ FORM = [
     Case(
         "both sides of a policy are wild", policy('from: ⟦"*"\nto: tools'), "a domain, a machine, host, lan or internet"
     ),
+    Case("a number without an end", domain("subnet_id: ⟦.inf"), ".inf is a number; must be a whole number"),
+    Case("a number that is none", domain("subnet_id: ⟦.nan"), ".nan is a number; must be a whole number"),
     Case("ports without a value open none", policy("from: pro\nto: tools\n⟦ports:"), "every port would be open"),
     Case("a protocol without a value", policy("from: pro\nto: tools\nports: [1]\n⟦protocol:"), "write tcp or udp"),
     Case(

@@ -92,7 +92,7 @@ def kind_hints(kind: schema.Kind, node: Node) -> tuple[str, ...]:
         return (f"no dashes here: each {kind.noun} by its name, as in name: {{}}",)
     if isinstance(kind, schema.Flag) and node.kind == "int" and node.value in (0, 1):
         return (f"write {str(bool(node.value)).lower()}",)
-    if isinstance(kind, schema.Whole) and node.kind == "float" and node.value == int(node.value):
+    if isinstance(kind, schema.Whole) and node.kind == "float" and node.value.is_integer():
         return (f"write {int(node.value)}",)
     if isinstance(kind, schema.Text) and node.kind == "list":
         return ("one only; for several, write the whole entry once for each",)
