@@ -243,14 +243,16 @@ bench-stt: venv-test engine-venv ## both engines, Speaches as it is and direct u
 	@$(ENGINE_VENV)/bin/python tests/bench/bench_stt.py $(ARGS)
 ACCURACY_VENV := .cache/venv-accuracy
 $(ACCURACY_VENV)/.stamp: requirements-accuracy-test.txt $(ENGINE_VENV)/.stamp
-	@test -d /usr/share/wordnet || apt-get -qq install -y --no-install-recommends wordnet-base
+	@apt-get -qq install -y --no-install-recommends espeak-ng wordnet-base $(foreach language,en es fr it ru,$(addprefix asterisk-core-sounds-,$(language) $(language)-g722))
 	@scripts/venv $(@D) $(PYTHON) $(ENGINE_REQUIREMENTS) $<
 	@touch $@
-.PHONY: bench-accuracy bench-lanes
-bench-accuracy: venv-test $(ACCURACY_VENV)/.stamp ## how well and how fast real weights hear, with short and full context; ARGS="--sentences 100" (1000: an hour)
+.PHONY: bench-accuracy bench-lanes bench-request
+bench-accuracy: venv-test $(ACCURACY_VENV)/.stamp ## how well and how fast real weights hear, with short and full context; ARGS="--only people --sentences 50" (all: 90 minutes)
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_accuracy.py $(ARGS)
 bench-lanes: venv-test $(ACCURACY_VENV)/.stamp ## voice commands beside an hour-long recording; ARGS="--minutes 10 --context auto"
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_lanes.py $(ARGS)
+bench-request: venv-test $(ACCURACY_VENV)/.stamp ## what a voice command costs, part by part, and the first one after a start (5 minutes)
+	@$(ACCURACY_VENV)/bin/python tests/bench/bench_request.py $(ARGS)
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS="--machines 2" for two alone
 	@python tests/bench/bench_incus.py $(ARGS)
 bench-apply: venv-test ## time, CPU and tasks of an apply and an apply-stt that find nothing to do, role by role, on PROJECT as it stands

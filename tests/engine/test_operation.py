@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +32,9 @@ from anklume_stt_server.forms import Query
 from anklume_stt_server.keys import WRONG_AT_ONCE, WRONG_SECONDS
 from anklume_stt_server.recognizer import Hurried, Step
 from anklume_stt_server.settings import Settings
+from anklume_stt_server.whisper import Whisper
+from faster_whisper import BatchedInferencePipeline
+from faster_whisper.vad import get_vad_model
 
 from .conftest import CLIPS, MODEL, PACKAGE, SENTENCES, Server, Start, free_port, until, wav
 
@@ -114,8 +120,12 @@ def slowed(tmp_path: Path, seconds: int) -> str:
         "import time\n"
         "from faster_whisper import BatchedInferencePipeline as Pipeline\n"
         "transcribe = Pipeline.transcribe\n"
-        "Pipeline.transcribe = lambda *args, **options: (\n"
-        f"    print('begun', flush=True) or time.sleep({seconds}) or transcribe(*args, **options))\n"
+        "def slow(*args, **options):\n"
+        "    if 'max_new_tokens' not in options:  # as the proof at the start has them\n"
+        "        print('begun', flush=True)\n"
+        f"        time.sleep({seconds})\n"
+        "    return transcribe(*args, **options)\n"
+        "Pipeline.transcribe = slow\n"
     )
     return f"{tmp_path}:{PACKAGE}"
 
@@ -429,6 +439,29 @@ def test_a_bad_setting_is_one_line_and_exit_code_2(
     said = capsys.readouterr().err
     assert said.startswith("anklume_stt_server: " + message)
     assert len(said.splitlines()) == 1
+
+
+def test_numpy_has_one_thread_where_nobody_says_otherwise() -> None:
+    code = "import anklume_stt_server.__main__, os; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    for said, got in (({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")):
+        environment = os.environ | {"PYTHONPATH": str(PACKAGE)} | said
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == got
+
+
+def test_the_first_request_finds_what_the_later_ones_find(hub_home: Path) -> None:
+    get_vad_model.cache_clear()
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        generate = BatchedInferencePipeline.generate_segment_batched
+        patch.setattr(
+            BatchedInferencePipeline,
+            "generate_segment_batched",
+            lambda *args: calls.append(1) or generate(*args),
+        )
+        Whisper(next((hub_home / "hub").rglob("snapshots/0")), Settings(model=MODEL, cpu_threads=1)).prove()
+    assert get_vad_model.cache_info().currsize == 1
+    assert calls == [1]
 
 
 def test_an_empty_setting_is_the_default() -> None:

@@ -41,9 +41,11 @@ class Whisper:
         self.model = WhisperModel(str(path), cpu_threads=settings.cpu_threads, num_workers=settings.workers, **place)
 
     def prove(self) -> None:
-        """Recognise a noise."""
+        """Recognise a noise the way a request does, so that the first one finds all libraries ready."""
         noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
-        list(self.model.transcribe(noise, language="en", beam_size=1, temperature=0, max_new_tokens=1)[0])
+        list(voice.places(noise, PAUSES))
+        options = {"language": "en", "beam_size": self.settings.beam_size, "max_new_tokens": 1}
+        _heard(self.model, noise, [[{"start": 0, "end": RATE}]], options)
 
     def transcribe(self, samples: Any, query: Query, hurried: Hurried = lambda: False) -> Generator[Step, None, None]:
         """Window by window, several at once where that takes no longer than a step may."""

@@ -1,0 +1,129 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a voice command costs beside the model, part by part, and whether the first one is as fast as the tenth.
+
+The parts are measured in this process, as the engine calls them; the whole is the server's on loopback, with the
+threads of BLAS as they come and as the server sets them. A real Whisper base in int8, and commands of 2 to 4 s. Run by
+`make bench-request`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+from bench_accuracy import PACKAGE, by_joe, whisper_base
+from bench_lanes import PORT, ask, body, wait
+from bench_stt import cpu_seconds
+from faster_whisper import WhisperModel
+from starlette.requests import Request
+
+AS_THEY_COME = {"OPENBLAS_NUM_THREADS": str(os.cpu_count())}
+PROMPT = ("<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>")
+
+from anklume_stt_server import context, multipart, voice  # noqa: E402  bench_accuracy knows where it is
+from anklume_stt_server.audio import check_decoding, decode  # noqa: E402
+from anklume_stt_server.whisper import PAUSES  # noqa: E402
+
+
+def form(content: bytes) -> Any:
+    """The form of a request, read as the server reads it."""
+    headers = [(b"content-type", b"multipart/form-data; boundary=b")]
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": content}
+
+    return asyncio.run(multipart.read(Request({"type": "http", "headers": headers}, receive)))
+
+
+def decoders_cpu() -> float:
+    """What the processes that decode have used."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
+    return sum(cpu_seconds(int(pid)) for pid in children)
+
+
+def parts(path: Path, clips: list[Any], threads: int) -> dict[str, float]:
+    """CPU milliseconds of each part of a request."""
+    model = WhisperModel(str(path), compute_type="int8", cpu_threads=threads)
+    short = context.shortened(model)
+    prompt = [model.hf_tokenizer.token_to_id(token) for token in PROMPT]
+    check_decoding()
+    spent: dict[str, list[float]] = {}
+
+    def timed(name: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        before = time.process_time() + decoders_cpu()
+        result = call(*args, **options)
+        spent.setdefault(name, []).append(1000 * (time.process_time() + decoders_cpu() - before))
+        return result
+
+    for clip in [clips[0], *clips]:  # the first one is thrown away
+        file = timed("form", form, body(clip))["file"].file
+        samples = timed("decoding", decode, file, 60)
+        timed("voice detection", lambda sound: list(voice.places(sound, PAUSES)), samples)
+        features = timed("features", model.feature_extractor, samples)[..., :-1]
+        window = np.pad(features, ((0, 0), (0, 3000 - features.shape[-1])))
+        timed("encoder, 30 s", model.encode, window)
+        encoded = timed("encoder, short context", short.encode, window)
+        timed("decoder", model.model.generate, encoded, [prompt], beam_size=5)
+    return {name: mean(values[1:]) for name, values in spent.items()}
+
+
+def served(
+    path: Path, contents: list[bytes], options: argparse.Namespace, changes: dict[str, str]
+) -> tuple[float, float, float]:
+    """CPU seconds of the first request, of the same one later, and of each on the average."""
+    settings = {"STT_MODEL": path, "STT_PORT": PORT, "STT_COMPUTE_TYPE": "int8", "STT_LANGUAGE": "en"}
+    settings |= {"STT_AUDIO_CONTEXT": options.context, "STT_CPU_THREADS": options.threads, "PYTHONPATH": PACKAGE}
+    environment = os.environ | changes | {name: str(value) for name, value in settings.items()}
+    server = subprocess.Popen([sys.executable, "-m", "anklume_stt_server"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        wait()
+        used = [cpu_seconds(server.pid)]
+        for content in (contents[0], *contents, *contents[:1] * 5):
+            ask(content)
+            used.append(cpu_seconds(server.pid))
+        each = np.diff(used)
+        return each[0], float(np.mean(each[-5:])), float(np.mean(each[1:-5]))
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--commands", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--context", default="auto")
+    options = parser.parse_args()
+    clips = [samples for _, samples in by_joe(100) if 32_000 < len(samples) < 64_000][: options.commands]
+    contents = [body(clip) for clip in clips]
+    with tempfile.TemporaryDirectory() as folder:
+        path = whisper_base(Path(folder))
+        print(f"{os.cpu_count()} cores, {options.threads} threads\n\n| part | CPU ms |\n|---|---|")
+        for name, spent in parts(path, clips, options.threads).items():
+            print(f"| {name} | {spent:.1f} |", flush=True)
+        print("\n| threads of BLAS | CPU s of the first request | of the same one later | of all |\n|---|---|---|---|")
+        ways: dict[str, dict[str, str]] = {"as they come": AS_THEY_COME, "as the server sets them": {}}
+        rounds = [
+            [served(path, contents, options, changes) for changes in ways.values()] for _ in range(options.rounds)
+        ]
+        for name, results in zip(ways, zip(*rounds, strict=True), strict=True):
+            values = " | ".join(f"{median(column):.3f}" for column in zip(*results, strict=True))
+            print(f"| {name} | {values} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
