@@ -285,6 +285,15 @@ def table(found: dict[str, Variant]) -> Iterator[str]:
         yield f"| {name} | {len(wrong)} | {rate:.2f} | {bound} | {cpu.mean():.2f} | {np.median(wall):.2f} |"
 
 
+def ratios(found: dict[str, Variant]) -> Iterator[str]:
+    """How many times as many requests per CPU second as direct use, over the sentences that both heard."""
+    for end, goal in (("", 2.0), (", language detected", 2.5)):
+        direct, ours = found.get(f"direct{end}"), found.get(f"auto context{end}")
+        if direct and ours and (shared := direct.results.keys() & ours.results.keys()):
+            times = sum(direct.results[n][2] for n in shared) / sum(ours.results[n][2] for n in shared)
+            yield f"auto context{end}: {times:.2f} times direct use in requests per CPU second; goal {goal:.1f}"
+
+
 def hear(found: dict[str, Variant], spoken_sentences: Sentences, count: int) -> None:
     """Have all variants hear the first sentences, and print what came of it."""
     seconds, number = 0.0, -1
@@ -294,7 +303,7 @@ def hear(found: dict[str, Variant], spoken_sentences: Sentences, count: int) -> 
             found[name].run(number, text, samples)
         if (number + 1) % 100 == 0:
             print(f"\n{number + 1} sentences so far\n", *table(found), sep="\n", flush=True)
-    print(f"\n{number + 1} sentences, {seconds:.0f} s of speech\n", *table(found), sep="\n", flush=True)
+    print(f"\n{number + 1} sentences, {seconds:.0f} s of speech\n", *table(found), *ratios(found), sep="\n", flush=True)
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ GOALS = (
     ("tiny", 8, "speaches", 3.0, "stock Speaches"),
     ("base", 1, "speaches", 0.95, "direct use, 1.1.1"),
     ("base", 1, "faster_whisper", 0.9, "direct use, 1.2.1"),
-    ("base", 8, "faster_whisper", 0.9, "direct use, 1.2.1"),
+    ("base", 8, "faster_whisper", 1.0, "direct use, 1.2.1"),
 )
 
 
