@@ -112,7 +112,8 @@ def main() -> None:
     contents = [body(clip) for clip in clips]
     with tempfile.TemporaryDirectory() as folder:
         path = whisper_base(Path(folder))
-        print(f"{os.cpu_count()} cores, {options.threads} threads\n\n| part | CPU ms |\n|---|---|")
+        blas = os.environ.get("OPENBLAS_NUM_THREADS", os.cpu_count())
+        print(f"{os.cpu_count()} cores, {options.threads} threads, {blas} of BLAS\n\n| part | CPU ms |\n|---|---|")
         for name, spent in parts(path, clips, options.threads).items():
             print(f"| {name} | {spent:.1f} |", flush=True)
         print("\n| threads of BLAS | CPU s of the first request | of the same one later | of all |\n|---|---|---|---|")

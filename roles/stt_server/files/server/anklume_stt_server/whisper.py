@@ -25,9 +25,9 @@ from .settings import Settings
 from .times import within
 
 STEP_SECONDS = 1.0  # what a step may take, where one window takes less
-# Seconds that a window has at least while others wait: with short context ten cost a third of thirty; with full context
-# twenty cost nearly as much, and less would make a recording much longer.
-SHORT_WINDOW, FULL_WINDOW = 10, 20
+# Seconds that a window has at least while others wait. With short context ten cost a third of thirty; with full context
+# each costs the whole encoder: with twenty a recording costs a fifth more.
+SHORT_WINDOW, FULL_WINDOW = 10, 24
 # as the pipeline of faster-whisper has it
 PAUSES = VadOptions(max_speech_duration_s=voice.WINDOW / RATE, min_silence_duration_ms=160)
 
