@@ -26,6 +26,7 @@ options:
         (M(ansible.builtin.uri) where the service has no hops of its own), C(port), and for a spoken sentence C(spoken).
       - For Open WebUI also C(https_url) and C(https), C(stt_url), C(tts_url) and C(ollama_url); an empty address means
         that it is not asked for. With C(tts_url) also C(says), the sentence that it was to speak.
+      - For an STT server that C(speaks) also C(heard_back) within C(heard).
       - For Wyoming also C(asked), the answer of M(anklume.stt.stt_server_info).
     type: dict
     required: true

@@ -78,6 +78,17 @@ options:
     description: Whether to check the service's certificate.
     type: bool
     default: true
+  speak:
+    description: Also have the STT server speak a sentence of its own, and hear what it has spoken.
+    type: dict
+    suboptions:
+      text:
+        description: The sentence.
+        type: str
+        required: true
+      language:
+        description: Its language. Detected when not given.
+        type: str
   open_webui:
     description: Go through Open WebUI, with its own address, key and model of the STT server.
     type: dict
@@ -144,6 +155,20 @@ wer:
   description: Word error rate against O(expect), the highest of all formats (0 is every word right).
   type: float
   returned: when O(expect) is given and the server answered
+heard_back:
+  description: What was heard of O(speak). That nothing is spoken does not fail the task.
+  type: dict
+  returned: when O(speak) is given and the server answered
+  contains:
+    text:
+      description: The recognised sentence.
+      type: str
+    wer:
+      description: Its word error rate; 1 where nothing was spoken.
+      type: float
+    error:
+      description: Why nothing was spoken or heard; empty when something was.
+      type: str
 seconds:
   description: Seconds from the upload to the answer, the fastest of all formats.
   type: float
@@ -226,6 +251,10 @@ SPEC: dict[str, Any] = {
     "timeout": {"type": "float", "default": 120},
     "ca_path": {"type": "path"},
     "validate_certs": {"type": "bool", "default": True},
+    "speak": {
+        "type": "dict",
+        "options": {"text": {"type": "str", "required": True}, "language": {"type": "str"}},
+    },
     "open_webui": {
         "type": "dict",
         "options": {
@@ -255,6 +284,8 @@ def ask_server(params: dict[str, Any], result: dict[str, Any]) -> Callable[[str]
     client.wait_healthy(params["wait"])
     result["healthy"] = True
     result["models"] = client.models()
+    if params["speak"]:
+        result["heard_back"] = heard_back(client, params["speak"]["text"], params["speak"]["language"] or "")
     return lambda response_format: client.transcribe(
         Path(params["path"]),
         model=params["model"] or "whisper-1",
@@ -263,6 +294,19 @@ def ask_server(params: dict[str, Any], result: dict[str, Any]) -> Callable[[str]
         translate=params["task"] == "translate",
         retries=params["retries"],
     )
+
+
+def heard_back(client: AudioClient, text: str, language: str) -> dict[str, Any]:
+    """Have a sentence spoken and transcribe it; a server that cannot is an answer and no failure of this module."""
+    try:
+        with tempfile.NamedTemporaryFile(suffix=".mp3") as file:
+            file.write(client.speak(text, model="tts-1", voice="alloy"))
+            file.flush()
+            answer = client.transcribe(Path(file.name), model="whisper-1", language=language)
+    except ServiceError as exc:
+        return {"text": "", "wer": 1.0, "error": str(exc)}
+    heard = spoken_text("json", answer)
+    return {"text": heard, "wer": round(word_error_rate(text, heard), 3), "error": ""}
 
 
 def ask_open_webui(params: dict[str, Any], result: dict[str, Any]) -> Callable[[str], str]:
@@ -355,6 +399,7 @@ def main() -> None:
             ("open_webui", "model"),
             ("open_webui", "api_key"),
             ("open_webui", "response_formats"),
+            ("open_webui", "speak"),
         ],
         required_one_of=[("path", "open_webui")],
         supports_check_mode=True,

@@ -16,6 +16,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue im
 WORST_WER = 0.2
 """Word error rate up to which a sentence counts as recognised."""
 
+WORST_SPOKEN_WER = 0.5
+"""The same for a sentence that a server spoke itself: two models are judged at once, and the smaller ones err."""
+
 Answer = Mapping[str, Any]
 Hop = dict[str, Any]
 
@@ -61,12 +64,17 @@ def _sentence(hop: str, heard: Answer, spoken: str, next_step: str) -> Hop:
 def _stt_server(machine: Answer, answers: Answer) -> list[Hop]:
     heard, again = answers["heard"], "make apply-stt"
     healthy, models = bool(heard.get("healthy")), heard.get("models", [])
-    return [
+    found = [
         _unit("stt_server", machine, answers["seen"]),
         _hop(f"port {answers['port']}", healthy, "healthy" if healthy else heard.get("msg", "no answer"), again),
         _hop("model", bool(models), ", ".join(models) or "none", again),
         _sentence("STT server", heard, answers["spoken"], again),
     ]
+    if answers.get("speaks"):
+        back = heard.get("heard_back", {"error": heard.get("msg", "not asked")})
+        detail = back["error"] or f'"{back["text"]}" heard back, word error rate {back["wer"]:.2f}'
+        found.append(_hop("STT server speaks", back.get("wer", 1.0) <= WORST_SPOKEN_WER, detail, again))
+    return found
 
 
 def _ollama_server(machine: Answer, answers: Answer) -> list[Hop]:

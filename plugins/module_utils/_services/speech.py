@@ -43,6 +43,22 @@ def _clips() -> dict[str, dict[str, str]]:
     }
 
 
+_SAID = {
+    "de": "Guten Tag, heute scheint die Sonne.",
+    "es": "Buenos días, hoy hace buen tiempo.",
+    "it": "Buongiorno, oggi il tempo è bello.",
+    "pl": "Dzień dobry, dzisiaj świeci słońce.",
+}
+
+
+def sentence_to_say(language: str) -> dict[str, str]:
+    """A sentence for a voice of this language to say (text, language); a voice of any other says the English one."""
+    if language in _SAID:
+        return {"text": _SAID[language], "language": language}
+    clip = spoken_clip(language)
+    return {"text": clip["text"], "language": clip["language"]}
+
+
 def api_key_file(machine: str, project_dir: str, name: str = "") -> Path:
     """Where the key lies that was made for a machine's STT server, on the controller; or the one of this name."""
     return Path(project_dir) / "secrets" / (f"{machine}-stt-key-{name}" if name else f"{machine}-speaches-api-key")

@@ -61,6 +61,21 @@ def test_a_sentence_counts_up_to_one_wrong_word_in_five(wer: float, ok: bool) ->
 @pytest.mark.parametrize(
     ("heard", "ok", "detail"),
     [
+        ({"speech": {"text": "Hello", "wer": 0.5, "error": ""}}, True, '"Hello" heard back, word error rate 0.50'),
+        ({"speech": {"text": "Yellow", "wer": 0.51, "error": ""}}, False, '"Yellow" heard back, word error rate 0.51'),
+        ({"speech": {"text": "", "wer": 1.0, "error": "no voice"}}, False, "no voice"),
+        ({"msg": "connection refused"}, False, "connection refused"),
+    ],
+)
+def test_a_server_that_speaks_is_heard_back(heard: dict[str, Any], ok: bool, detail: str) -> None:
+    hop = stt(heard=heard, speaks=True)["speech"]
+    assert (hop["ok"], hop["detail"], hop["next_step"]) == (ok, detail, "make apply-stt")
+    assert "speech" not in stt(heard=HEARD), "one that does not speak is not asked"
+
+
+@pytest.mark.parametrize(
+    ("heard", "ok", "detail"),
+    [
         ({"status": 200, "msg": "OK (2 bytes)"}, True, "answers"),
         ({"status": -1, "msg": "connection refused"}, False, "connection refused"),
         (SKIPPED, False, "no answer"),

@@ -52,6 +52,20 @@ def test_the_duration_of_what_is_no_wav_is_the_servers_word(server: SttStandIn) 
     assert told["real_time_factor"] == pytest.approx(told["seconds"] / 2.5, abs=0.001)
 
 
+def test_a_server_speaks_and_hears_itself(server: SttStandIn) -> None:
+    server.answers["/v1/audio/speech"] = [Answer(body=FOX.read_bytes().decode("latin-1"))]
+    result = run(url=server.origin, speech={"text": f"{SENTENCE} Twice.", "language": "en"})
+    assert result["speech"] == {"text": SENTENCE, "wer": pytest.approx(1 / 6, abs=0.001), "error": ""}
+    assert server.uploads[0].fields == {"model": "whisper-1", "response_format": "json", "language": "en"}
+
+
+def test_a_server_that_does_not_speak_is_told_and_heard(server: SttStandIn) -> None:
+    server.answers["/v1/audio/speech"] = [Answer(404, '{"error": {"message": "none speaks"}}')]
+    result = run(url=server.origin, speech={"text": SENTENCE})
+    assert result["text"] == SENTENCE and result["speech"]["wer"] == 1
+    assert "none speaks" in result["speech"]["error"]
+
+
 def test_another_sentence_fails_and_says_both(server: SttStandIn) -> None:
     result = run(url=server.origin, expect="Ansible removed every speech client")
     assert result["failed"]
