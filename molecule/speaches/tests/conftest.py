@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ from suite import LONG, ROOT
 
 DATA = ROOT / "tests/data"
 NAME, PROJECT = "mspc-ai", "mspc"
-PORT = 8000
+PORT, STOCK = 8000, 8101
+CURRENT = "/opt/stt-server/current"
 FOX = "The quick brown fox jumps over the lazy dog."
 REAL = bool(os.environ.get("SPEACHES_ARCHIVE"))
 
@@ -107,3 +108,34 @@ def apply(project: Path, *options: str, **variables: Any) -> tuple[int, str]:
     command += ["-e", json.dumps(variables)]
     run = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
     return run.returncode, " ".join((run.stdout + run.stderr).split())
+
+
+@pytest.fixture(scope="module")
+def stock(ai: Any, ask: Ask) -> Iterator[None]:
+    """Speaches, or what stands in for it, as it is: with the same settings but another port and its own start."""
+    ai.check_output(
+        "systemd-run --collect --unit stock --property User=speaches"
+        " --property EnvironmentFile=/etc/speaches/speaches.env"
+        f" --property WorkingDirectory={CURRENT}/run /bin/sh -c"
+        f" 'UVICORN_PORT={STOCK} exec {CURRENT}/bin/python -m uvicorn --factory speaches.main:create_app'"
+    )
+    for _ in range(120):
+        if ask("/health", port=STOCK).status == 200:
+            break
+        time.sleep(1)
+    yield
+    ai.run("systemctl stop stock")
+
+
+def refused(answer: Answer, status: int, param: str | None = None) -> bool:
+    """Whether it is this error, in the form that OpenAI's clients expect."""
+    if answer.status != status or '"error"' not in answer.text:
+        return False
+    error = answer.json["error"]
+    return set(error) == {"message", "type", "param", "code"} and param in (None, error["param"])
+
+
+def in_its_place(ai: Any, program: str) -> str:
+    """What a program prints that runs where the service does, with its settings."""
+    place = f"cd {CURRENT}/run && set -a && . /etc/speaches/speaches.env"
+    return str(ai.check_output(f"{place} && {CURRENT}/bin/python -c {shlex.quote(program)}"))

@@ -9,19 +9,32 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
-from conftest import FOX, PORT, Answer, Ask, apply, speaches_itself, thorough, transcribe, wait
+from conftest import (
+    CURRENT,
+    FOX,
+    PORT,
+    STOCK,
+    Answer,
+    Ask,
+    apply,
+    in_its_place,
+    refused,
+    speaches_itself,
+    thorough,
+    transcribe,
+    wait,
+)
 from suite import ROOT
 
-STOCK, FULL = 8101, 8102
+FULL = 8102
 FRENCH = "fr-bonjour.wav"
 LARGE = "/srv/clips/large.txt"
-CURRENT = "/opt/stt-server/current"
 IMPORTED = (
     "aiortc, aiostream, av, cachetools, fastapi, faster_whisper, gradio, httpx, httpx_sse, httpx_ws, huggingface_hub,"
     " kokoro_onnx, numpy, onnx_asr, onnx_diarization, onnxruntime, openai, opentelemetry, piper, pydantic,"
@@ -39,23 +52,6 @@ def opened(said):
 begun = {"slow": [opened(head) for _ in range(12)], "idle": [opened(b"GET /hea") for _ in range(20)]}
 print(json.dumps({kind: [each.recv(12).decode() for each in every] for kind, every in begun.items()}))
 """
-
-
-@pytest.fixture(scope="module")
-def stock(ai: Any, ask: Ask) -> Iterator[None]:
-    """Speaches, or what stands in for it, as it is: with the same settings but another port and its own start."""
-    ai.check_output(
-        "systemd-run --collect --unit stock --property User=speaches"
-        " --property EnvironmentFile=/etc/speaches/speaches.env"
-        f" --property WorkingDirectory={CURRENT}/run /bin/sh -c"
-        f" 'UVICORN_PORT={STOCK} exec {CURRENT}/bin/python -m uvicorn --factory speaches.main:create_app'"
-    )
-    for _ in range(120):
-        if ask("/health", port=STOCK).status == 200:
-            break
-        time.sleep(1)
-    yield
-    ai.run("systemctl stop stock")
 
 
 class TestEndpoints:
@@ -383,20 +379,6 @@ class TestPatches:
         ai.run("systemctl kill -s KILL stock")
 
 
-def refused(answer: Answer, status: int, param: str | None = None) -> bool:
-    """Whether it is this error, in the form that OpenAI's clients expect."""
-    if answer.status != status or '"error"' not in answer.text:
-        return False
-    error = answer.json["error"]
-    return set(error) == {"message", "type", "param", "code"} and param in (None, error["param"])
-
-
-def in_its_place(ai: Any, program: str) -> str:
-    """What a program prints that runs where the service does, with its settings."""
-    place = f"cd {CURRENT}/run && set -a && . /etc/speaches/speaches.env"
-    return str(ai.check_output(f"{place} && {CURRENT}/bin/python -c {shlex.quote(program)}"))
-
-
 class TestVariables:
     """No variable may be ignored: Speaches does so in silence with what it does not know."""
 
@@ -409,7 +391,7 @@ class TestVariables:
         )
         seen = json.loads(in_its_place(ai, program))
         names = set(re.findall(r"^(\w+)=", ai.check_output("cat /etc/speaches/speaches.env"), re.M))
-        module = ai.check_output(f"cat {CURRENT}/lib/python3.13/site-packages/anklume_speaches.py")
+        module = ai.check_output(f"cat {CURRENT}/lib/python3.13/site-packages/anklume_spe*.py")
         ours = {f"ANKLUME_{name}" for name in re.findall(r'setting\("(\w+)"', module)}
         uvicorn = ai.check_output(f"{CURRENT}/bin/python -m uvicorn --help")
         of_uvicorn = {f"UVICORN_{name.upper().replace('-', '_')}" for name in re.findall(r"--([a-z-]+)", uvicorn)}

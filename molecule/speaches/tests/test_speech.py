@@ -1,0 +1,203 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Speech out of Speaches: each fault that is mended, each form of sound, bad input, and clients that leave or wait."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import CURRENT, FOX, PORT, STOCK, Answer, Ask, in_its_place, refused, transcribe
+from suite import long
+
+MODEL = "anklume/piper-en_US-joe-medium"
+FORMS = {"mp3": "mp3", "opus": "opus", "aac": "aac", "flac": "flac", "wav": "pcm_s16le"}
+SECONDS = (2.0, 4.0)  # of the sentence, as joe says it; no two times are alike
+OUT = "/srv/clips/spoken"
+
+CLIENT = """
+import os, sys, time
+from openai import OpenAI
+client = OpenAI(base_url=sys.argv[1], api_key=os.environ["API_KEY"], max_retries=0)
+times = []
+text = "This is one sentence of a longer answer, which goes on for a while. " * 12
+with client.audio.speech.with_streaming_response.create(model="tts-1", voice="alloy", input=text[:490],
+        response_format="pcm", stream_format=sys.argv[2]) as answer:
+    for part in answer.iter_bytes():
+        times.append(time.monotonic())
+print(len(times), times[-1] - times[0])
+"""
+
+
+def speak(ask: Ask, *options: str, port: int = PORT, key: str | None = "", **fields: Any) -> Answer:
+    """What the server answers to a text; a field that is None is left out."""
+    given = {"model": "tts-1", "voice": "alloy", "input": FOX} | fields
+    body = json.dumps({name: value for name, value in given.items() if value is not None})
+    options = ("-H", "Content-Type: application/json", "-d", body, *options)
+    return ask("/v1/audio/speech", *options, port=port, **({} if key == "" else {"key": key}))
+
+
+def spoken(ai: Any, ask: Ask, form: str, **fields: Any) -> float:
+    """The seconds of sound in a file that the server speaks."""
+    assert speak(ask, "-o", f"{OUT}.{form}", response_format=form, **fields).status == 200
+    if form == "pcm":
+        return int(ai.check_output(f"stat -c %s {OUT}.pcm")) / 2 / 24000
+    probe = "ffprobe -v error -select_streams a -show_entries stream=codec_name -of csv=p=0"
+    assert ai.check_output(f"{probe} {OUT}.{form}").strip() == FORMS[form]
+    # decoded, since not every container says how long it is
+    ai.check_output(f"ffmpeg -y -v error -i {OUT}.{form} -ar 24000 -f s16le {OUT}.decoded")
+    return int(ai.check_output(f"stat -c %s {OUT}.decoded")) / 2 / 24000
+
+
+class TestPatches:
+    """Ours does what it should; Speaches alone does not."""
+
+    @pytest.mark.usefixtures("stock")
+    def test_opus(self, ai: Any, ask: Ask) -> None:
+        assert SECONDS[0] < spoken(ai, ask, "opus") < SECONDS[1]
+        speak(ask, "-o", f"{OUT}.none", port=STOCK, response_format="opus")
+        assert ai.check_output(f"stat -c %s {OUT}.none") == "0", "this patch is no longer needed"
+
+    @pytest.mark.usefixtures("stock")
+    def test_bad_speed(self, ask: Ask) -> None:
+        assert refused(speak(ask, speed=9), 400, "speed")
+        assert speak(ask, "-o", "/dev/null", port=STOCK, speed=9).status in (0, 200), "this patch is no longer needed"
+
+    @pytest.mark.usefixtures("stock")
+    def test_length_of_a_wav(self, ai: Any, ask: Ask) -> None:
+        said = []
+        for port in (PORT, STOCK):
+            speak(ask, "-o", f"{OUT}.wav", port=port, response_format="wav")
+            said.append(ai.check_output(f"od -An -tu4 -j4 -N4 {OUT}.wav; stat -c %s {OUT}.wav").split())
+        (ours, size), (theirs, _) = said
+        assert int(ours) == int(size) - 8
+        assert theirs == str(2**32 - 1), "this patch is no longer needed"
+
+    @pytest.mark.usefixtures("stock")
+    def test_default_model_and_voice(self, ask: Ask) -> None:
+        assert speak(ask, "-o", "/dev/null", model=None, voice=None).status == 200
+        assert speak(ask, port=STOCK, model=None, voice=None).status == 422, "this patch is no longer needed"
+
+    @pytest.mark.usefixtures("stock")
+    @pytest.mark.parametrize("path", ["/v1/audio/voices", "/v1/audio/models"])
+    def test_voices_are_listed_without_a_key(self, ask: Ask, path: str) -> None:
+        """Open WebUI asks without one, and shows OpenAI's voices where it is refused."""
+        assert "joe" in ask(path, key=None).text
+        assert ask(path, key=None, port=STOCK).status == 403, "this patch is no longer needed"
+
+    def test_a_resident_voice(self, ai: Any) -> None:
+        program = (
+            "import anklume_speaches as a; a.load_resident([NAME]);"
+            "print([list(e.model_manager.loaded_models) for e in a.get_executor_registry().text_to_speech][0])"
+        )
+        assert MODEL in in_its_place(ai, program.replace("NAME", repr(MODEL)))
+
+
+@pytest.mark.parametrize("form", ["mp3", "opus", "aac", "flac", "wav", "pcm"])
+def test_every_form_of_sound_is_whole(ai: Any, ask: Ask, form: str) -> None:
+    assert SECONDS[0] < spoken(ai, ask, form) < SECONDS[1]
+
+
+def test_what_is_spoken_is_heard_back(ask: Ask) -> None:
+    assert speak(ask, "-o", f"{OUT}.flac", response_format="flac").status == 200
+    assert transcribe(ask, "spoken.flac").json["text"] == FOX
+
+
+def test_speed(ai: Any, ask: Ask) -> None:
+    assert spoken(ai, ask, "pcm", speed=2) < 0.7 * spoken(ai, ask, "pcm")
+
+
+@pytest.mark.parametrize(
+    ("name", "voice"), [("tts-1", "joe"), ("tts-1-hd", "nova"), ("gpt-4o-mini-tts", {"id": "joe"}), (MODEL, None)]
+)
+def test_every_name_of_model_and_voice(ask: Ask, name: str, voice: object) -> None:
+    assert speak(ask, "-o", "/dev/null", model=name, voice=voice, input="Yes.").status == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"voice": "nobody"}, 400, "voice"),
+        ({"speed": "fast"}, 400, "speed"),
+        ({"input": ""}, 400, "input"),
+        ({"input": " \n"}, 400, "input"),
+        ({"input": None}, 400, "input"),
+        ({"input": "x" * 501}, 400, "input"),
+        ({"model": "whisper-1"}, 404, "model"),
+        ({"model": "nobody/nothing"}, 404, "model"),
+        ({"response_format": "midi"}, 400, "response_format"),
+        ({"response_format": "opus", "sample_rate": 22050}, 400, "sample_rate"),
+        ({"stream_format": "smoke"}, 400, "stream_format"),
+    ],
+)
+def test_bad_input_is_refused_before_any_sound(ask: Ask, fields: dict[str, Any], status: int, param: str) -> None:
+    assert refused(speak(ask, **fields), status, param)
+
+
+def test_markdown_and_emoji_are_no_error(ai: Any, ask: Ask) -> None:
+    assert SECONDS[0] < spoken(ai, ask, "pcm", input=f"## **{FOX}** 🎉") < SECONDS[1]
+    assert spoken(ai, ask, "mp3", input="👍") < 1
+
+
+def test_asks_for_the_key(ask: Ask) -> None:
+    for wrong in (None, "wrong"):
+        assert speak(ask, key=wrong).status == 403
+
+
+def test_events(ask: Ask) -> None:
+    answer = speak(ask, stream_format="sse")
+    kinds = [json.loads(line[6:])["type"] for line in answer.text.splitlines() if line]
+    assert set(kinds[:-1]) == {"speech.audio.delta"} and kinds[-1] == "speech.audio.done"
+
+
+def cpu(ai: Any) -> int:
+    """What the service has used of the processor, in hundredths of a second."""
+    pid = ai.check_output("systemctl show -P MainPID speaches")
+    fields = ai.check_output(f"cat /proc/{pid}/stat").rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_a_client_that_leaves_stops_the_speech(ai: Any, ask: Ask) -> None:
+    text = ("This is one sentence of a longer answer, which goes on for a while. " * 8)[:490]
+    before = cpu(ai)
+    speak(ask, "-o", "/dev/null", input=text, response_format="pcm")
+    whole = cpu(ai) - before
+    before = cpu(ai)
+    speak(ask, "-o", "/dev/null", "-m", "0.3", input=text, response_format="pcm")
+    time.sleep(3)
+    assert cpu(ai) - before < 0.8 * whole
+    assert "the client left, and is spoken to no more" in ai.check_output("journalctl -u speaches -n 50 --no-pager")
+
+
+def test_speech_goes_behind_what_is_heard(ai: Any, ask: Ask) -> None:
+    """Threads of the service have another place than the rest of it, and the unit lets them take it."""
+    speak(ask, "-o", "/dev/null", input="Yes.")
+    pid = ai.check_output("systemctl show -P MainPID speaches")
+    places = ai.check_output(f"cat /proc/{pid}/task/*/stat").splitlines()
+    assert {int(line.rpartition(")")[2].split()[16]) for line in places} == {0, 10}
+
+
+@pytest.fixture(scope="module")
+def proxy(ai: Any) -> Iterator[str]:
+    """Caddy, as Debian has it, in front of the server."""
+    ai.check_output("apt-get -qy install --no-install-recommends caddy && systemctl stop caddy")
+    ai.check_output(
+        f"systemd-run --collect --unit proxy /usr/bin/caddy reverse-proxy --from http://:8180 --to 127.0.0.1:{PORT}"
+    )
+    time.sleep(2)
+    yield "http://127.0.0.1:8180/v1"
+    ai.run("systemctl stop proxy")
+
+
+@long
+@pytest.mark.parametrize("form", ["audio", "sse"])
+def test_the_first_sound_comes_before_the_last_through_a_proxy(ai: Any, proxy: str, form: str) -> None:
+    place = f"cd {CURRENT}/run && set -a && . /etc/speaches/speaches.env"
+    program = f"{CURRENT}/bin/python -c {shlex.quote(CLIENT)} {proxy} {form}"
+    parts, seconds = ai.check_output(f"{place} && {program}").split()
+    assert int(parts) > 1 and float(seconds) > 0.3
