@@ -74,6 +74,12 @@ options:
     description: The language of the speech. Models that know English alone are chosen for V(en) alone.
     type: str
     default: ""
+  speech_models:
+    description:
+      - Models that speak beside it, by name. They run on the processor, and take of the machine's memory alone.
+    type: list
+    elements: str
+    default: []
   variables:
     description:
       - Variables of the role C(stt_server), in place of the options that they stand for; filter
@@ -113,6 +119,10 @@ options:
       stt_server_language:
         description: In place of O(language).
         type: str
+      stt_server_tts_models:
+        description: In place of O(speech_models).
+        type: list
+        elements: str
   ctranslate2:
     description: The version of CTranslate2.
     type: str
@@ -374,6 +384,7 @@ ASKED: dict[str, Any] = {
     "workers": {"type": "int", "default": 1},
     "policy": {"type": "str", "choices": ["fits", "tight"], "default": "tight"},
     "language": {"type": "str", "default": ""},
+    "speech_models": {"type": "list", "elements": "str", "default": []},
     "ctranslate2": {"type": "str", "default": "4.8.5"},
     "models_dir": {"type": "path"},
     "model_file_mib": {"type": "float"},

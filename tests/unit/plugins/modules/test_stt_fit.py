@@ -262,6 +262,7 @@ def test_variables_of_the_role_stand_for_options() -> None:
         "stt_server_workers": 1,
         "stt_server_vram_policy": "tight",
         "stt_server_language": "",
+        "stt_server_tts_models": [],
     }
     options = {option: variables[name] for name, option in gather.VARIABLES.items()}
     assert set(variables) == set(gather.VARIABLES)
@@ -273,3 +274,16 @@ def test_variables_of_the_role_stand_for_options() -> None:
 
 def test_the_processors_are_counted() -> None:
     assert fit(model="tiny", device="cpu", compute_type="int8")["cores"] == len(os.sched_getaffinity(0))
+
+
+def test_speech_takes_memory_of_the_machine_and_none_of_a_gpu(smi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = probe.machine()
+    monkeypatch.setattr(probe, "machine", lambda: machine)
+    asked = {"model": "small", "compute_type": "int8", "check_host": True}
+    without = fit(**asked, device="cpu")
+    both = fit(**asked, device="cpu", speech_models=["piper-gosia", "kokoro"])
+    assert without["available_mib"] - both["available_mib"] == 1000
+    assert "speech takes 1000 MiB of the machine's memory and 0 of a GPU's: it runs on the processor" in both["notes"]
+    on_gpu = {**asked, "nvidia_smi": smi(RTX)}
+    assert fit(**on_gpu)["available_mib"] == fit(**on_gpu, speech_models=["piper-gosia"])["available_mib"]
+    assert not any("speech" in note for note in without["notes"])
