@@ -1,22 +1,27 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the tables of docs/reference/stt_server.md, from the role's own argument_specs and engines."""
+"""Writes the tables of docs/reference/stt_server.md, from the role's own argument_specs, engines and voices."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / ".cache/collections"))
+
+from ansible_collections.anklume.stt.plugins.module_utils._models.voices import BEST, VOICES  # noqa: E402
+
 PAGE = ROOT / "docs/reference/stt_server.md"
 ROLE = ROOT / "roles/stt_server"
 MARKS = {
     name: (f"<!-- {name}: written by scripts/stt_server_docs.py -->", f"<!-- end of {name} -->")
-    for name in ("engines", "variables")
+    for name in ("engines", "voices", "variables")
 }
 
 
@@ -36,6 +41,16 @@ def engines() -> str:
     ]
     lines += ["| Python | " + " | ".join(", ".join(engine["python_versions"]) for engine in table.values()) + " |"]
     lines += ["| room needed, MiB | " + " | ".join(str(engine["disk_mib"]) for engine in table.values()) + " |"]
+    return "\n".join(lines)
+
+
+def voices() -> str:
+    """Every voice that has a short name, and where it is `auto`."""
+    lines = ["| name | speaks | `auto` for | licence | from |", "|---|---|---|---|---|"]
+    for name, voice in VOICES.items():
+        best = ", ".join(language for language, chosen in BEST.items() if chosen == name)
+        spoken = ", ".join(voice.languages)
+        lines.append(f"| `{name}` | {spoken} | {best} | {voice.licence} | [{voice.hub_id}]({voice.source}) |")
     return "\n".join(lines)
 
 
