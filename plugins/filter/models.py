@@ -8,6 +8,7 @@ from __future__ import annotations
 from ansible.errors import AnsibleFilterError
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._models import voices
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import sentence_to_say
 from ansible_collections.anklume.stt.plugins.module_utils._services.speech_models import model_id
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import find_model
 
@@ -77,6 +78,7 @@ class FilterModule:
             "hub_ids": hub_ids,
             "model_aliases": model_aliases,
             "resident_models": resident_models,
+            "sentence_to_say": sentence_to_say,
             "served_aliases": served_aliases,
             "speech_aliases": speech_aliases,
             "speech_models": speech_models,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ansible_collections.anklume.stt.plugins.module_utils._services.speech import sentence_to_say, spoken_clip
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import spoken_clip
 
 DOCUMENTATION = r"""
 name: spoken_clip
@@ -41,8 +41,8 @@ _value:
 
 
 class FilterModule:
-    """The filters, by name."""
+    """The filter, by its name."""
 
     def filters(self) -> dict[str, Callable[..., dict[str, str]]]:
-        """Return them as Ansible asks for them."""
-        return {"sentence_to_say": sentence_to_say, "spoken_clip": spoken_clip}
+        """Return it as Ansible asks for it."""
+        return {"spoken_clip": spoken_clip}
