@@ -161,13 +161,15 @@ def tts_server(given: Given, machines: Iterable[str], hostvars: Mapping[str, Any
 
 
 def spoken(given: Given, machines: Iterable[str], hostvars: Mapping[str, Any]) -> dict[str, str]:
-    """The sentence that verify has spoken, and its language: people's, else that of a voice of ours."""
+    """The sentence that verify has spoken, and its language: people's, else that of a voice of ours, else English.
+
+    Without a language it is in none that we have a sentence in, and what is heard of it says nothing.
+    """
     url = given["open_webui_tts_url"]
     machine = speaking_machine(given["open_webui_stt_url"] if url == "auto" else url, machines, hostvars)
     voice = voice_of(hostvars[machine] if machine else {})
-    wanted = given["open_webui_stt_language"] or voice.get("language", "")
-    language = wanted if wanted in SENTENCES else "en"
-    return {"language": language, "text": SENTENCES[language]}
+    language = given["open_webui_stt_language"] or voice.get("language", "en")
+    return {"language": language if language in SENTENCES else "", "text": SENTENCES.get(language, SENTENCES["en"])}
 
 
 class FilterModule:

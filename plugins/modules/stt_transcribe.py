@@ -107,11 +107,12 @@ options:
         default: false
       speak:
         description:
-          - Also have Open WebUI speak this sentence, as its page reads aloud. Where there is a recording at O(path), so
-            that there is an STT server, what was spoken is sent back through Open WebUI and compared.
+          - Also have Open WebUI speak this sentence, as its page reads aloud.
         type: str
       speak_language:
-        description: The language of that sentence, as V(pl). Detected when not given.
+        description:
+          - The language of that sentence, as V(pl). With it and a recording at O(path), so that there is an STT server,
+            what was spoken is sent back through Open WebUI and compared.
         type: str
 seealso:
   - module: anklume.stt.stt_model
@@ -199,7 +200,7 @@ ollama:
 speech:
   description:
     - What became of O(open_webui.speak). C(kind) and C(bytes) of the sound, C(seconds) from the text to the sound.
-    - C(text) is what was heard of it, and C(wer) the word error rate, where there is an STT server.
+    - C(text) is what was heard of it, and C(wer) the word error rate, where it was sent back.
     - C(error) says why there is none, and is empty when all is well.
   type: dict
   returned: when O(open_webui.speak) is given and signing in worked
@@ -319,7 +320,9 @@ def ask_open_webui(params: dict[str, Any], result: dict[str, Any]) -> Callable[[
     if params["open_webui"]["ollama"]:
         result["ollama"] = ollama_seen_by(client)
     if params["open_webui"]["speak"]:
-        result["speech"] = speech_of(client, params["open_webui"], hear=bool(params["path"]))
+        result["speech"] = speech_of(
+            client, params["open_webui"], hear=bool(params["path"] and params["open_webui"]["speak_language"])
+        )
     return lambda _format: client.transcribe(
         Path(params["path"]), language=params["language"] or "", retries=params["retries"]
     )
@@ -345,7 +348,7 @@ def speech_of(client: OpenWebUIClient, account: dict[str, Any], *, hear: bool) -
             with tempfile.NamedTemporaryFile(suffix=f".{spoken['kind']}") as file:
                 file.write(sound)
                 file.flush()
-                spoken["text"] = client.transcribe(Path(file.name), language=account["speak_language"] or "")
+                spoken["text"] = client.transcribe(Path(file.name), language=account["speak_language"])
             spoken["wer"] = round(word_error_rate(account["speak"], spoken["text"]), 3)
     except ServiceError as exc:
         spoken["error"] = str(exc)

@@ -24,6 +24,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio
     normalise_base_url,
     normalise_origin,
     normalise_words,
+    sound_kind,
     spoken_text,
     wav_seconds,
     word_error_rate,
@@ -479,3 +480,26 @@ def test_ollama_switched_off_and_out_of_reach(server: SttStandIn) -> None:
     assert client.ollama_version() == ""
     with pytest.raises(ServiceError, match="Open WebUI reaches no Ollama: WebUI could not connect"):
         client.ollama_version()
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"RIFF\x24\0\0\0WAVEfmt ", "wav"),
+        (b"RIFF\x24\n\0\0WAVEfmt ", "wav"),
+        (b"RIFF\x24\0\0\0AVI LIST", ""),
+        (b"ID3\x04\0", "mp3"),
+        (b"\xff\xfb\x90\x64", "mp3"),
+        (b"\xff\xf3\x44\xc4", "mp3"),
+        (b"\xff\xf1\x50\x80", "aac"),
+        (b"OggS\0\x02", "ogg"),
+        (b"fLaC\0\0\0\x22", "flac"),
+        (b"\x1aE\xdf\xa3", "webm"),
+        (b"\0\0\0\x20ftypM4A ", "mp4"),
+        (b"\0\0\x01\0\xff\xff", ""),
+        (b"<!DOCTYPE html>", ""),
+        (b"", ""),
+    ],
+)
+def test_the_kind_of_sound_is_known_by_how_it_begins(content: bytes, kind: str) -> None:
+    assert sound_kind(content) == kind

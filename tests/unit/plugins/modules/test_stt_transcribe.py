@@ -115,12 +115,12 @@ def test_ollama_out_of_reach_does_not_fail_the_transcription(server: SttStandIn)
     assert result["ollama"]["version"] == "" and "could not connect" in result["ollama"]["error"]
 
 
-ACCOUNT = {"email": "admin@example.org", "password": "right", "speak": SENTENCE}
+ACCOUNT = {"email": "admin@example.org", "password": "right", "speak": SENTENCE, "speak_language": "en"}
 
 
 class TestSpeech:
     def test_what_open_webui_speaks_is_heard_back(self, server: SttStandIn) -> None:
-        result = run(url=server.origin, open_webui={**ACCOUNT, "speak_language": "en"}, expect=SENTENCE)
+        result = run(url=server.origin, open_webui=ACCOUNT, expect=SENTENCE)
         assert not result.get("failed"), result
         speech = result["speech"]
         assert (speech["text"], speech["wer"], speech["kind"], speech["bytes"]) == (SENTENCE, 0, "wav", 12)
@@ -133,8 +133,12 @@ class TestSpeech:
         result = run(url=server.origin, path=None, open_webui=ACCOUNT)
         assert not result.get("failed"), result
         assert result["speech"]["bytes"] == 12
-        assert "text" not in result["speech"] and "text" not in result
+        assert "text" not in result["speech"]
         assert server.uploads == []
+
+    def test_without_its_language_it_is_not_heard_back(self, server: SttStandIn) -> None:
+        speech = run(url=server.origin, open_webui={**ACCOUNT, "speak_language": None})["speech"]
+        assert (speech["bytes"], speech.get("text"), len(server.uploads)) == (12, None, 1)
 
     @pytest.mark.parametrize(
         ("answer", "message"),
