@@ -27,6 +27,7 @@ options:
       - For Open WebUI also C(https_url) and C(https), C(stt_url), C(tts_url) and C(ollama_url); an empty address means
         that it is not asked for. With C(tts_url) also C(says), the sentence that it was to speak.
       - For an STT server that C(speaks) also C(heard_back) within C(heard).
+      - For the STT server also C(session), the answer of M(anklume.stt.realtime_transcribe), where it was asked.
       - For Wyoming also C(asked), the answer of M(anklume.stt.stt_server_info).
     type: dict
     required: true

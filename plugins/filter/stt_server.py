@@ -15,6 +15,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Er
 from ansible_collections.anklume.stt.plugins.module_utils._services.gpu_neighbours import answered, judged_variables
 from ansible_collections.anklume.stt.plugins.module_utils._services.speech import role_folder
 from ansible_collections.anklume.stt.plugins.module_utils._services.stt_server import (
+    chat_url,
     lock_of,
     refusals,
     source_is_remote,
@@ -46,6 +47,14 @@ def stt_refusals(variables: Mapping[str, Any], engines: Mapping[str, Mapping[str
         raise AnsibleFilterError(str(exc)) from exc
 
 
+def stt_chat_url(given: str, ollama_host: str = "") -> str:
+    """Where the language model of Realtime sessions is asked."""
+    try:
+        return chat_url(given, ollama_host)
+    except Error as exc:
+        raise AnsibleFilterError(f"stt_server_chat_url: {exc}") from exc
+
+
 class FilterModule:
     """The filters, by name."""
 
@@ -57,6 +66,7 @@ class FilterModule:
             "release_lock": release_lock,
             "role_variables": role_variables,
             "source_is_remote": source_is_remote,
+            "stt_chat_url": stt_chat_url,
             "stt_refusals": stt_refusals,
             "stt_unbuilt": unbuilt,
         }

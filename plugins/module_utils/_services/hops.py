@@ -74,7 +74,17 @@ def _stt_server(machine: Answer, answers: Answer) -> list[Hop]:
         back = heard.get("heard_back", {"error": heard.get("msg", "not asked")})
         detail = back["error"] or f'"{back["text"]}" heard back, word error rate {back["wer"]:.2f}'
         found.append(_hop("STT server speaks", back.get("wer", 1.0) <= WORST_SPOKEN_WER, detail, again))
+    session = answers.get("session", {"skipped": True})
+    if not session.get("skipped"):
+        found.append(_session(session, logs(machine, BY_ROLE["stt_server"].unit)))
     return found
+
+
+def _session(session: Answer, next_step: str) -> Hop:
+    """A sentence that was said in a Realtime session; how long it took is how long it was."""
+    ok, seconds = session.get("wer", 1.0) <= WORST_WER, session.get("seconds", 0)
+    said = f'"{session["text"]}", {seconds:.1f} s after the last sound' if "text" in session else ""
+    return _hop("Realtime", ok, said or session.get("msg", "nothing transcribed"), next_step)
 
 
 def _ollama_server(machine: Answer, answers: Answer) -> list[Hop]:

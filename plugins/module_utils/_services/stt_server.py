@@ -18,6 +18,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._models.voices import 
     speech_model,
     speech_models,
 )
+from ansible_collections.anklume.stt.plugins.module_utils._services.ollama_release import address_of
+from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import normalise_origin
 from ansible_collections.anklume.stt.plugins.module_utils._services.speech_models import model_id
 
 Variables = Mapping[str, Any]
@@ -34,6 +36,13 @@ def lock_of(folder: Path, patterns: Iterable[str], source: str = "") -> str:
 def source_is_remote(source: str) -> bool:
     """Whether an engine's source comes from an archive's or a repository's address, and not from a file."""
     return source.startswith(("http://", "https://")) or source.endswith(".git")
+
+
+def chat_url(given: str, ollama_host: str = "") -> str:
+    """Where the language model of Realtime sessions is asked: as given, or the machine's own Ollama, or nowhere."""
+    if given:
+        return normalise_origin(given)[0]
+    return f"{address_of(ollama_host)['url']}/v1" if ollama_host else ""
 
 
 def unbuilt(machine: str, device: str) -> str:

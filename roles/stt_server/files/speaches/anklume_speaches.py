@@ -22,6 +22,7 @@ from tempfile import SpooledTemporaryFile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
+import anklume_realtime
 import anklume_speech
 import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes before Speaches
 import speaches.main
@@ -267,16 +268,17 @@ class Turns:
             await self.app(scope, receive, send)
             return
         begun = complete = False
+        of_session = anklume_realtime.is_of_session(scope)
 
         async def in_turn() -> Message:
             nonlocal begun, complete
-            if not begun:
+            if not begun and not of_session:
                 self.queue.check()  # why send a file to a full queue?
             message, begun = (await receive()), True
             if complete or message["type"] != "http.request" or message.get("more_body"):
                 return message
             complete = True
-            held.enter_context(self.queue.place())
+            held.enter_context(self.queue.place(kept=of_session))
             if "/trans" not in scope["path"]:  # the rest has models of its own
                 return message
             return message if await self._turn(held, receive) else {"type": "http.disconnect"}
@@ -433,6 +435,7 @@ def create_app() -> FastAPI:
     app = speaches.main.create_app()
     decoder(app)
     guards(app)
+    anklume_realtime.mend(app)
     forms_of_clients(app)
     own_pages(app)
     start_and_stop(app)

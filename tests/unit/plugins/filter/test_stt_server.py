@@ -140,3 +140,29 @@ ANSWER = {
 )
 def test_an_answer_counts_for_the_same_question_about_a_model_that_lies_there(answer: Any, holds: bool) -> None:
     assert FILTERS["fit_answered"]([answer], "ai", GIVEN, ["does_not_fit"]) == (answer if holds else {})
+
+
+@pytest.mark.parametrize(
+    ("given", "ollama_host", "url"),
+    [
+        ("", "", ""),
+        ("", "0.0.0.0:11434", "http://127.0.0.1:11434/v1"),
+        ("", "10.1.2.3:9999", "http://10.1.2.3:9999/v1"),
+        ("http://llm:8080/v1/", "0.0.0.0:11434", "http://llm:8080/v1"),
+        ("llm:8080/v1", "", "http://llm:8080/v1"),
+    ],
+)
+def test_the_language_model_of_sessions(given: str, ollama_host: str, url: str) -> None:
+    assert FILTERS["stt_chat_url"](given, ollama_host) == url
+
+
+def test_an_address_of_a_language_model_that_is_none_names_the_variable() -> None:
+    with pytest.raises(AnsibleFilterError, match="stt_server_chat_url: 'http://' is not an address"):
+        FILTERS["stt_chat_url"]("http://")
+
+
+def test_the_settings_name_the_server_itself() -> None:
+    """Without it every Realtime session of Speaches ends at its first sentence, web page or not."""
+    lines = (ROLE / "templates/speaches.env.j2").read_text().splitlines()
+    before = "\n".join(lines[: next(at for at, line in enumerate(lines) if line.startswith("LOOPBACK_HOST_URL="))])
+    assert before.count("{% if") == before.count("{% endif")

@@ -53,6 +53,15 @@ def test_an_stt_server_that_is_down_says_why_at_each_hop() -> None:
     ]
 
 
+def test_a_realtime_session_is_a_hop_where_it_was_asked_for() -> None:
+    assert "Realtime" not in stt(session=SKIPPED)
+    good = stt(session={"text": FOX, "wer": 0.0, "seconds": 0.42})["Realtime"]
+    assert good["ok"] is True and good["detail"] == '"The quick brown fox.", 0.4 s after the last sound'
+    wrong = stt(session={"text": "Foxes", "wer": 1.0, "seconds": 0.42, "msg": "heard"})["Realtime"]
+    assert wrong["ok"] is False and wrong["next_step"].endswith("journalctl -u speaches -n 50")
+    assert stt(session={"msg": "connection refused", "failed": True})["Realtime"]["detail"] == "connection refused"
+
+
 @pytest.mark.parametrize(("wer", "ok"), [(0.0, True), (0.2, True), (0.21, False)])
 def test_a_sentence_counts_up_to_one_wrong_word_in_five(wer: float, ok: bool) -> None:
     assert stt(heard=HEARD | {"wer": wer})["STT server"]["ok"] is ok

@@ -42,9 +42,10 @@ class Queue:
             raise error
 
     @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """A place in the queue, or a 503."""
-        self.check()
+    def place(self, *, kept: bool = False) -> Iterator[None]:
+        """A place in the queue, or a 503; one that was kept is there even when the queue is full."""
+        if not kept:
+            self.check()
         self.taken += 1
         try:
             yield

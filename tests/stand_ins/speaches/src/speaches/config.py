@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -23,6 +23,9 @@ class Config(BaseSettings):
 
     model_config = SettingsConfigDict(env_nested_delimiter="__")
 
+    host: str = Field(alias="UVICORN_HOST", default="0.0.0.0")
+    port: int = Field(alias="UVICORN_PORT", default=8000)
+    loopback_host_url: str | None = None
     api_key: SecretStr | None = None
     allow_origins: list[str] = []
     log_level: str = "debug"

@@ -58,6 +58,14 @@ def get_config() -> Config:
     return Config()
 
 
+async def get_transcription_client_async() -> None:
+    """A client of the server itself, without which a session comes to nothing."""
+
+
+async def get_speech_client_async() -> None:
+    """The same for speech."""
+
+
 def verify_api_key(authorization: Annotated[str, Header()] = "") -> None:
     """Refuse requests without the key where there is one."""
     key = get_config().api_key

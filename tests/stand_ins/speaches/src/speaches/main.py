@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from speaches.dependencies import get_config, verify_api_key
-from speaches.routers import models, realtime_ws, speech, stt
+from speaches.routers import models, realtime_rtc, realtime_ws, speech, stt
 
 
 def create_app() -> FastAPI:
@@ -22,6 +22,7 @@ def create_app() -> FastAPI:
     guarded = [Depends(verify_api_key)] if config.api_key else []
     for router in (stt.router, speech.router, models.router):
         app.include_router(router, dependencies=guarded)
+    app.include_router(realtime_rtc.router)
     app.include_router(realtime_ws.router)
     app.add_middleware(CORSMiddleware, allow_origins=config.allow_origins, allow_methods=["*"], allow_headers=["*"])
 
