@@ -22,6 +22,7 @@ from tempfile import SpooledTemporaryFile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
+import anklume_page
 import anklume_realtime
 import anklume_speech
 import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes before Speaches
@@ -432,6 +433,8 @@ def create_app() -> FastAPI:
     default_language()
     damaged_models()
     bounded_forms()
+    if os.environ.get("ENABLE_UI") == "true":
+        anklume_page.mend()
     app = speaches.main.create_app()
     decoder(app)
     guards(app)
