@@ -82,7 +82,7 @@ def test_a_healthy_homelab_gives_no_finding_soon_and_stays_as_it_was(
     took = time.time() - began
     assert objects() == before
     assert written(ai, began) == written(webui, began) == []
-    assert took < 15
+    assert took < 15 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @contextmanager
@@ -113,9 +113,9 @@ def test_a_service_stopped_settings_changed_and_a_port_taken(
 
 @contextmanager
 def full(name: str) -> Iterator[None]:
-    """A quota that the instance's disk has almost reached."""
+    """A quota that the instance's disk has almost reached; once it has, Incus could not take it back."""
     state = json.loads(subprocess.check_output(["incus", "query", f"/1.0/instances/{name}/state?project=homelab"]))
-    size = int(state["disk"]["root"]["usage"] * 1.03)
+    size = state["disk"]["root"]["usage"] + 400 * 2**20
     device = ["incus", "config", "device"]
     subprocess.run([*device, "override", name, "root", f"size={size}B", "--project", "homelab"], check=True)
     try:

@@ -131,5 +131,7 @@ def _reaches(root: Finding, other: Finding, snapshots: Sequence[Snapshot]) -> bo
         return True
     if two and two.kind == INCUS_HOST:  # an instance that is not there is missed in the plan, too
         return root.rule.kind == INCUS_HOST
+    if not other.rule.last:
+        return False
     talks_to = {served for role in (two.roles if two else ()) if role in BY_ROLE for served in BY_ROLE[role].talks_to}
     return bool(one and talks_to.intersection(one.roles))

@@ -79,6 +79,8 @@ def machine_snapshot(machine: Answers, roles: Iterable[str], told: Answers) -> S
         said[f"drift {role}"] = Said("make plan", "\n".join(_drift(role, look)))
     for role, why in told.get("refused", {}).items():
         said[f"refused {role}"] = Said("make plan", without_secrets(_line(why)), 1)
+    if seen.get("msg") and "said" not in seen:
+        said["refused doctor"] = Said("make doctor", without_secrets(_line(seen["msg"])), 1)
     lines = [_hop(hop) for hop in told.get("hops", [])]
     said["hops"] = Said("make verify", without_secrets("\n".join(lines)))
     return Snapshot(name, INSTANCE, said, {"inventory_hostname": name, **kept}, tuple(roles))

@@ -20,6 +20,10 @@ FULL = 95
 """Percent of a disk from which it counts as full: what writes a database or a model needs the rest."""
 
 
+SHARED = 512 * 2**20
+"""Bytes that a quota of btrfs counts beside what Incus calls usage, generously: what is shared with the image."""
+
+
 def _stopped(snapshot: Snapshot) -> Iterator[Evidence]:
     command, instances = objects(snapshot, "instances")
     for one in instances:
@@ -45,7 +49,8 @@ def _sources(snapshot: Snapshot) -> Iterator[Evidence]:
 def _quota(snapshot: Snapshot) -> Iterator[Evidence]:
     command, instances = objects(snapshot, "instances")
     for one in instances:
-        if one["disk_total"] > 0 and one["disk_used"] * 100 >= one["disk_total"] * FULL:
+        left = one["disk_total"] - one["disk_used"]
+        if one["disk_total"] > 0 and left < max(one["disk_total"] * (100 - FULL) // 100, SHARED):
             line = f"{one['instance']}: disk.root: usage {one['disk_used']}, total {one['disk_total']}"
             double = f"{2 * one['disk_total'] // 2**30 or 1}GiB"
             yield Evidence(command, line, {"double": double, **_names(one)}, one["host"])
@@ -165,9 +170,14 @@ RULES = (
         code="DSK-01",
         kind=INCUS_HOST,
         title="the instance's disk is full up to its quota",
-        cause="Writes fail with `Disk quota exceeded`. Where the pool is btrfs, the quota is not seen from inside: df"
-        " there shows what is free in the whole pool.",
-        fix=("incus config device override {instance} root size={double} --project {project}",),
+        cause="Writes fail with `Disk quota exceeded`. On btrfs df inside shows what is free in the whole pool, and the"
+        " quota counts what is shared with the image, too. Once it is used up Incus cannot raise it: make room"
+        " first.",
+        fix=(
+            "@ apt-get clean",
+            "@ journalctl --vacuum-size=50M",
+            "incus config device override {instance} root size={double} --project {project}",
+        ),
         look=_quota,
         hides=("DSK-03", "DSK-05", "SVC-02", "HOP-*"),
     ),

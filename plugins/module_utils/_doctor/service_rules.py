@@ -234,7 +234,7 @@ RULES = (
         title="a write has failed, as the disk is full",
         cause="The quota of the instance's disk, or the pool that it lies in, is full.",
         fix=("@ du -xh --max-depth=2 /var /opt", "incus storage list"),
-        look=prints(r"(?i)disk quota exceeded|no space left on device", *JOURNALS),
+        look=prints(r"(?i)disk quota exceeded|no space left on device|no usable temporary directory", *JOURNALS),
         hides=("SVC-02", "HOP-*", "CFG-05"),
     ),
     Rule(
