@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from suite import ROOT, long
+from suite import ROOT
 
 OBJECTS = ("instances", "profiles", "networks", "network-acls", "storage-pools/default/volumes/custom", "projects")
 WRITTEN = r"^/(var/log|run|tmp|proc|sys|dev|root/\.ansible|var/lib/(systemd|open-webui|lxcfs|dhcp))|/\.cache/"
@@ -138,28 +138,3 @@ def test_a_damaged_model_is_the_one_cause_and_a_full_quota_is_seen(
 
 def test_after_the_fixes_nothing_is_wrong(doctor: Callable[..., dict[str, Any]]) -> None:
     assert doctor() == {}
-
-
-@long
-@pytest.mark.parametrize(
-    ("break_it", "code"),
-    [
-        (
-            "sed -i 's/^STT_BEAM_SIZE=.*/STT_BEAM_SIZE=many/' /etc/speaches/speaches.env; systemctl restart speaches",
-            "SVC-02",
-        ),
-        (
-            "truncate -s 1000 $(readlink -f /var/lib/speaches/hub/models--*/snapshots/*/tokenizer.json);"
-            " systemctl restart speaches",
-            "STT-02",
-        ),
-        ("rm -r /var/lib/speaches/hub/models--*; systemctl restart speaches", "STT-03"),
-    ],
-)
-def test_what_makes_the_stt_server_end_again_and_again(
-    doctor: Callable[..., dict[str, Any]], ai: Any, project: Path, break_it: str, code: str
-) -> None:
-    ai.run(f"{break_it}; sleep 12")
-    found = doctor("-e", '{"doctor_ignore": ["CFG-0?=homelab-ai"]}')
-    subprocess.run(["make", "apply-stt", f"PROJECT={project}"], cwd=ROOT, env=DOCTOR, check=True, capture_output=True)
-    assert list(found) == [f"{code}=homelab-ai"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import INSTANCE, Said, Snapshot
+from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE
 
 ERROR = "error"
 WARNING = "warning"
@@ -63,10 +64,16 @@ def prints(pattern: str, sources: str, *more: str) -> Look:
                 for line in said.text.splitlines():
                     if found := sign.search(line):
                         groups = {key: value for key, value in found.groupdict().items() if value}
-                        yield Evidence(said.command, line.strip(), {"unit": name.rpartition(" ")[2], **groups})
+                        yield Evidence(said.command, line.strip(), {"unit": _unit(name), **groups})
                         break
 
     return look
+
+
+def _unit(name: str) -> str:
+    """The unit that something was said of: `journal caddy`, or by a role, `refused stt_server`."""
+    about = name.rpartition(" ")[2]
+    return BY_ROLE[about].unit if about in BY_ROLE else about
 
 
 def objects(snapshot: Snapshot, name: str) -> tuple[str, list[dict[str, Any]]]:

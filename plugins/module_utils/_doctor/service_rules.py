@@ -184,9 +184,10 @@ RULES = (
         code="SVC-05",
         title="another program has the port of a service",
         cause="Two programs cannot listen on one port: the service ends with `Address already in use`.",
-        fix=("@ ss -Hltnp", "@ systemctl restart {unit}"),
+        fix=("@ systemctl status {pid}", "make apply"),
         look=prints(
-            r"(?i)address already in use|Errno 98\b|port (?P<port>\d+) is taken by (?P<owner>\S+)",
+            r"port \d+ is taken (?:on this instance )?by [^,:]+(?:, pid (?P<pid>\d+))?"
+            r"|(?i:address already in use)|Errno 98\b",
             "refused *",
             "journal *",
         ),
@@ -283,7 +284,8 @@ RULES = (
         cause="The service asks for a model that is not in its cache: it was removed, or never fetched.",
         fix=("make apply-stt",),
         look=prints(
-            r"(?i)is not installed locally|is missing; remove \S+ and install|no model \S+ in the cache", *JOURNALS
+            r"(?i)is not installed locally|is missing; remove \S+ and install|neither a folder nor in the hub cache",
+            *JOURNALS,
         ),
         hides=ROOT_CAUSES,
     ),

@@ -239,6 +239,24 @@ def test_what_is_known_can_be_ignored_and_then_explains_nothing() -> None:
         codes(page, ignore=["DSK-03"])
 
 
+# as these machines said it
+REAL = {
+    "port 443 is taken on this instance by python3, pid 4949: stop it, or set open_webui_https to false": "SVC-05",
+    "port 8000 is taken by python3, pid 17: stop it, or set stt_server_port": "SVC-05",
+    "Module result deserialization failed: FileNotFoundError: [Errno 2] No usable temporary directory found": "DSK-03",
+    "STT_MODEL=a/b: neither a folder nor in the hub cache /var/lib/speaches/hub": "STT-03",
+}
+
+
+@pytest.mark.parametrize("line", list(REAL))
+def test_what_was_really_said_is_one_finding(line: str) -> None:
+    units = text("units", [{"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": 4}])
+    host = said("ai", refused_open_webui=line, units=units)
+    (found,) = examine(RULES, [host])
+    assert found.rule.code == REAL[line]
+    assert not any("PID" in command for command in found.fix)
+
+
 def test_a_fix_is_a_whole_command_for_the_machine() -> None:
     machine = {"ansible_incus_project": "homelab", "ansible_incus_host": "homelab-ai"}
     model = CASES["STT-01"]["bad"]["journal speaches"]
