@@ -72,7 +72,7 @@ def _told(hostvars: Machines, machines: list[str]) -> dict[str, Any]:
 
 
 def _snapshots(answers: Mapping[str, Any], hostvars: Machines, machines: list[str]) -> list[Snapshot]:
-    snapshots = [gather.host_snapshot(answers["host"], answers["checked"], answers["planned"])]
+    snapshots = [gather.host_snapshot(answers["host"], answers["planned"])]
     for name, told in _told(hostvars, machines).items():
         roles = [role for role in BY_ROLE if f"role_{role}" in hostvars[name].get("group_names", [])]
         snapshots.append(gather.machine_snapshot(hostvars[name], roles, told))

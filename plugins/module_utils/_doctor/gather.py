@@ -56,17 +56,15 @@ def asked(machines: Mapping[str, Answers], host: Answers) -> list[str]:
     return [name for name, machine in machines.items() if name in running or not on_incus(machine)]
 
 
-def host_snapshot(host: Answers, checked: Answers, planned: Answers) -> Snapshot:
-    """The Incus host, with what infra_check and infra_apply said in check mode."""
+def host_snapshot(host: Answers, planned: Answers) -> Snapshot:
+    """The Incus host, with what infra_apply said in check mode; where it failed, it has a message and no summary."""
     seen = read(host, {})
-    lines = [*planned.get("summary", [])]
     more = {
-        "plan": Said("make plan", "\n".join(lines)),
-        "inventory": Said("make check", "\n".join(str(line) for line in checked.get("warnings", []))),
+        "plan": Said("make plan", "\n".join(planned.get("summary", []))),
+        "inventory": Said("make plan", "\n".join(str(line) for line in planned.get("warnings", []))),
     }
-    faults = [answer["msg"] for answer in (checked, planned) if answer.get("failed") and answer.get("msg")]
-    if faults:
-        more["plan refused"] = Said("make plan", _line(faults[0]), 1)
+    if "summary" not in planned and planned.get("msg"):
+        more["plan refused"] = Said("make plan", without_secrets(_line(planned["msg"])), 1)
     return Snapshot(seen.host, seen.kind, {**seen.said, **more})
 
 
