@@ -175,3 +175,111 @@ def test_a_certificate_with_shifted_dates(tmp_path: Path, days: tuple[int, int],
     assert codes(see(roles=[], https=https)) == {code}
     server.shutdown()
     server.server_close()
+
+
+class Client:
+    """A stand-in for the client of Incus: answers from a dictionary of paths."""
+
+    def __init__(self, source: str) -> None:
+        attached = {
+            "root": {"type": "disk", "path": "/", "pool": "default"},
+            "data": {"type": "disk", "source": source, "path": "/data"},
+            "maybe": {"type": "disk", "source": source, "path": "/maybe", "required": "false"},
+            "eth0": {"type": "nic", "network": "net-home"},
+            "gpu": {"type": "gpu"},
+        }
+        instance = {
+            "name": "ai",
+            "project": "home",
+            "status": "Running",
+            "expanded_devices": attached,
+            "expanded_config": {"nvidia.runtime": "true", "cloud-init.user-data": "password: verysecret"},
+            "state": {"disk": {"root": {"usage": 9_700_000_000, "total": 10_000_000_000}}},
+        }
+        bridge = {"name": "net-home", "managed": True, "type": "bridge", "config": {"ipv4.address": "127.0.0.1/24"}}
+        other = {"name": "theirs", "managed": True, "type": "bridge", "config": {"ipv4.address": "127.0.0.2/24"}}
+        self.asked: list[str] = []
+        self.answers: dict[str, Any] = {
+            "/1.0": {"environment": {"server_version": "6.0.4", "firewall": "nftables"}},
+            "/1.0/instances": [instance],
+            "/1.0/networks": [bridge, other],
+            "/1.0/resources": {"gpu": {"cards": []}},
+            "/1.0/storage-pools": ["/1.0/storage-pools/default"],
+            "/1.0/storage-pools/default/resources": {"space": {"used": 97, "total": 100}},
+            "/1.0/warnings": [],
+        }
+
+    def get(self, path: str, **_query: str) -> Any:
+        self.asked.append(path)
+        return self.answers[path]
+
+
+def test_what_incus_tells_of_our_instances_and_bridges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look, "_dns", lambda one: f"{one['name']}: 127.0.0.1 port 53: refused")
+    wanted = [
+        {"host": "ai", "instance": "ai", "project": "home"},
+        {"host": "web", "instance": "web", "project": "home"},
+    ]
+    said = look._incus(Client(str(tmp_path / "gone")), wanted)  # type: ignore[arg-type]
+    assert "verysecret" not in str(said)
+    assert "theirs" not in said["networks"].text
+    told = {name: one.data() for name, one in said.items()}
+    host = read({"host": "localhost", "kind": INCUS_HOST, "said": told}, {})
+    found = {(finding.rule.code, finding.host) for finding in examine(RULES, [host])}
+    assert found == {
+        ("DSK-02", "localhost"),
+        ("DSK-04", "ai"),
+        ("GPU-01", "ai"),
+        ("INC-05", "web"),
+        ("NET-06", "localhost"),
+    }
+
+
+def test_a_pool_of_which_nothing_is_known_is_not_full(tmp_path: Path) -> None:
+    client = Client(str(tmp_path))
+    client.answers["/1.0/storage-pools/default/resources"] = {}
+    assert '"total": 0' in look._incus(client, [])["pools"].text  # type: ignore[arg-type]
+
+
+def test_without_a_gpu_wanted_hardware_is_not_asked_for(tmp_path: Path) -> None:
+    client = Client(str(tmp_path))
+    look._incus(client, [])  # type: ignore[arg-type]
+    assert "/1.0/resources" not in client.asked
+
+
+def test_backups_keys_and_secrets(tmp_path: Path) -> None:
+    backups, secrets = tmp_path / "backups", tmp_path / "secrets"
+    for folder in (backups, secrets):
+        folder.mkdir(mode=0o700)
+    assert look.newest(str(backups)).text == "no backup"
+    (backups / "open-webui-1.tar.gz").write_bytes(b"\x1f\x8b no archive")
+    assert "open-webui-1.tar.gz is damaged" in look.newest(str(backups)).text
+    (secrets / "key").write_text("x")
+    (secrets / "key").chmod(0o644)
+    assert look._open_files(str(secrets)).text == ""
+    secrets.chmod(0o755)
+    assert look._open_files(str(secrets)).text == f"644 {secrets}/key"
+
+
+def test_an_stt_server_that_wants_no_key(page_without_tls: int) -> None:
+    assert codes(see(keyless_port=page_without_tls)) == {"STT-07"}
+    assert codes(see(keyless_port=1)) == set()
+
+
+@pytest.fixture
+def page_without_tls() -> Any:
+    """A server that answers everybody."""
+
+    class Everybody(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_words: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Everybody)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
