@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: doctor_info
-short_description: Look at the Incus host or at a machine, for P(anklume.stt.doctor_findings#filter)
+short_description: Look at the Incus host or at a machine, for the doctor
 version_added: 0.1.0
 author:
   - the anklume.stt authors (@anklume)
