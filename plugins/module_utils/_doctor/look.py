@@ -118,7 +118,7 @@ def incus_host(
             "devices": devices,
             "secrets": lambda: _open_files(secrets),
             "nvidia-smi": lambda: nvidia(nvidia_smi, there=there or Path("/dev/nvidiactl").exists()),
-            "daemon": lambda: run("journalctl", "--no-pager", "-q", "-o", "cat", "-u", "incus", "--since", "-1h"),
+            "daemon": _daemon,
         }
     )
     try:
@@ -162,6 +162,12 @@ def _open_files(folder: str) -> Said:
     closed = not Path(folder).stat().st_mode & 0o077
     lines = [] if closed else [f"{mode:o} {path}" for path, mode in files if mode & 0o077]
     return Said(command, "\n".join(lines))
+
+
+def _daemon() -> Said:
+    """What the daemon said since its last start."""
+    found = _by_unit(_units(["incus"])).get("incus")
+    return _journal("incus", found) if found else Said("journalctl -u incus", skipped="systemd does not run it")
 
 
 def _clock() -> Said:

@@ -70,6 +70,16 @@ def prints(pattern: str, sources: str, *more: str) -> Look:
     return look
 
 
+def either(*looks: Look) -> Look:
+    """What one look or another sees."""
+
+    def look(snapshot: Snapshot) -> Iterator[Evidence]:
+        for one in looks:
+            yield from one(snapshot)
+
+    return look
+
+
 def _unit(name: str) -> str:
     """The unit that something was said of: `journal caddy`, or by a role, `refused stt_server`."""
     about = name.rpartition(" ")[2]

@@ -12,6 +12,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._doctor.rules import (
     WARNING,
     Evidence,
     Rule,
+    either,
     objects,
     prints,
     values,
@@ -283,9 +284,10 @@ RULES = (
         title="a model is not installed",
         cause="The service asks for a model that is not in its cache: it was removed, or never fetched.",
         fix=("make apply-stt",),
-        look=prints(
-            r"(?i)is not installed locally|is missing; remove \S+ and install|neither a folder nor in the hub cache",
-            *JOURNALS,
+        look=either(
+            # a client that asks for a model that nobody has is no fault of the service
+            prints(r"(?i)is not installed locally", "hops", "refused *"),
+            prints(r"is missing; remove \S+ and install|neither a folder nor in the hub cache", *JOURNALS),
         ),
         hides=ROOT_CAUSES,
     ),
