@@ -66,7 +66,9 @@ options:
         type: str
         required: true
       authority:
-        description: The certificate of the authority that has to be trusted, as PEM; empty, those of the machine are.
+        description:
+          - The certificate of the authority that has to be trusted, as PEM.
+          - When it is empty, the certificate is another's, and whether people trust it is not judged.
         type: str
         default: ""
   keyless_port:

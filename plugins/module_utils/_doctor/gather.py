@@ -59,6 +59,8 @@ def asked(machines: Mapping[str, Answers], host: Answers) -> list[str]:
 def host_snapshot(host: Answers, planned: Answers) -> Snapshot:
     """The Incus host, with what infra_apply said in check mode; where it failed, it has a message and no summary."""
     seen = read(host, {})
+    if planned.get("skipped"):  # there is no infra.yml, and so nothing that Incus is needed for
+        return Snapshot(seen.host, seen.kind, {name: said for name, said in seen.said.items() if name != "incus"})
     more = {
         "plan": Said("make plan", "\n".join(planned.get("summary", []))),
         "inventory": Said("make plan", "\n".join(str(line) for line in planned.get("warnings", []))),

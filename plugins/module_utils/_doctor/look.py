@@ -401,7 +401,7 @@ def _mount(line: str) -> tuple[str, str, str]:
 
 
 def certificate(port: int, name: str, authority: str) -> Said:
-    """What the certificate of the page is worth to who trusts an authority (PEM; empty: this machine's)."""
+    """What the certificate of the page is worth to who trusts an authority (PEM; empty: another than ours)."""
     command = f"openssl s_client -connect 127.0.0.1:{port} -servername {name} -verify_return_error"
     try:
         context = ssl.create_default_context(cadata=authority or None)
@@ -411,6 +411,9 @@ def certificate(port: int, name: str, authority: str) -> Said:
         ):
             ends = ssl.cert_time_to_seconds(str((there.getpeercert() or {})["notAfter"]))
     except ssl.SSLCertVerificationError as error:
+        dated = "expired" in error.verify_message or "not yet valid" in error.verify_message
+        if not (authority or dated):  # whom people trust is known of our own authority alone
+            return Said(command, skipped=f"no certificate of our authority, and here {error.verify_message}")
         return Said(command, f"{name}: {error.verify_message}", 1)
     except (OSError, ValueError) as error:
         return Said(command, skipped=f"no certificate was shown: {error}")

@@ -154,8 +154,15 @@ def test_a_certificate_that_ends_soon(page: int, certificate: Path) -> None:
     assert codes(seen) == {"TLS-04"}
 
 
-def test_a_certificate_of_nobody_that_is_trusted(page: int) -> None:
-    assert codes(see(roles=[], https={"port": page, "name": "127.0.0.1"})) == {"TLS-03"}
+def test_a_certificate_that_is_not_of_our_authority(page: int, certificate: Path, tmp_path: Path) -> None:
+    other = self_signed(tmp_path / "other.pem", -1, 1).read_text()
+    assert codes(see(roles=[], https={"port": page, "name": "127.0.0.1", "authority": other})) == {"TLS-03"}
+
+
+def test_of_a_certificate_of_others_it_is_not_known_who_trusts_it(page: int) -> None:
+    seen = see(roles=[], https={"port": page, "name": "127.0.0.1"})
+    assert "self-signed" in seen["said"]["https"]["skipped"]
+    assert codes(seen) == set()
 
 
 def test_a_certificate_of_another_name(page: int, certificate: Path) -> None:

@@ -67,6 +67,16 @@ def test_a_plan_that_is_refused_is_told_and_one_that_is_not_empty() -> None:
     assert findings(older, ai=told())["codes"] == ["CFG-03=localhost"]
 
 
+def test_without_an_infra_yml_nobody_misses_incus() -> None:
+    away = host()
+    away["said"]["incus"] = {"command": "incus info", "text": "Incus does not answer at /x", "status": 1, "skipped": ""}
+    answers = {"host": away, "asked": []}
+    skipped = doctor.doctor_findings({**answers, "planned": {"skipped": True}}, {}, [])
+    assert skipped["findings"] == []
+    (missed,) = doctor.doctor_findings({**answers, "planned": {"msg": "Incus does not answer"}}, {}, [])["findings"]
+    assert missed["code"] == "INC-01"
+
+
 def test_drift_is_by_the_unit_of_the_role() -> None:
     differs = {**LOOK, "differing": ["/etc/speaches/speaches.env"], "needs_restart": True}
     found = findings(ai=told(looks={"stt_server": differs}))
