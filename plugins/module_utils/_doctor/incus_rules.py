@@ -129,7 +129,7 @@ RULES = (
         cause="infra.yml names it and it is there, but it was stopped, or did not start with the host.",
         fix=("incus start {instance} --project {project}", "incus info {instance} --project {project} --show-log"),
         look=_stopped,
-        hides=("CFG-*", "HOP-*", "INC-06"),
+        hides=("CFG-02", "HOP-*", "INC-06"),
     ),
     Rule(
         code="INC-05",
@@ -138,7 +138,7 @@ RULES = (
         cause="infra.yml names a machine that Incus does not have: it was not applied yet, or deleted by hand.",
         fix=("make apply",),
         look=_missing,
-        hides=("CFG-*", "HOP-*"),
+        hides=("CFG-02", "HOP-*"),
     ),
     Rule(
         code="INC-06",

@@ -413,7 +413,7 @@ RULES = (
         cause="It has a fault, or something on this host stands in its way; the message says what.",
         fix=("make check", "make plan"),
         look=prints(r"\S", "plan refused"),
-        hides=("CFG-02", "CFG-03"),
+        hides=("CFG-02", "CFG-03", "INC-05"),
     ),
     Rule(
         code="CFG-03",

@@ -212,6 +212,12 @@ def test_an_instance_that_does_not_run_explains_what_the_plan_would_do() -> None
     assert codes(host, said("homelab-ai")) == [("INC-04", "homelab-ai")]
 
 
+def test_a_plan_that_is_refused_is_why_an_instance_is_not_there() -> None:
+    missing = json.dumps([{**EXAMPLE, "status": "Missing"}])
+    host = said("localhost", INCUS_HOST, instances=missing, plan_refused="its subnet overlaps")
+    assert codes(host, said("homelab-ai")) == [("CFG-07", "localhost")]
+
+
 def test_a_rule_that_crashes_is_a_finding_and_the_others_are_asked() -> None:
     def crash(_snapshot: Snapshot) -> Any:
         raise KeyError("gone")
