@@ -746,9 +746,6 @@ MEANING = [
     Case(
         "an apostrophe in single quotes", machine("description: 'it'⟦s'"), "not valid YAML", "an apostrophe is written"
     ),
-    Case(
-        "a backslash in double quotes", machine('description: "C:⟦\\dir"'), "not valid YAML", "a backslash is written"
-    ),
     Case("a key without its colon", "domains:\n  lab\n    subnet_id⟦: 3\n", "not valid YAML", "write lab: in the line"),
     Case(
         "a colon that is none",

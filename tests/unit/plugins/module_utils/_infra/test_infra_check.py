@@ -71,6 +71,13 @@ def test_right_files_have_no_fault(name, tmp_path, either_parser):
     assert model is not None
 
 
+def test_a_backslash_in_double_quotes(tmp_path, either_parser):
+    """The two parsers name neighbouring columns."""
+    (told,) = errors(judge(machine('description: "C:\\dir"'), tmp_path)[1])
+    assert told.line == 6
+    assert "a backslash is written twice" in told.hints[0]
+
+
 def test_all_faults_in_one_run_in_the_order_of_the_file(tmp_path):
     text = (
         "global:\n  base_subnet: 10.100\n  gpu_polcy: shared\ndomains:\n  Lab:\n    subnet_id: true\n    machines:\n"
