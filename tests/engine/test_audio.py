@@ -273,9 +273,9 @@ def test_memory_is_bounded_by_the_length_allowed(
     """Nothing tells that these are too long. Silence takes no memory at all before that is found."""
     taken = []
 
-    def counted(source: int, target: int, max_seconds: float) -> int:
+    def counted(source: int, target: int, max_seconds: float, nice: int) -> int:
         try:
-            return count(source, target, max_seconds)
+            return count(source, target, max_seconds, nice)
         finally:
             taken.append(os.fstat(target).st_blocks * 512)
 
