@@ -70,16 +70,20 @@ def test_a_sentence_counts_up_to_one_wrong_word_in_five(wer: float, ok: bool) ->
 @pytest.mark.parametrize(
     ("heard", "ok", "detail"),
     [
-        ({"speech": {"text": "Hello", "wer": 0.5, "error": ""}}, True, '"Hello" heard back, word error rate 0.50'),
-        ({"speech": {"text": "Yellow", "wer": 0.51, "error": ""}}, False, '"Yellow" heard back, word error rate 0.51'),
-        ({"speech": {"text": "", "wer": 1.0, "error": "no voice"}}, False, "no voice"),
+        ({"heard_back": {"text": "Hello", "wer": 0.5, "error": ""}}, True, '"Hello" heard back, word error rate 0.50'),
+        (
+            {"heard_back": {"text": "Yellow", "wer": 0.51, "error": ""}},
+            False,
+            '"Yellow" heard back, word error rate 0.51',
+        ),
+        ({"heard_back": {"text": "", "wer": 1.0, "error": "no voice"}}, False, "no voice"),
         ({"msg": "connection refused"}, False, "connection refused"),
     ],
 )
 def test_a_server_that_speaks_is_heard_back(heard: dict[str, Any], ok: bool, detail: str) -> None:
-    hop = stt(heard=heard, speaks=True)["speech"]
+    hop = stt(heard=heard, speaks=True)["STT server speaks"]
     assert (hop["ok"], hop["detail"], hop["next_step"]) == (ok, detail, "make apply-stt")
-    assert "speech" not in stt(heard=HEARD), "one that does not speak is not asked"
+    assert "STT server speaks" not in stt(heard=HEARD), "one that does not speak is not asked"
 
 
 @pytest.mark.parametrize(

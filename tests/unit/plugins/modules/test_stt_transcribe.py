@@ -53,17 +53,17 @@ def test_the_duration_of_what_is_no_wav_is_the_servers_word(server: SttStandIn) 
 
 
 def test_a_server_speaks_and_hears_itself(server: SttStandIn) -> None:
-    server.answers["/v1/audio/speech"] = [Answer(body=FOX.read_bytes().decode("latin-1"))]
-    result = run(url=server.origin, speech={"text": f"{SENTENCE} Twice.", "language": "en"})
-    assert result["speech"] == {"text": SENTENCE, "wer": pytest.approx(1 / 6, abs=0.001), "error": ""}
+    server.answers["/v1/audio/speech"] = [Answer(body="ID3 and so on")]
+    result = run(url=server.origin, speak={"text": f"{SENTENCE} Twice.", "language": "en"})
+    assert result["heard_back"] == {"text": SENTENCE, "wer": pytest.approx(1 / 6, abs=0.001), "error": ""}
     assert server.uploads[0].fields == {"model": "whisper-1", "response_format": "json", "language": "en"}
 
 
 def test_a_server_that_does_not_speak_is_told_and_heard(server: SttStandIn) -> None:
     server.answers["/v1/audio/speech"] = [Answer(404, '{"error": {"message": "none speaks"}}')]
-    result = run(url=server.origin, speech={"text": SENTENCE})
-    assert result["text"] == SENTENCE and result["speech"]["wer"] == 1
-    assert "none speaks" in result["speech"]["error"]
+    result = run(url=server.origin, speak={"text": SENTENCE})
+    assert result["text"] == SENTENCE and result["heard_back"]["wer"] == 1
+    assert "none speaks" in result["heard_back"]["error"]
 
 
 def test_another_sentence_fails_and_says_both(server: SttStandIn) -> None:
