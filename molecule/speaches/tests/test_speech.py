@@ -60,6 +60,7 @@ class TestPatches:
     @pytest.mark.usefixtures("stock")
     def test_opus(self, ai: Any, ask: Ask) -> None:
         assert SECONDS[0] < spoken(ai, ask, "opus") < SECONDS[1]
+        ai.check_output(f": > {OUT}.none")  # curl makes no file of no bytes
         speak(ask, "-o", f"{OUT}.none", port=STOCK, response_format="opus")
         assert ai.check_output(f"stat -c %s {OUT}.none") == "0", "this patch is no longer needed"
 
