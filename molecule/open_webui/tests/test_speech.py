@@ -63,6 +63,9 @@ def others(network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
             )
             for program, *words in commands
         ]
+    # before it has sent something itself, nothing of Open WebUI reaches it
+    connect = "import socket, sys; socket.create_connection((sys.argv[1], 443), 10)"
+    subprocess.run(["ip", "netns", "exec", network, sys.executable, "-c", connect, ADDRESS], check=True)
     ask(f"http://{BROWSER_ADDRESS}:8880/v1/audio/voices")
     ask(f"http://{BROWSER_ADDRESS}:11434/api/pull", {"model": "stand-in:1b", "stream": False})
     yield
