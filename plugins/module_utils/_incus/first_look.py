@@ -46,6 +46,7 @@ ASKED: dict[str, Any] = {
     "timeout": 20,
     "check_host": True,
     "models_dir": None,
+    "speech_models": [],
     "others": [],
 }
 
