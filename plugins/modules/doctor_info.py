@@ -150,7 +150,7 @@ def main() -> None:
             "instances": {"type": "list", "elements": "dict", "default": [], "options": INSTANCES},
             "roles": {"type": "list", "elements": "str", "default": []},
             "https": {"type": "dict", "options": HTTPS},
-            "keyless_port": {"type": "int"},
+            "keyless_port": {"type": "int", "no_log": False},
             "backups": {"type": "path"},
             "secrets": {"type": "path"},
             "nvidia_smi": {"type": "path"},

@@ -21,9 +21,9 @@ _MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable(
 _EMOJI = re.compile(
     "[\u200d\u20e3\u2600-\u27bf\u2b00-\u2bff\ufe0e\ufe0f\U0001f000-\U0001faff\U000e0020-\U000e007f]+", re.UNICODE
 )
-_END = re.compile(r"[.!?:;,…。！？]['\"”’»)]*$")
+_END = re.compile(r"[.!?:;,…。！？]['\"\u201d\u2019»)]*$")
 _SAID = re.compile(r"\w", re.UNICODE)
-_BREAKS = (r"(?<=[.!?…。！？])['\"”’»)]*\s+", r"(?<=[,;:–—])\s+", r"\s+")  # best first
+_BREAKS = (r"(?<=[.!?…。！？])['\"\u201d\u2019»)]*\s+", r"(?<=[,;:–—])\s+", r"\s+")  # best first
 
 
 def spoken(text: str) -> str:
