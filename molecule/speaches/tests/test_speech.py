@@ -179,8 +179,11 @@ def test_speech_goes_behind_what_is_heard(ai: Any, ask: Ask) -> None:
     """Threads of the service have another place than the rest of it, and the unit lets them take it."""
     speak(ask, "-o", "/dev/null", input="Yes.")
     pid = ai.check_output("systemctl show -P MainPID speaches")
-    places = ai.check_output(f"cat /proc/{pid}/task/*/stat").splitlines()
-    assert {int(line.rpartition(")")[2].split()[16]) for line in places} == {0, 10}
+    service, *places = (
+        int(line.rpartition(")")[2].split()[16])
+        for line in ai.check_output(f"cat /proc/{pid}/stat /proc/{pid}/task/*/stat").splitlines()
+    )
+    assert set(places) == {service, 10}
 
 
 @pytest.fixture(scope="module")

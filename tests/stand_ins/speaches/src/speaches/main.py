@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import huggingface_hub
@@ -18,6 +19,7 @@ from speaches.routers import models, realtime_rtc, realtime_ws, speech, stt
 def create_app() -> FastAPI:
     """Health, models, transcriptions, translations, speech; the key where there is one."""
     config = get_config()
+    logging.basicConfig(level=logging.INFO)  # as Speaches logs
     app = FastAPI(title="A stand-in, not Speaches")
     guarded = [Depends(verify_api_key)] if config.api_key else []
     for router in (stt.router, speech.router, models.router):
