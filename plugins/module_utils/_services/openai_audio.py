@@ -379,7 +379,7 @@ class OpenWebUIClient:
     def speak(self, text: str) -> bytes:
         """A text as sound, as the page reads it aloud; newly spoken, not what Open WebUI has kept of it."""
         # what is kept goes by the very bytes of the request: spaces after it change these and nothing else
-        blank = "".join(secrets.choice(" \t\n") for _ in range(64))
+        blank = "".join(secrets.choice(" \t\n") for _time in range(64))
         response = self._server.request(
             "POST",
             "/api/v1/audio/speech",
