@@ -99,6 +99,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio
     word_error_rate,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._services.realtime import RealtimeClient
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import WORST_WER
 
 SPEC: dict[str, Any] = {
     "url": {"type": "str", "required": True},
@@ -107,7 +108,7 @@ SPEC: dict[str, Any] = {
     "language": {"type": "str"},
     "api_key": {"type": "str", "no_log": True},
     "expect": {"type": "str"},
-    "max_wer": {"type": "float", "default": 0.2},
+    "max_wer": {"type": "float", "default": WORST_WER},
     "timeout": {"type": "float", "default": 60},
     "ca_path": {"type": "path"},
     "validate_certs": {"type": "bool", "default": True},

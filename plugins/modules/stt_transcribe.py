@@ -236,6 +236,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio
     wav_seconds,
     word_error_rate,
 )
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import WORST_WER
 
 SPEC: dict[str, Any] = {
     "url": {"type": "str", "required": True},
@@ -246,7 +247,7 @@ SPEC: dict[str, Any] = {
     "response_formats": {"type": "list", "elements": "str", "choices": list(RESPONSE_FORMATS)},
     "api_key": {"type": "str", "no_log": True},
     "expect": {"type": "str"},
-    "max_wer": {"type": "float", "default": 0.2},
+    "max_wer": {"type": "float", "default": WORST_WER},
     "wait": {"type": "float", "default": 0},
     "retries": {"type": "int", "default": 3},
     "timeout": {"type": "float", "default": 120},

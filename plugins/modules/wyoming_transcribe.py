@@ -111,6 +111,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio
     wav_seconds,
     word_error_rate,
 )
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import WORST_WER
 from ansible_collections.anklume.stt.plugins.module_utils._services.wyoming import WyomingClient
 
 
@@ -156,7 +157,7 @@ def main() -> None:
             "model": {"type": "str"},
             "language": {"type": "str"},
             "expect": {"type": "str"},
-            "max_wer": {"type": "float", "default": 0.2},
+            "max_wer": {"type": "float", "default": WORST_WER},
             "wait": {"type": "float", "default": 0},
             "timeout": {"type": "float", "default": 120},
         },

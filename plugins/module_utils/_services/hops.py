@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE, logs
-
-WORST_WER = 0.2
-"""Word error rate up to which a sentence counts as recognised."""
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import WORST_WER
 
 WORST_SPOKEN_WER = 0.5
 """The same for a sentence that a server spoke itself: two models are judged at once, and the smaller ones err."""

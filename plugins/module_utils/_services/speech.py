@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What whoever talks to an STT server has to know of it: a sentence to say, and the key that it asks for."""
+"""What whoever talks to an STT server has to know of it: a sentence to say, when it was understood, and the key."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE
+
+WORST_WER = 0.2
+"""Word error rate up to which a sentence counts as recognised."""
 
 _COLLECTION = Path(__file__).resolve().parents[3]
 CLIPS = _COLLECTION / "data" / "clips"
