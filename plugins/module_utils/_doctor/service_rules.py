@@ -23,7 +23,7 @@ JOURNALS = ("journal *", "hops", "refused *")
 LOOP = 3
 """Restarts by systemd from which it is a loop; one or two may be a service that was waited for."""
 SETTLED = 600
-"""Seconds after which a service that runs is out of its loop."""
+"""Seconds after which a service that runs is out of its loop, even where a hop is broken."""
 SOON = 30
 """Days before a certificate's end at which somebody should know."""
 
@@ -47,10 +47,13 @@ def _stopped(snapshot: Snapshot) -> Iterator[Evidence]:
 
 
 def _loops(snapshot: Snapshot) -> Iterator[Evidence]:
+    """A service that was mended has its restarts behind it, and all hops of its machine are whole again."""
+    hops = snapshot.get("hops").text
+    whole = bool(hops) and not re.search(r"(?m)^FAILED", hops)
     for command, unit in _units(snapshot):
         restarts = int(unit.get("NRestarts") or 0)
         running = unit["ActiveState"] == "active"
-        young = float(unit.get("RunsFor") or 0) < SETTLED
+        young = float(unit.get("RunsFor") or 0) < SETTLED and not whole
         again = unit.get("SubState") == "auto-restart" and restarts > 0
         if unit["ActiveState"] == "failed" or again or (restarts >= LOOP and (young or not running)):
             yield _evidence(command, unit, "ActiveState", "SubState", "Result", "NRestarts", "ExecMainStatus")
