@@ -107,9 +107,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, ServiceError
 from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import (
+    check_sentence,
     readable_file,
     wav_seconds,
-    word_error_rate,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._services.speech import WORST_WER
 from ansible_collections.anklume.stt.plugins.module_utils._services.wyoming import WyomingClient
@@ -133,18 +133,7 @@ def transcribe(params: dict[str, Any], result: dict[str, Any]) -> None:
         real_time_factor=round(seconds / duration, 3) if duration else None,
     )
     if params["expect"] is not None:
-        compare(params["expect"], params["max_wer"], result)
-
-
-def compare(expected: str, limit: float, result: dict[str, Any]) -> None:
-    """Fail when the sentence differs from the expected one by more than the limit."""
-    rate = word_error_rate(expected, result["text"])
-    result["wer"] = round(rate, 3)
-    if rate > limit:
-        raise ServiceError(
-            f"heard {result['text']!r} instead of {expected!r}: word error rate {rate:.2f} is above {limit:g}:"
-            " is this the right model for this language"
-        )
+        check_sentence(params["expect"], params["max_wer"], result)
 
 
 def main() -> None:

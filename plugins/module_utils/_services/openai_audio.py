@@ -19,6 +19,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
 from ansible_collections.anklume.stt.plugins.module_utils._base.http import Answer, Server, address_parts, json_object
@@ -96,6 +97,17 @@ def word_error_rate(expected: str, recognised: str) -> float:
         for j, other in enumerate(got, start=1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
     return row[-1] / len(want)
+
+
+def check_sentence(expected: str, limit: float, result: dict[str, Any]) -> None:
+    """Put the word error rate of `text` into a result as `wer`; ServiceError where it is above the limit."""
+    rate = word_error_rate(expected, result["text"])
+    result["wer"] = round(rate, 3)
+    if rate > limit:
+        raise ServiceError(
+            f"heard {result['text']!r} instead of {expected!r}: word error rate {rate:.2f} is above {limit:g}:"
+            " is this the right model for this language"
+        )
 
 
 def spoken_text(response_format: str, answer: str) -> str:
