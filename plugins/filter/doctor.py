@@ -38,7 +38,7 @@ def doctor_findings(
 ) -> dict[str, Any]:
     """What is wrong, and what could not be looked at."""
     told = _told(hostvars, machines)
-    snapshots = _snapshots(answers, hostvars, machines)
+    snapshots = _snapshots(answers, hostvars, told)
     try:
         found = [finding.data() for finding in examine(RULES, snapshots, check=check, ignore=ignore or [])]
     except Error as error:
@@ -59,7 +59,7 @@ def doctor_checklist(
     """The list of preflight: its items and their text."""
     if when not in checklist.LISTS:
         raise AnsibleFilterError(f"preflight is for {' or '.join(checklist.LISTS)} an apply, and not for {when!r}")
-    snapshots = _snapshots(answers, hostvars, machines)
+    snapshots = _snapshots(answers, hostvars, _told(hostvars, machines))
     try:
         done = checklist.go_through(checklist.LISTS[when], RULES, snapshots, ignore or [])
     except Error as error:
@@ -71,11 +71,11 @@ def _told(hostvars: Machines, machines: list[str]) -> dict[str, Any]:
     return {name: hostvars[name].get("doctor_told") or {} for name in machines}
 
 
-def _snapshots(answers: Mapping[str, Any], hostvars: Machines, machines: list[str]) -> list[Snapshot]:
+def _snapshots(answers: Mapping[str, Any], hostvars: Machines, told: Mapping[str, Any]) -> list[Snapshot]:
     snapshots = [gather.host_snapshot(answers["host"], answers["planned"])]
-    for name, told in _told(hostvars, machines).items():
+    for name, one in told.items():
         roles = [role for role in BY_ROLE if f"role_{role}" in hostvars[name].get("group_names", [])]
-        snapshots.append(gather.machine_snapshot(hostvars[name], roles, told))
+        snapshots.append(gather.machine_snapshot(hostvars[name], roles, one))
     return snapshots
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -54,8 +54,9 @@ def examine(
     if not wanted:
         raise Error(f"no rule has the code {check}: the codes are {', '.join(rule.code for rule in rules)}")
     passed = _passed(ignore)
-    found = [one for one in _all(rules, snapshots) if not _is_in(one, passed)]
-    kept = [one for one in found if not any(_hides(other, one, snapshots) for other in found)]
+    machines = {snapshot.host: snapshot for snapshot in snapshots}
+    found = [one for one in _all(rules, snapshots, machines) if not _is_in(one, passed)]
+    kept = [one for one in found if not any(_hides(other, one, machines) for other in found)]
     # what a check asks for by name is told, whatever else is wrong
     shown = [one for one in (found if check else kept) if one.rule in wanted or one.rule.code == CRASHED]
     return sorted(shown, key=lambda one: (SEVERITIES.index(one.rule.severity), one.host, one.rule.code))
@@ -75,8 +76,7 @@ def _is_in(finding: Finding, passed: Iterable[tuple[str, str]]) -> bool:
     return any(fnmatchcase(finding.rule.code, code) and fnmatchcase(finding.host, host) for code, host in passed)
 
 
-def _all(rules: Sequence[Rule], snapshots: Sequence[Snapshot]) -> list[Finding]:
-    machines = {snapshot.host: snapshot for snapshot in snapshots}
+def _all(rules: Sequence[Rule], snapshots: Sequence[Snapshot], machines: Mapping[str, Snapshot]) -> list[Finding]:
     crashed = next(rule for rule in rules if rule.code == CRASHED)
     found: dict[tuple[str, str], Finding] = {}
     for snapshot in snapshots:
@@ -115,17 +115,16 @@ class _Names(dict[str, str]):
         return key.upper()
 
 
-def _hides(root: Finding, other: Finding, snapshots: Sequence[Snapshot]) -> bool:
-    if root is other or not _reaches(root, other, snapshots):
+def _hides(root: Finding, other: Finding, machines: Mapping[str, Snapshot]) -> bool:
+    if root is other or not _reaches(root, other, machines):
         return False
     if other.rule.last:
         return root.rule.severity == ERROR and not root.rule.last and root.rule.code != CRASHED
     return any(fnmatchcase(other.rule.code, pattern) for pattern in root.rule.hides)
 
 
-def _reaches(root: Finding, other: Finding, snapshots: Sequence[Snapshot]) -> bool:
+def _reaches(root: Finding, other: Finding, machines: Mapping[str, Snapshot]) -> bool:
     """Whether what is wrong on one machine can be felt on the other: the same, the Incus host, or one talked to."""
-    machines = {snapshot.host: snapshot for snapshot in snapshots}
     one, two = machines.get(root.host), machines.get(other.host)
     if root.host == other.host or (one and one.kind == INCUS_HOST):
         return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ansible_collections.anklume.stt.plugins.module_utils._doctor.gather import on_incus
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.rules import (
     WARNING,
     Evidence,
@@ -131,7 +132,7 @@ def _doubled(snapshot: Snapshot) -> Iterator[Evidence]:
 
 def _no_project(snapshot: Snapshot) -> Iterator[Evidence]:
     machine = snapshot.machine
-    if "incus" in str(machine.get("ansible_connection", "")) and not machine.get("ansible_incus_project"):
+    if on_incus(machine) and not machine.get("ansible_incus_project"):
         yield Evidence("inventory", f"{snapshot.host}: ansible_connection incus, and no ansible_incus_project")
 
 
