@@ -29,6 +29,7 @@ import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes be
 import speaches.main
 import starlette.formparsers
 import uvicorn
+from anklume_speech import setting
 from anklume_stt_server import context, docs, forms, keys, languages, models, multipart
 from anklume_stt_server.addresses import Addresses
 from anklume_stt_server.audio import RATE, check_decoding, decode, from_raw
@@ -63,11 +64,6 @@ logger = logging.getLogger(__name__)
 DETECT = forms.DETECT[0]
 OWN = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 TASKS = {"/v1/audio/transcriptions": "transcribe", "/v1/audio/translations": "translate"}
-
-
-def setting(name: str, default: str = "") -> str:
-    """One of our own settings."""
-    return os.environ.get(f"ANKLUME_{name}", default)
 
 
 def decoder(app: FastAPI) -> None:
