@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -116,6 +117,16 @@ def test_decoded_seconds_are_limited(start: Start) -> None:
     answer = server.post(FOX.read_bytes())
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "audio_too_long")
     assert server.post((CLIPS / "en-ansible.wav").read_bytes()).status_code == 200
+
+
+def test_no_answer_waits_on_a_connection_that_is_kept(server: Server) -> None:
+    """With Nagle's algorithm each takes the 40 ms in which Linux puts off an acknowledgement."""
+    taken = []
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(21):
+            assert client.get("/health").status_code == 200
+            taken.append(client.get("/v1/models").elapsed.total_seconds())
+    assert statistics.median(taken) < 0.03
 
 
 def test_the_openai_client_waits_for_its_turn(start: Start) -> None:

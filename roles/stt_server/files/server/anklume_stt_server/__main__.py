@@ -28,7 +28,9 @@ from .settings import Settings
 
 def listen(settings: Settings) -> socket.socket:
     """The socket, bound before the model is loaded, so that a port in use is known at once."""
-    sock = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # without its protocol asyncio leaves Nagle's algorithm on, and each answer on a kept connection comes 40 ms later
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((settings.host, settings.port))
