@@ -194,7 +194,13 @@ engine-venv: $(ENGINE_VENV)/.stamp
 $(ENGINE_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/files/faster_whisper/requirements*)
 	@scripts/venv $(ENGINE_VENV) $(PYTHON) $(ENGINE_REQUIREMENTS) requirements-engine-test.txt
 	@touch $@
-engine-test: engine-venv ## the engine faster_whisper, with a real client and a real model
+# Prometheus' own checker, out of Debian's package: nothing is installed or started
+PROMTOOL := .cache/prometheus/usr/bin/promtool
+$(PROMTOOL):
+	@rm -rf .cache/prometheus && mkdir -p .cache/prometheus
+	@cd .cache/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
+	@touch $@
+engine-test: engine-venv $(PROMTOOL) ## the engine faster_whisper, with a real client and a real model
 	@cd roles/stt_server/files/server && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped anklume_stt_server
 	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/engine
 # the collections come with the pair, so they are made anew before and after
@@ -265,5 +271,5 @@ $(BROWSER_STAMP): tests/browser/package-lock.json tests/stand_ins/speaking_serve
 	@type chromium certutil tcpdump espeak-ng >/dev/null 2>&1 || apt-get -qq install -y --no-install-recommends chromium libnss3-tools tcpdump espeak-ng
 	@cd tests/browser && npm ci --silent
 	@touch $@
-molecule: venv-test $(if $(filter-out default,$(SCENARIO)),,archive) $(BROWSER_STAMP) $(CLIENTS_VENV)/.stamp ## the scenarios on real Incus; SCENARIO=default runs one
+molecule: venv-test $(if $(filter-out speaches,$(SCENARIO)),,$(PROMTOOL)) $(if $(filter-out default,$(SCENARIO)),,archive) $(BROWSER_STAMP) $(CLIENTS_VENV)/.stamp ## the scenarios on real Incus; SCENARIO=default runs one
 	@for scenario in $(or $(SCENARIO),$(notdir $(patsubst %/,%,$(wildcard molecule/*/)))); do molecule test -s "$$scenario"; done

@@ -43,6 +43,8 @@ REPLACED_313 = REPLACED | {
     "orjson": "3.10.18",
     "tokenizers": "0.21.4",
 }
+# for /metrics of our own engine, which Speaches has through the factory module; the version of that engine's lock
+ADDED = {"prometheus-client": "0.26.0"}
 PYTHONS = {"3.12": REPLACED, "3.13": REPLACED_313}
 
 
@@ -73,7 +75,7 @@ def main(archive: Path) -> int:
     with tempfile.TemporaryDirectory() as folder:
         source = unpacked(archive, Path(folder, "source"))
         tree, packages = tree_id(source), locked(source)
-    packages = {name: version for name, version in packages.items() if name not in LEFT_OUT}
+    packages = {name: version for name, version in packages.items() if name not in LEFT_OUT} | ADDED
     for python, replaced in PYTHONS.items():
         results = {
             pin(packages | replaced, python, f"{machine}-unknown-linux-gnu") for machine in ("x86_64", "aarch64")

@@ -30,7 +30,7 @@ import speaches.main
 import starlette.formparsers
 import uvicorn
 from anklume_speech import setting
-from anklume_stt_server import context, docs, forms, keys, languages, models, multipart
+from anklume_stt_server import context, docs, forms, keys, languages, metrics, models, multipart
 from anklume_stt_server.addresses import Addresses
 from anklume_stt_server.audio import RATE, check_decoding, decode, from_raw
 from anklume_stt_server.connections import BACKLOG, live_with_few_files
@@ -54,7 +54,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from fastapi import FastAPI
     from speaches.config import Config
@@ -170,6 +170,56 @@ def damaged_models() -> None:
     WhisperModelManager._load_fn = loaded
 
 
+def counted_work() -> None:
+    """Count sound and time for /metrics: Speaches sends its own with all its logs to a collector, or nowhere."""
+
+    def counted(handle: Callable[..., Any]) -> Callable[..., Any]:
+        def answer(self: WhisperModelManager, request: Any, **options: Any) -> Any:
+            sound, began = request.audio.duration, time.monotonic()
+            result = handle(self, request, **options)
+            spent = time.monotonic() - began
+            if getattr(request, "stream", False):
+                return _counted(result, sound, spent)
+            metrics.worked(sound, spent)
+            return result
+
+        return answer
+
+    for name in ("handle_transcription_request", "handle_translation_request"):
+        setattr(WhisperModelManager, name, counted(getattr(WhisperModelManager, name)))
+
+
+def _counted(events: Iterator[Any], sound: float, spent: float) -> Iterator[Any]:
+    """The events; the time counts in which they are made, not the one in which a client takes them."""
+    while True:
+        began = time.monotonic()
+        event = next(events, None)
+        spent += time.monotonic() - began
+        if event is None:
+            break
+        yield event
+    metrics.worked(sound, spent)
+
+
+def loaded_models() -> int:
+    """Those that hear and are in memory."""
+    return sum(len(executor.model_manager.loaded_models) for executor in get_executor_registry().transcription)
+
+
+def numbers(app: FastAPI, check: Callable[[Request], Awaitable[None]]) -> None:
+    """What our own engine has at /metrics, behind the key as there, and before the web page, which takes all paths."""
+
+    async def answer(request: Request) -> Response:
+        await check(request)
+        return metrics.answer()
+
+    chosen = get_config().whisper
+    model = resolve_model_id_alias("whisper-1")
+    metrics.info.labels("speaches", model, chosen.inference_device, chosen.compute_type).set(1)
+    metrics.now.loaded = loaded_models
+    app.router.routes.insert(0, Route(metrics.PATH, answer))
+
+
 def stop_timers() -> None:
     """Forget when models expire: a timer that still runs keeps a stopping service alive for the model's TTL."""
     for executor in get_executor_registry().all_executors():
@@ -256,6 +306,7 @@ class Turns:
 
     def __init__(self, app: ASGIApp, workers: int, length: int) -> None:
         self.app, self.queue = app, Queue(workers, length)
+        metrics.now.queue = self.queue
         self.free = asyncio.Semaphore(2 * workers + 2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -386,6 +437,7 @@ def forms_of_clients(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, refuse)
     app.add_exception_handler(Exception, refuse)
     anklume_speech.endpoint(app, check)
+    numbers(app, check)
     # inside of CORS, so that a web page can read the errors
     app.user_middleware += [Middleware(OpenAiErrors), Middleware(Addresses), Middleware(Forms, accepted=accepted)]
 
@@ -421,12 +473,13 @@ def own_pages(app: FastAPI) -> None:
     app.add_middleware(OwnPages)
 
 
-def create_app() -> FastAPI:
+def create_app() -> ASGIApp:
     """Speaches, mended."""
     batch_beam_and_times()
     silence()
     whole_stream()
     default_language()
+    counted_work()
     damaged_models()
     bounded_forms()
     if os.environ.get("ENABLE_UI") == "true":
@@ -441,7 +494,7 @@ def create_app() -> FastAPI:
     # faster-whisper collects garbage at every request, and would walk the heap of all imported libraries each time
     gc.collect()
     gc.freeze()
-    return app
+    return metrics.Measure(app)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 # /v1 is left out, or said twice; Azure's clients name the model in its place
 OPENAI = re.compile(r"(?:/v1)*(?:/openai(?:/deployments/[^/]+)?)?/(audio/[\w/]+|models(?:/.+)?)")
-OURS = re.compile(r"/(?:health|docs|openapi\.json|api/ps)")
+OURS = re.compile(r"/(?:health|docs|openapi\.json|api/ps|metrics)")
 
 
 def address(path: str) -> str:

@@ -22,9 +22,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import docs, formats, forms, multipart, voice
+from . import docs, formats, forms, metrics, multipart, voice
 from .addresses import Addresses
 from .audio import PROCESSES, RATE, decode
 from .connections import live_with_few_files
@@ -58,7 +58,7 @@ class Service:
         for most in (LONG, longest):
             if most > self.lanes[-1][0]:
                 self.lanes.append((min(most, longest), asyncio.Semaphore(settings.workers + 1)))
-        self.queue = Queue(settings.workers, settings.queue_length)
+        self.queue = metrics.now.queue = Queue(settings.workers, settings.queue_length)
 
     def check_model(self, name: str) -> None:
         """A client can name the configured model only."""
@@ -84,6 +84,7 @@ class Service:
                 with contextlib.suppress(RuntimeError):  # when the server stops there are no threads left for it
                     await _in_thread(self.workers, work.close)
                 self.queue.took(spent)
+                metrics.worked(seconds - (0 if last else left), spent)
                 log.info("%.1f s of audio: worked %.2f s, real-time factor %.3f", seconds, spent, spent / seconds)
 
     async def speech(self, search: Search) -> list[dict[str, int]]:
@@ -193,6 +194,7 @@ class Text(Audio):
             if not begun:
                 raise
             log.exception("a stream failed")  # the status is sent: all that is left is an event
+            metrics.errors.labels("stream_failed").inc()
             last = formats.event(ApiError(500, "the transcription failed").body)
         if begun:
             await send({"type": "http.response.body", "body": last})
@@ -220,7 +222,7 @@ async def _until_gone(answer: Coroutine[Any, Any, None], receive: Receive) -> No
         work.result()
 
 
-def create_app(settings: Settings, engine: Engine) -> Starlette:
+def create_app(settings: Settings, engine: Engine) -> ASGIApp:
     """The whole application."""
     service = Service(settings, engine)
     model = {"id": engine.name, "object": "model", "created": int(time.time()), "owned_by": "anklume"}
@@ -239,6 +241,9 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
 
     async def loaded(_: Request) -> Response:
         return JSONResponse({"models": [engine.name] if engine.loaded else []})
+
+    async def numbers(_: Request) -> Response:
+        return metrics.answer()
 
     async def describe(_: Request) -> Response:
         return JSONResponse(docs.DOCUMENT)
@@ -284,6 +289,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         Route("/docs", explain),
         Route("/openapi.json", describe),
         Route("/api/ps", loaded),
+        Route(metrics.PATH, numbers),
         Route("/v1/models", models),
         Route("/v1/models/{id:path}", one_model),
         Route("/v1/audio/transcriptions", Text(service, "transcribe"), methods=["POST"]),
@@ -291,4 +297,7 @@ def create_app(settings: Settings, engine: Engine) -> Starlette:
         Route("/v1/audio/translations", Text(service, "translate"), methods=["POST"]),
     ]
     handlers: Any = {ApiError: refuse, HTTPException: refuse, Exception: refuse}
-    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)
+    metrics.now.loaded = lambda: int(engine.loaded)
+    metrics.info.labels("faster_whisper", engine.name, settings.device, settings.compute_type).set(1)
+    app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)
+    return metrics.Measure(app)

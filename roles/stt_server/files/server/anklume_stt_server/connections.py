@@ -17,6 +17,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from . import metrics
 from .errors import ApiError
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class Connection(H11Protocol):
             self.timer = None
 
     def _refuse(self, error: ApiError) -> None:
+        metrics.refused(error)
         response = error.response()
         headers = [*response.raw_headers, (b"connection", b"close")]
         start = h11.Response(status_code=error.status, headers=headers)

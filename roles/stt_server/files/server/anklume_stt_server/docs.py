@@ -58,6 +58,7 @@ DOCUMENT: dict[str, Any] = {
         "/v1/audio/translations": _audio("What is said, in English."),
         "/v1/audio/speech/timestamps": _audio("Where somebody speaks.", SEARCH, "A list of start and end, in ms."),
         "/api/ps": _get("What is loaded now.", "The ids of the loaded models."),
+        "/metrics": _get("Counters and gauges for Prometheus.", "Prometheus' text format."),
     },
     "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     "security": [{"key": []}, {}],
