@@ -147,3 +147,17 @@ def test_verify_is_green_on_every_hop_and_changes_nothing(project: Path) -> None
     assert all(hop["ok"] for hop in hops.values())
     for name, hop in (("mdef-ai", "STT server"), ("mdef-webui", "Open WebUI")):
         assert hops[name, hop]["recognised"] == "The quick brown fox jumps over the lazy dog."
+
+
+def test_the_bench_of_the_service_tells_how_fast_it_is(project: Path) -> None:
+    told = run("python", str(DATA.parents[1] / "scripts/bench_service.py"), str(project), "--quick")
+    assert re.search(r"^model +anklume/whisper-test, int8 on cpu$", told, re.M), told
+    kept = json.loads((project / "bench/mdef-ai.json").read_text())
+    assert kept["sounds"][0]["times"] > 1
+    assert [row["requests"] for row in kept["commands"]] == [3, 12, 24]
+    assert 20 < kept["memory_mib"]["idle"] <= kept["memory_mib"]["peak"]
+    assert (project / "bench/mdef-ai.svg").read_text().startswith("<svg")
+
+
+def test_its_numbers_can_be_read_by_a_monitor(ai: Any) -> None:
+    assert "\nstt_models_loaded 1.0\n" in ai.check_output(f"curl -sf {STT}/metrics")
