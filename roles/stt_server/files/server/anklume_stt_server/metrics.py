@@ -76,6 +76,8 @@ factor = Histogram(
 errors = Counter(
     "stt_errors", "Answers that are errors, by their code, or else their status", ["code"], registry=REGISTRY
 )
+for _known in CODES:
+    errors.labels(_known)  # from 0 on: of a series that begins with 1 Prometheus sees no increase
 info = Gauge(
     "stt_model_info", "The model that is served", ["engine", "model", "device", "compute_type"], registry=REGISTRY
 )
