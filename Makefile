@@ -197,11 +197,12 @@ engine-venv: $(ENGINE_VENV)/.stamp
 $(ENGINE_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/files/faster_whisper/requirements*)
 	@scripts/venv $(ENGINE_VENV) $(PYTHON) $(ENGINE_REQUIREMENTS) requirements-engine-test.txt
 	@touch $@
-# Prometheus' own checker, out of Debian's package: nothing is installed or started
+# Prometheus and those beside it, out of Debian's packages: nothing is installed
 PROMTOOL := .cache/prometheus/usr/bin/promtool
 $(PROMTOOL):
 	@rm -rf .cache/prometheus && mkdir -p .cache/prometheus
-	@cd .cache/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
+	@cd .cache/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus prometheus-alertmanager prometheus-blackbox-exporter \
+	  && for package in *.deb; do dpkg-deb -x "$$package" .; done && rm -- *.deb
 	@touch $@
 engine-test: engine-venv $(PROMTOOL) ## the engine faster_whisper, with a real client and a real model
 	@cd roles/stt_server/files/server && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped anklume_stt_server

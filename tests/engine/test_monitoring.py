@@ -1,0 +1,190 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What docs/how-to/monitor.md gives to a Prometheus of one's own, in Debian's Prometheus, Alertmanager and blackbox."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from .conftest import ROOT, Server, Start, clip, free_port, until, wav
+
+BIN = ROOT / ".cache/prometheus/usr/bin"  # `make engine-test` puts them there
+RULES = ROOT / "data/monitoring/stt.rules.yml"
+PAGE = (ROOT / "docs/how-to/monitor.md").read_text(encoding="utf-8")
+KEY = "sesame-4711"
+
+
+def configuration() -> str:
+    """That of the page."""
+    return re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)[0]
+
+
+def blackbox(language: str) -> str:
+    """What the script prints for the blackbox exporter."""
+    program = [ROOT / ".venv/bin/python", ROOT / "scripts/blackbox.py", language]
+    return subprocess.run(program, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def check(*command: str | Path, folder: Path = ROOT) -> str:
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout + run.stderr
+
+
+def test_each_alert_comes_when_it_should_and_not_before() -> None:
+    assert "SUCCESS" in check(BIN / "promtool", "check", "rules", RULES)
+    check(BIN / "promtool", "test", "rules", ROOT / "tests/engine/rules_test.yml")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_prometheus_takes_the_configuration_of_the_page(tmp_path: Path, language: str) -> None:
+    (tmp_path / "stt.rules.yml").write_bytes(RULES.read_bytes())
+    (tmp_path / "stt-api-key").write_text(KEY)
+    here = configuration().replace("/etc/prometheus/", f"{tmp_path}/")
+    (tmp_path / "prometheus.yml").write_text(here)
+    assert "SUCCESS" in check(BIN / "promtool", "check", "config", tmp_path / "prometheus.yml")
+    (tmp_path / "blackbox.yml").write_text(blackbox(language))
+    check(BIN / "prometheus-blackbox-exporter", "--config.check", f"--config.file={tmp_path}/blackbox.yml")
+
+
+class Webhook:
+    """Keeps what an Alertmanager sends: the state of each alert."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+        states = self.states
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                states.update({alert["labels"]["alertname"]: alert["status"] for alert in told["alerts"]})
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def comes(self, alert: str, state: str, seconds: float = 60) -> None:
+        until(lambda: self.states.get(alert) == state, seconds)
+
+
+ANOTHER_MODEL = """
+# a stand-in for a server with another model: it hears something else
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self, text):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(200); self.send_header("content-length", len(text)); self.end_headers()
+        self.wfile.write(text)
+    def do_POST(self): self.answer(b"Thanks for watching the quick show.")
+    def do_GET(self): self.answer(b"stt_models_loaded 1\\n")
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@contextlib.contextmanager
+def running(*command: str | Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, cwd=log.parent) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def monitored(folder: Path, server: Server) -> Iterator[Webhook]:
+    """The server under Prometheus, with the page's configuration, but for addresses and times."""
+    hook, ports = Webhook(), {name: free_port() for name in ("prometheus", "alertmanager", "blackbox")}
+    changes = {
+        "/etc/prometheus/": f"{folder}/",
+        "homelab-ai:8000": f"127.0.0.1:{server.port}",
+        "https://homelab-webui": f"http://127.0.0.1:{server.port}/health",
+        "127.0.0.1:9093": f"127.0.0.1:{ports['alertmanager']}",
+        "127.0.0.1:9115": f"127.0.0.1:{ports['blackbox']}",
+        "15s": "1s",
+        "60s": "2s",
+        "59s": "2s",
+    }
+    told = configuration()
+    for before, after in changes.items():
+        assert before in told
+        told = told.replace(before, after)
+    (folder / "prometheus.yml").write_text(told)
+    (folder / "stt-api-key").write_text(KEY)
+    rules = re.sub(r"for: \d+m", "for: 2s", RULES.read_text(encoding="utf-8")).replace("[10m]", "[10s]")
+    (folder / "stt.rules.yml").write_text(rules)
+    (folder / "blackbox.yml").write_text(blackbox("en").replace("/etc/prometheus/", f"{folder}/"))
+    (folder / "alertmanager.yml").write_text(
+        "route: {receiver: hook, group_by: [alertname], group_wait: 0s, group_interval: 1s}\n"
+        f"receivers: [{{name: hook, webhook_configs: [{{url: 'http://127.0.0.1:{hook.server.server_port}/'}}]}}]\n"
+    )
+    listen = {name: f"--web.listen-address=127.0.0.1:{port}" for name, port in ports.items()}
+    with contextlib.ExitStack() as stack:
+        for name, program, options in (
+            ("alertmanager", "prometheus-alertmanager", [f"--storage.path={folder}/am", "--cluster.listen-address="]),
+            ("blackbox", "prometheus-blackbox-exporter", []),
+            ("prometheus", "prometheus", [f"--storage.tsdb.path={folder}/tsdb"]),
+        ):
+            command = [BIN / program, f"--config.file={folder}/{name}.yml", listen[name], *options]
+            stack.enter_context(running(*command, log=folder / f"{name}.log"))
+        try:
+            yield hook
+        except BaseException:
+            for name in ports:
+                print((folder / f"{name}.log").read_text()[-2000:], file=sys.stderr)
+            with contextlib.suppress(httpx.HTTPError):
+                print(httpx.get(f"http://127.0.0.1:{ports['prometheus']}/api/v1/alerts").text, file=sys.stderr)
+            raise
+        finally:
+            hook.server.shutdown()
+
+
+@pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="a minute: make test-long")
+def test_alerts_go_through_a_real_alertmanager_and_back(start: Start, tmp_path: Path) -> None:
+    settings = {"STT_PORT": free_port(), "STT_API_KEY": KEY, "STT_QUEUE_LENGTH": 0}
+    server = start(**settings)
+    with monitored(tmp_path, server) as hook:
+        hook.comes("Watchdog", "firing")
+
+        sound = wav(np.concatenate([clip("en-fox.wav")] * 30))
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+
+            def ask(_: int) -> int:
+                headers = {"Authorization": f"Bearer {KEY}"}
+                url = f"{server.url}/v1/audio/transcriptions"
+                return httpx.post(url, files={"file": sound}, headers=headers, timeout=60).status_code
+
+            assert 503 in pool.map(ask, range(6))
+        hook.comes("SttQueueFull", "firing")
+        hook.comes("SttQueueFull", "resolved")
+        assert hook.states.get("SttHearsWrong") in (None, "resolved")
+
+        server.stop()
+        hook.comes("SttDown", "firing")
+        program = tmp_path / "another.py"
+        program.write_text(ANOTHER_MODEL)
+        with running(sys.executable, program, str(server.port), log=tmp_path / "another.log"):
+            hook.comes("SttDown", "resolved")
+            hook.comes("SttHearsWrong", "firing")
+        start(**settings)
+        hook.comes("SttHearsWrong", "resolved")
+        hook.comes("SttDown", "resolved")
