@@ -22,6 +22,9 @@ import httpx
 import numpy as np
 import pytest
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
+import gpu_textfile
+
 from .conftest import ROOT, Server, Start, clip, free_port, until, wav
 
 BIN = ROOT / ".cache/prometheus/usr/bin"  # `make engine-test` puts them there
@@ -61,6 +64,16 @@ def test_prometheus_takes_the_configuration_of_the_page(tmp_path: Path, language
     assert "SUCCESS" in check(BIN / "promtool", "check", "config", tmp_path / "prometheus.yml")
     (tmp_path / "blackbox.yml").write_text(blackbox(language))
     check(BIN / "prometheus-blackbox-exporter", "--config.check", f"--config.file={tmp_path}/blackbox.yml")
+
+
+def test_promtool_finds_nothing_to_say_of_the_gpus() -> None:
+    row = {"index": "0", "uuid": "GPU-a", gpu_textfile.THROTTLE: "0x0"} | dict.fromkeys(
+        (field for field, _, _ in gpu_textfile.METRICS.values()), "7"
+    )
+    for found in ([row], None):
+        told = gpu_textfile.text(found)
+        run = subprocess.run([BIN / "promtool", "check", "metrics"], input=told, text=True, capture_output=True)
+        assert (run.returncode, run.stdout + run.stderr) == (0, "")
 
 
 class Webhook:

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "roles/stt_server/files"
 PAGE = (ROOT / "docs/how-to/monitor.md").read_text()
 ALERTS = yaml.safe_load((ROOT / "data/monitoring/stt.rules.yml").read_text())
-OF_OTHERS = r"(up|process_\w+|probe_\w+|node_\w+|incus_\w+)"
-"""What Prometheus itself and the exporters of Debian and Incus tell."""
+OF_OTHERS = r"(up|process_\w+|probe_\w+|node_\w+|incus_\w+|nvidia_gpu_\w+)"
+"""What Prometheus itself, the exporters of Debian and Incus, and gpu_textfile.py tell."""
 SOURCE = (FILES / "server/anklume_stt_server/metrics.py").read_text()
 
 
