@@ -28,6 +28,12 @@ import gpu_textfile
 from .conftest import ROOT, Server, Start, clip, free_port, until, wav
 
 BIN = ROOT / ".cache/prometheus/usr/bin"  # `make engine-test` puts them there
+# Debian's Alertmanager reads its templates in /usr/share, and nowhere else: only it sees them there
+AS_INSTALLED = (
+    *("unshare", "--map-root-user", "--mount", "sh", "-c"),
+    'mount -t overlay overlay -o "lowerdir=$0:/usr/share" /usr/share && exec "$@"',
+    BIN.parent / "share",
+)
 RULES = ROOT / "data/monitoring/stt.rules.yml"
 PAGE = (ROOT / "docs/how-to/monitor.md").read_text(encoding="utf-8")
 KEY = "sesame-4711"
@@ -155,9 +161,9 @@ def monitored(folder: Path, server: Server) -> Iterator[Webhook]:
         for name, program, options in (
             ("alertmanager", "prometheus-alertmanager", [f"--storage.path={folder}/am", "--cluster.listen-address="]),
             ("blackbox", "prometheus-blackbox-exporter", []),
-            ("prometheus", "prometheus", [f"--storage.tsdb.path={folder}/tsdb"]),
+            ("prometheus", "prometheus", [f"--storage.tsdb.path={folder}/tsdb", "--rules.alert.resend-delay=1s"]),
         ):
-            command = [BIN / program, f"--config.file={folder}/{name}.yml", listen[name], *options]
+            command = [*AS_INSTALLED, BIN / program, f"--config.file={folder}/{name}.yml", listen[name], *options]
             stack.enter_context(running(*command, log=folder / f"{name}.log"))
         try:
             yield hook
