@@ -207,6 +207,16 @@ $(PROMTOOL):
 engine-test: engine-venv $(PROMTOOL) ## the engine faster_whisper, with a real client and a real model
 	@cd roles/stt_server/files/server && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped anklume_stt_server
 	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/engine
+EDGE_REQUIREMENTS = roles/edge_tts/files/requirements-$(PYTHON_TAG).txt
+EDGE_VENV := .cache/venv-edge
+.PHONY: edge-venv edge-test
+edge-venv: $(EDGE_VENV)/.stamp
+$(EDGE_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/edge_tts/files/requirements*)
+	@scripts/venv $(EDGE_VENV) $(PYTHON) $(EDGE_REQUIREMENTS) requirements-engine-test.txt
+	@touch $@
+edge-test: edge-venv ## the service of the role edge_tts, with a real client and a stand-in for Microsoft
+	@cd roles/edge_tts/files && $(ROOT)/$(EDGE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-edge --config-file= --strict anklume_edge_tts
+	@$(EDGE_VENV)/bin/python -m pytest -q $(ARGS) tests/edge_tts
 # the collections come with the pair, so they are made anew before and after
 test-older: ## units and the smallest service with the older pair, Python 3.11 and ansible-core 2.19
 	@rm -f $(COLLECTIONS_STAMP)

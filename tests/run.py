@@ -36,11 +36,12 @@ class Part:
 
 
 PARTS = (
-    Part("bootstrap", "venv-test engine-venv clients-venv", 90, fast="venv-test"),
+    Part("bootstrap", "venv-test engine-venv edge-venv clients-venv", 90, fast="venv-test"),
     Part("lint", "lint", 60, fast="lint-code"),
     Part("units", "units", 60, fast="units COVERAGE="),
     Part("sanity", "sanity", 180),
     Part("engine", "engine-test", 120),
+    Part("edge_tts", "edge-test", 40),
     Part("clients", "test-clients", 60),
     Part("host", "test-host", 120),
     Part("infra", "test-infra", 60),

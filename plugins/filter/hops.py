@@ -29,6 +29,7 @@ options:
       - For an STT server that C(speaks) also C(heard_back) within C(heard).
       - For the STT server also C(session), the answer of M(anklume.stt.realtime_transcribe), where it was asked.
       - For Wyoming also C(asked), the answer of M(anklume.stt.stt_server_info).
+      - For Edge TTS C(heard) is the answer of M(ansible.builtin.uri) to C(/api/edge-tts/test).
     type: dict
     required: true
   role:

@@ -33,7 +33,12 @@ QUIET = {
         *("annotated-types", "anyio", "h11", "httpcore2", "httpx2", "idna", "jiter", "openai", "pydantic"),
         *("pydantic-core", "radicli", "regex", "retrie", "sniffio", "truststore", "typing-extensions"),
         *("typing-inspection", "websockets", "wyoming", "wyoming-openai", "yasbd-lib"),
-    }
+    },
+    "roles/edge_tts/files": {
+        *("aiohappyeyeballs", "aiohttp", "aiosignal", "anyio", "attrs", "certifi", "click", "edge-tts", "frozenlist"),
+        *("h11", "idna", "markdown-it-py", "mdurl", "multidict", "propcache", "starlette", "tabulate"),
+        *("typing-extensions", "uvicorn", "yarl"),
+    },
 }
 LOCKS = [lock for folder in ENVIRONMENTS for lock in (ROOT / folder).glob("*.txt")]
 

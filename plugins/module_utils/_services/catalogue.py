@@ -92,6 +92,15 @@ SERVICES = (
         port=10300,
         talks_to=("stt_server",),
     ),
+    Service(
+        role="edge_tts",
+        unit="edge-tts",
+        port_variable="edge_tts_port",
+        port=3002,
+        url_variable="infra_edge_tts_url",
+        url_path="/v1",
+        key_variable="edge_tts_api_key",
+    ),
 )
 BY_ROLE = {service.role: service for service in SERVICES}
 

@@ -152,6 +152,21 @@ def _wyoming(machine: Answer, answers: Answer) -> list[Hop]:
     ]
 
 
+def _edge_tts(machine: Answer, answers: Answer) -> list[Hop]:
+    """The service, and who speaks: Microsoft, or, where it does not, the fallback."""
+    heard, journal = answers["heard"], logs(machine, "edge-tts")
+    told = heard.get("json", {}) if heard.get("status") in (200, 502) else {}
+    speaks, why = told.get("status") == "ok", told.get("error") or heard.get("msg", "no answer")
+    detail = f"{told['voice']}, {told['bytes'] // 1024} KiB in {told['seconds']:.1f} s" if speaks else why
+    if speaks and told["spoken_by"] == "fallback":
+        detail = f"the fallback, for {why}"
+    return [
+        _unit("edge_tts", machine, answers["seen"]),
+        _hop(f"port {answers['port']}", bool(told), "answers" if told else why, journal),
+        _hop("Edge TTS speaks", speaks, detail, f"wait, or name edge_tts_fallback_url; {journal}"),
+    ]
+
+
 def _hop(hop: str, ok: bool, detail: str, next_step: str) -> Hop:
     return {"hop": hop, "ok": ok, "detail": detail, "next_step": next_step}
 
@@ -161,4 +176,5 @@ _HOPS: dict[str, Callable[[Answer, Answer], list[Hop]]] = {
     "ollama_server": _ollama_server,
     "open_webui": _open_webui,
     "wyoming": _wyoming,
+    "edge_tts": _edge_tts,
 }

@@ -199,3 +199,57 @@ def test_a_bridge_whose_key_is_refused_says_so_where_it_happens() -> None:
 def test_a_bridge_that_is_down() -> None:
     seen = bridge(seen=DOWN, heard={"msg": "connection refused"})
     assert [hop["ok"] for hop in seen.values()] == [False, False, True, False]
+
+
+def edge_tts(**answers: Any) -> dict[str, dict[str, Any]]:
+    told = {
+        "status": "ok",
+        "spoken_by": "edge",
+        "voice": "pl-PL-ZofiaNeural",
+        "bytes": 9216,
+        "seconds": 0.71,
+        "error": "",
+    }
+    given = {"seen": UP, "port": 3002, "heard": {"status": 200, "json": told | answers.pop("told", {})}}
+    return {hop["hop"]: hop for hop in hops("edge_tts", MACHINE, given | answers)}
+
+
+def test_edge_tts_that_speaks() -> None:
+    seen = edge_tts()
+    assert list(seen) == ["unit edge-tts", "port 3002", "Edge TTS speaks"]
+    assert all(hop["ok"] is True for hop in seen.values())
+    assert seen["Edge TTS speaks"]["detail"] == "pl-PL-ZofiaNeural, 9 KiB in 0.7 s"
+
+
+def test_edge_tts_whose_fallback_speaks_says_why() -> None:
+    speaks = edge_tts(told={"spoken_by": "fallback", "error": "Microsoft: HTTP 403"})["Edge TTS speaks"]
+    assert speaks["ok"] is True
+    assert speaks["detail"] == "the fallback, for Microsoft: HTTP 403"
+
+
+def test_edge_tts_that_microsoft_does_not_speak_for() -> None:
+    told = {
+        "status": "error",
+        "spoken_by": "nobody",
+        "voice": "x",
+        "bytes": 0,
+        "seconds": 1,
+        "error": "Microsoft: HTTP 503",
+    }
+    seen = edge_tts(heard={"status": 502, "json": told, "msg": "Status code was 502"})
+    assert [hop["ok"] for hop in seen.values()] == [True, True, False]
+    assert seen["Edge TTS speaks"]["detail"] == "Microsoft: HTTP 503"
+    assert "edge_tts_fallback_url" in seen["Edge TTS speaks"]["next_step"]
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        {"status": -1, "msg": "connection refused"},
+        {"status": 401, "msg": "connection refused", "json": {"error": {"message": "Incorrect API key provided"}}},
+    ],
+)
+def test_edge_tts_that_does_not_answer(heard: dict[str, Any]) -> None:
+    seen = edge_tts(seen=DOWN, heard=heard)
+    assert [hop["ok"] for hop in seen.values()] == [False] * 3
+    assert {seen["port 3002"]["detail"], seen["Edge TTS speaks"]["detail"]} == {"connection refused"}

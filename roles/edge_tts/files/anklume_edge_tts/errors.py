@@ -1,0 +1,1 @@
+../../../stt_server/files/server/anklume_stt_server/errors.py

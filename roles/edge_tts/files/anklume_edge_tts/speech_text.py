@@ -1,0 +1,1 @@
+../../../stt_server/files/speaches/anklume_speech_text.py
