@@ -35,6 +35,8 @@ class Service:
     """Whether it asks everybody who they are."""
     key_variable: str = ""
     """The variable that holds the key it asks for, where it can ask for one."""
+    key_made: bool = False
+    """Whether that variable may be "auto", for a key that the role makes."""
     folder: str = ""
     """The name of its folder in /opt, where it is not the unit's."""
 
@@ -66,6 +68,7 @@ SERVICES = (
         url_path="/v1",
         gpu=True,
         key_variable="stt_server_api_key",
+        key_made=True,
         folder="stt-server",
     ),
     Service(

@@ -26,6 +26,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra.model import (
     SharedVolume,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import judge_project
+from ansible_collections.anklume.stt.plugins.module_utils._infra.render import render
 from infra_cases import FORM, MEANING, RIGHT, Case, domain, machine, policy, published, settings, two
 
 
@@ -406,6 +407,20 @@ def test_a_key_that_may_be_in_an_encrypted_file_is_asked_for(content, tmp_path):
     assert model is not None
     assert "whether stt_server_api_key is set cannot be seen" in warnings(found)[0]
     assert judge(KEYED + "        publish_without_key: true\n", tmp_path)[1] == ()
+
+
+def test_a_key_that_no_role_makes_is_to_be_set(tmp_path):
+    edge = published("3002", "roles: [edge_tts]")
+    _, found = judge(edge, tmp_path)
+    assert "port 3002 leads to edge_tts, which has no key" in errors(found)[0].message
+    assert errors(found)[0].hints[0] == "set edge_tts_api_key in host_vars/one.yml"
+    assert errors(judge(KEYED, tmp_path)[1])[0].hints[0] == "set stt_server_api_key: auto in host_vars/one.yml"
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars/one.yml").write_text("edge_tts_api_key: k\n", encoding="utf-8")
+    model, found = judge(edge, tmp_path)
+    assert model is not None and errors(found) == []
+    (line,) = (line for line in render(model)["group_vars/all.yml"].split("\n") if "infra_edge_tts_url" in line)
+    assert line.endswith(""":{{ hostvars['one'].edge_tts_port | default(3002) }}/v1\"""")
 
 
 def test_variables_are_read_of_machines_that_publish_such_a_service_only(tmp_path, monkeypatch):
