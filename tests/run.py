@@ -77,6 +77,7 @@ def not_run(suite: str, chosen: list[str]) -> list[str]:
     reasons.append("anything on aarch64: part `archive` asks for its wheels, and runs none")
     if not Path("/dev/nvidiactl").exists():
         reasons.append("anything on an NVIDIA GPU: this machine has none")
+    reasons.append("Microsoft's Edge TTS itself: a stand-in takes its place, with the library that asks it")
     if not os.environ.get("SPEACHES_ARCHIVE"):
         reasons.append(
             "Speaches itself: SPEACHES_ARCHIVE does not name an archive of its source; in the part speaches a stand-in"
