@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -87,7 +88,8 @@ class Service(Process):
         super().__init__(log, ["-P", "-m", "anklume_edge_tts"], port, "/health", **settings)
 
     def speak(self, text: str = "Dzień dobry.", **fields: object) -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/audio/speech", json={"input": text} | fields, timeout=30)
+        body = json.dumps({"input": text} | fields)
+        return httpx.post(f"{self.url}/v1/audio/speech", content=body, timeout=30)
 
 
 @pytest.fixture(scope="session")

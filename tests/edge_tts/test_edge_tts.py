@@ -68,6 +68,7 @@ def test_markdown_and_emoji_are_left_out(service: Service, microsoft: Microsoft)
         ({"input": ""}, 400, "input"),
         ({"input": 3}, 400, "input"),
         ({"input": "x" * 4097}, 400, "input"),
+        ({"input": "\ud800"}, 400, "input"),
         ({"voice": "pl-PL-NobodyNeural"}, 400, "voice"),
         ({"voice": "gosia"}, 400, "voice"),
         ({"voice": 7}, 400, "voice"),
@@ -85,7 +86,7 @@ def test_what_cannot_be_had_is_refused_before_microsoft_hears_of_it(
     assert microsoft.seen()["texts"] == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 50_000])
 def test_a_body_that_is_no_json_object_is_refused(service: Service, body: bytes) -> None:
     error(httpx.post(f"{service.url}/v1/audio/speech", content=body), 400)
 
@@ -243,6 +244,14 @@ def test_the_fallback_takes_over_and_gives_back(start: Start, microsoft: Microso
     microsoft.behaves()
     test = httpx.get(f"{service.url}/api/edge-tts/test").json()
     assert (test["status"], test["spoken_by"], test["error"]) == ("ok", "edge", "")
+    assert service.speak().headers["x-spoken-by"] == "edge"
+
+
+def test_a_text_that_no_voice_can_read_is_no_outage(start: Start, microsoft: Microsoft, other: str) -> None:
+    service = with_fallback(start, other)
+    microsoft.behaves("empty")
+    assert service.speak().headers["x-spoken-by"] == "fallback"
+    microsoft.behaves()
     assert service.speak().headers["x-spoken-by"] == "edge"
 
 

@@ -48,6 +48,7 @@ def test_the_known_voices_are_names_of_voices() -> None:
     voices = known_voices()
     assert {"pl-PL-ZofiaNeural", "pl-PL-MarekNeural"} <= set(voices)
     assert [voice for voice in voices if not FORM.fullmatch(voice)] == []
+    assert f" {len(voices)} voices that the role brings" in (ROOT / "docs/how-to/edge-tts.md").read_text()
     source = (FILES / "anklume_edge_tts/voices.py").read_text()
     assert f'FORM = re.compile(r"{FORM.pattern}")' in source, "the service takes other names than the role"
 

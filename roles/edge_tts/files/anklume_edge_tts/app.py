@@ -66,13 +66,15 @@ class Service:
         self.queue.check()
         try:
             fields = json.loads(await request.body())
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ApiError(400, "the body of the request is no JSON") from None
         if not isinstance(fields, dict):
             raise ApiError(400, "the body of the request is no JSON object")
         text, longest = fields.get(name), self.settings.max_chars
         if not isinstance(text, str) or not text.strip():
             raise ApiError(400, f"{name} is empty: there is nothing to speak", name)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ApiError(400, f"{name} holds half a character", name)
         if len(text) > longest:
             raise ApiError(400, f"{name} has {len(text)} characters, and at most {longest} are spoken at once", name)
         if (form := fields.get("response_format") or "mp3") != "mp3":
@@ -108,7 +110,9 @@ class Service:
                 return
             except SpeakerError as error:
                 why = str(error)
-                self.rests_until, self.failure = time.monotonic() + REST_SECONDS, why
+                self.failure = why
+                if error.outage:
+                    self.rests_until = time.monotonic() + REST_SECONDS
                 log.warning("%s%s", why, ", in the middle of a text" if begun else "")
                 if begun:
                     raise

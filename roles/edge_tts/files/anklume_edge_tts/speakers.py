@@ -22,7 +22,11 @@ LOOP = "x-edge-tts-fallback"  # who finds this in a request is asked by a servic
 
 
 class SpeakerError(Exception):
-    """Why nothing was spoken, or why it ended too early."""
+    """Why nothing was spoken, or why it ended too early; and whether the next text would fare no better."""
+
+    def __init__(self, why: str, *, outage: bool = True) -> None:
+        super().__init__(why)
+        self.outage = outage
 
 
 class Piece(NamedTuple):
@@ -50,7 +54,8 @@ async def microsoft(settings: Settings, text: str, voice: str, speed: float) -> 
         if size != talk.state["cumulative_audio_bytes"]:  # the library counts what Microsoft said was whole
             raise EOFError("the connection broke")
     except Exception as error:  # the library raises whatever its parsers meet
-        raise SpeakerError(f"Microsoft: {_why(error, settings.timeout)}") from error
+        silent = isinstance(error, edge_tts.exceptions.NoAudioReceived)  # of a text that the voice cannot read, too
+        raise SpeakerError(f"Microsoft: {_why(error, settings.timeout)}", outage=not silent) from error
 
 
 async def microsofts_voices(seconds: int) -> list[dict[str, Any]]:
