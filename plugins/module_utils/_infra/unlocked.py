@@ -49,7 +49,11 @@ def _fault(machine: Machine, service: Service, known: Variables) -> tuple[Level,
         return "error", "which knows no key", ()
     if known.sealed:
         return "warning", f"and whether {variable} is set cannot be seen: a file is encrypted or not YAML", ()
-    return "error", "which has no key", (f"set {variable}{': auto' if service.key_made else ''} in host_vars/{machine.name}.yml",)
+    return (
+        "error",
+        "which has no key",
+        (f"set {variable}{': auto' if service.key_made else ''} in host_vars/{machine.name}.yml",),
+    )
 
 
 def _services(machine: Machine) -> list[Service]:
