@@ -2,7 +2,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""infra.yml checked, and nothing else."""
+"""infra.yml checked, and nothing else. What does it is the action plugin of the same name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ author: the anklume.stt authors (@anklume)
 description:
   - Reads C(infra.yml), or the folder C(infra/), and tells all its faults at once, each with file, line and column,
     the line itself, and what to write instead.
-  - Runs on the controller.
+  - Runs on the controller, in Ansible's own process.
 options:
   inventory:
     description:
@@ -23,8 +23,6 @@ options:
       - Variables beside them that change nothing in Incus are named in a warning.
     type: bool
     default: false
-requirements:
-  - PyYAML
 extends_documentation_fragment:
   - anklume.stt.project
   - anklume.stt.attributes
@@ -71,46 +69,3 @@ notes:
   elements: str
   sample: []
 """
-
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._infra import sync
-from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
-from ansible_collections.anklume.stt.plugins.module_utils._infra.project import PROJECT_DIR, read_project
-
-
-def main() -> None:
-    """Read and report."""
-    module = AnsibleModule(
-        argument_spec={**PROJECT_DIR, "inventory": {"type": "bool", "default": False}},
-        supports_check_mode=True,
-    )
-    if not HAS_YAML:
-        module.fail_json(msg=missing_required_lib("PyYAML"))
-    project = module.params["project_dir"]
-    told, fault = (), ""
-    try:
-        model, diagnostics = read_project(project)
-        if module.params["inventory"]:
-            told, fault = sync.is_older(project, model)
-    except Error as error:
-        module.fail_json(msg=str(error))
-    if fault and not module.check_mode:
-        module.fail_json(msg=fault)
-    for diagnostic in told if module.params["inventory"] else diagnostics:
-        if diagnostic.level == "warning":
-            module.warn(diagnostic.render())
-    if fault:
-        module.warn(fault)
-    module.exit_json(
-        changed=False,
-        project_name=model.project_name,
-        domains=len(model.domains),
-        machines=len(model.machines),
-        roles=list(dict.fromkeys(role for machine in model.machines for role in machine.roles)),
-        notes=[diagnostic.render() for diagnostic in diagnostics if diagnostic.level == "note"],
-    )
-
-
-if __name__ == "__main__":
-    main()

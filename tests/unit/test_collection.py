@@ -105,7 +105,8 @@ def test_a_variable_has_no_text_but_that_of_its_paragraph() -> None:
 
 def test_the_modules_that_read_a_project_are_a_group() -> None:
     """So that module_defaults names the folder once."""
-    modules = {path.stem for path in ROOT.glob("plugins/modules/*.py") if "PROJECT_DIR" in path.read_text()}
+    files = [path for kind in ("action", "modules") for path in ROOT.glob(f"plugins/{kind}/*.py")]
+    modules = {path.stem for path in files if "PROJECT_DIR" in path.read_text()}
     assert set(load(ROOT / "meta/runtime.yml")["action_groups"]["project"]) == modules | {"incus_info"}
 
 

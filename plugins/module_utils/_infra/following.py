@@ -24,10 +24,8 @@ def judge_following(
     collections_path: Sequence[str],
     check: bool,
 ) -> list[str]:
-    """Warnings; InfraError where the roles cannot follow. A plan goes on with an older inventory, and says so."""
-    diagnostics, older = is_older(project_dir, model)
-    if older and not check:
-        raise InfraError(older)
+    """Warnings; InfraError where the roles cannot follow."""
+    warnings = judge_inventory(project_dir, model, check=check)
     if model.machines and not machines and not check:
         folder = Path(project_dir, "inventory")
         raise InfraError(f"infra.yml has machines, and this run knows none of them; add `-i {folder}`")
@@ -39,6 +37,14 @@ def judge_following(
             f"of {project_dir}, nor installed: {', '.join(missing)}. Add them there, or install the collection or role "
             "that holds them, or take them out of `roles:`"
         )
+    return warnings
+
+
+def judge_inventory(project_dir: str, model: Model, *, check: bool) -> list[str]:
+    """Warnings; InfraError where the inventory is older than infra.yml. Check mode goes on with it, and says so."""
+    diagnostics, older = is_older(project_dir, model)
+    if older and not check:
+        raise InfraError(older)
     warnings = [diagnostic.render() for diagnostic in diagnostics if diagnostic.level == "warning"]
     return [*warnings, older] if older else warnings
 

@@ -28,7 +28,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.errors import In
 from ansible_collections.anklume.stt.plugins.module_utils._infra import sync
 from ansible_collections.anklume.stt.plugins.module_utils._infra.following import judge_following
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
-from ansible_collections.anklume.stt.plugins.modules import infra_check, infra_sync
+from ansible_collections.anklume.stt.plugins.modules import infra_sync
 from module_runner import result_of, run_module, spawn_module
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -400,12 +400,37 @@ def test_no_folder(tmp_path):
     assert "gone" in result["msg"]
 
 
+def checked(project: Path, *options: str) -> dict[str, Any]:
+    """What infra_check says in a run of Ansible."""
+    tool = str(Path(sys.executable).with_name("ansible"))
+    command = [tool, "localhost", "-i", "localhost,", "-c", "local", "-m", "anklume.stt.infra_check", *options]
+    environment = os.environ | {
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache/collections"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    said, _, result = done.stdout.rpartition("localhost | ")[2].partition(" => ")
+    assert said == ("FAILED!" if done.returncode else "SUCCESS"), done
+    return {**json.loads(result), "told": " ".join(done.stderr.split())}
+
+
 def test_infra_check(project):
-    result = run_module(infra_check, project_dir=str(project))
+    given = ("-a", f"project_dir={project}")
+    result = checked(project, *given)
     assert (result["changed"], result["domains"], result["machines"]) == (False, 1, 2)
     (project / "infra.yml").write_text("domains:\n  lab:\n", encoding="utf-8")
-    assert "infra.yml:2:3: domains.lab: the domain is empty" in run_module(infra_check, project_dir=str(project))["msg"]
+    assert "infra.yml:2:3: domains.lab: the domain is empty" in checked(project, *given)["msg"]
     assert sorted(path.name for path in project.iterdir()) == ["infra.yml"]
+
+
+def test_infra_check_of_an_inventory(project):
+    given = ("-a", f"project_dir={project} inventory=true")
+    older = "the inventory is older than infra.yml: run make sync"
+    assert older in checked(project, *given)["msg"]
+    told = checked(project, *given, "--check")
+    assert not told["changed"] and older in told["told"]
+    assert "unsupported" in checked(project, "-a", f"project_dir={project} inventories=true")["msg"].lower()
 
 
 def following(project: Path, *, check: bool = False) -> list[str]:
