@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from pathlib import Path
+
+import ansible_runs
+from ansible_runs import Run
 
 ROOT = Path(__file__).resolve().parents[3]
 IMAGES = ["debian/12", "debian/13"]
@@ -16,23 +18,17 @@ IMAGES = ["debian/12", "debian/13"]
 UNPUBLISHED = ("python3", "curl", "ca-certificates", "libpython3-stdlib", "wget", "gpg")
 
 
-def host(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def host(*arguments: str) -> Run:
     command = ["ansible-playbook", "anklume.stt.host", "-e", json.dumps({"incus_host_images": IMAGES}), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, **options)
-
-
-def changed(result: subprocess.CompletedProcess[str]) -> int:
-    recap = re.search(r"changed=(\d+)", result.stdout)
-    assert recap, result.stdout + result.stderr
-    return int(recap.group(1))
+    return ansible_runs.run(command, cwd=ROOT)
 
 
 def test_makes_a_working_incus_and_then_changes_nothing() -> None:
     first = host()
-    assert first.returncode == 0, first.stdout + first.stderr
+    assert first.status == 0, first.output
     again = host()
-    assert again.returncode == 0
-    assert changed(again) == 0, again.stdout
+    assert again.status == 0
+    assert again.changed() == 0, again.output
 
 
 def test_images_are_there_under_the_names_that_infra_yml_uses() -> None:
@@ -65,7 +61,7 @@ def test_building_an_image_leaves_the_mounts_of_the_host_alone() -> None:
     images = {"incus_host_images": ["debian/trixie"], "incus_host_image_source": "build"}
     result = host("-e", json.dumps(images))
     subprocess.run(["incus", "image", "delete", "debian/trixie"], check=True)
-    assert changed(result) == 1, result.stdout
+    assert result.changed() == 1, result.output
     assert subprocess.run(mount, capture_output=True, text=True).stdout == before
 
 
@@ -88,22 +84,22 @@ def test_a_daemon_that_was_killed_is_started_again() -> None:
 def test_without_root_says_what_to_do_and_changes_nothing() -> None:
     # a user namespace in which we are somebody else, with the files of this checkout still readable
     command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "ansible-playbook", "anklume.stt.host"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert result.returncode != 0
-    assert "installing Incus needs root" in result.stdout, result.stdout + result.stderr
-    assert changed(result) == 0
+    result = ansible_runs.run(command, cwd=ROOT)
+    assert result.status != 0
+    assert "installing Incus needs root" in result.said, result.output
+    assert result.changed() == 0
 
 
 def test_a_host_that_cannot_hold_containers_is_told_so() -> None:
     # a shell that lacks the right to make namespaces stands for such a host
     command = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "ansible-playbook", "anklume.stt.host"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert result.returncode != 0
-    assert "this host may not make containers" in result.stdout, result.stdout + result.stderr
-    assert changed(result) == 0
+    result = ansible_runs.run(command, cwd=ROOT)
+    assert result.status != 0
+    assert "this host may not make containers" in result.said, result.output
+    assert result.changed() == 0
 
 
 def test_an_image_that_is_neither_served_nor_buildable_is_an_error() -> None:
     result = host("-e", json.dumps({"incus_host_images": ["nosuch/1"], "incus_host_image_source": "auto"}))
-    assert result.returncode != 0
-    assert "only Debian images can be built here" in result.stdout, result.stdout + result.stderr
+    assert result.status != 0
+    assert "only Debian images can be built here" in result.said, result.output

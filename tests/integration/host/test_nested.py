@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import ansible_runs
 import pytest
 
 pytestmark = pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long")
@@ -24,12 +25,12 @@ def inside(script: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def play(folder: Path, **variables: object) -> subprocess.CompletedProcess[str]:
+def play(folder: Path, **variables: object) -> ansible_runs.Run:
     playbook, inventory = folder / "play.yml", folder / "hosts"
     playbook.write_text("- hosts: all\n  gather_facts: false\n  roles: [anklume.stt.incus_host]\n")
     inventory.write_text(f"{NAME} ansible_connection=community.general.incus\n")
     command = ["ansible-playbook", "-i", inventory, playbook, "-e", json.dumps(variables)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    return ansible_runs.run(command, cwd=ROOT)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,13 +51,13 @@ def host() -> Iterator[None]:
 def test_from_nothing_to_a_container_in_it(tmp_path: Path) -> None:
     own = inside("ip -4 -o addr show eth0 | awk '{print $4}'")
     refused = play(tmp_path, incus_host_bridge_address=own)
-    assert refused.returncode != 0
-    assert f"the bridge incusbr0 with {own} would overlap a network" in " ".join(refused.stdout.split()), refused.stdout
+    assert refused.status != 0
+    assert f"the bridge incusbr0 with {own} would overlap a network" in refused.said, refused.output
 
     first = play(tmp_path, incus_host_bridge_address="10.78.0.1/24")
-    assert first.returncode == 0, first.stdout
+    assert first.status == 0, first.output
     again = play(tmp_path, incus_host_bridge_address="10.78.0.1/24")
-    assert "changed=0" in again.stdout, again.stdout
+    assert again.changed() == 0, again.output
 
     assert inside("cat /proc/1/comm") == "systemd"
     inside("incus launch debian/13 inner --quiet")

@@ -14,11 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Endpoint, Machine, Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
+from ansible_runs import Run
 from conftest import LONG, ROOT, Lab, one_machine
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -26,23 +28,15 @@ QUICK = ("demo", "policies", "shared-volumes")
 GIVEN = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES")
 
 
-def play(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def play(name: str, folder: Path, *arguments: str) -> Run:
     """A target of the Makefile, without what the make that runs the tests was given."""
-    return subprocess.run(
-        ["make", name, f"PROJECT={folder}", *arguments],
-        env={key: value for key, value in os.environ.items() if key not in GIVEN},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    kept = {key: value for key, value in os.environ.items() if key not in GIVEN}
+    return ansible_runs.run(["make", name, f"PROJECT={folder}", *arguments], environment=kept, cwd=ROOT)
 
 
-def changed(result: subprocess.CompletedProcess[str]) -> int:
-    assert result.returncode == 0, result.stdout + result.stderr
-    recap = re.search(r"^localhost .*changed=(\d+)", result.stdout, re.MULTILINE)
-    assert recap, result.stdout
-    return int(recap.group(1))
+def changed(run: Run) -> int:
+    assert run.status == 0, run.output
+    return run.changed("localhost")
 
 
 def test_from_plan_to_destroy(lab: Lab) -> None:
@@ -60,8 +54,8 @@ def test_from_plan_to_destroy(lab: Lab) -> None:
     assert changed(play("apply-infra", lab.folder)) == 0
 
     refused = play("destroy", lab.folder, "ARGS=-e infra_destroy=something-else")
-    assert refused.returncode != 0
-    assert "nothing was deleted: that is not the project's name, it-lab" in " ".join(refused.stdout.split())
+    assert refused.status != 0
+    assert "nothing was deleted: that is not the project's name, it-lab" in refused.said
     assert lab.instance("it-a1")["status"] == "Running"
 
 
@@ -99,8 +93,8 @@ def test_destroy(lab: Lab) -> None:
 
 def test_no_infra_yml_and_no_incus(lab: Lab, tmp_path: Path) -> None:
     missing = play("apply-infra", tmp_path)
-    assert missing.returncode != 0
-    assert "there is no infra.yml" in missing.stdout + missing.stderr
+    assert missing.status != 0
+    assert "there is no infra.yml" in missing.said
     lab.write()
     socket = json.dumps({"environment": {"INCUS_SOCKET": str(tmp_path / "none")}})
     result = subprocess.run(

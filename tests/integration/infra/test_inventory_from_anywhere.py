@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import ansible_runs
 import pytest
+from ansible_runs import Run
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOLS = Path(sys.executable).parent
@@ -62,19 +63,13 @@ def installed(folder: Path) -> Path:
     return folder / "path"
 
 
-def run(command: list[str], environment: dict[str, str]) -> str:
+def run(command: list[str], environment: dict[str, str]) -> Run:
     """Run a tool of this venv from /, with nothing of ours around."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE", "PROJECT", "PWD"))}
-    done = subprocess.run(
-        [str(TOOLS / command[0]), *command[1:]],
-        cwd="/",
-        env={**kept, "PATH": f"{TOOLS}:{os.environ['PATH']}", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    path = {"PATH": f"{TOOLS}:{os.environ['PATH']}"}
+    done = ansible_runs.run([TOOLS / command[0], *command[1:]], cwd="/", environment={**kept, **path, **environment})
+    assert done.status == 0, done.output
+    return done
 
 
 @pytest.fixture(scope="module", params=[clone, installed], ids=["clone", "installed"])
@@ -92,21 +87,20 @@ def project(collections, tmp_path_factory) -> Path:
     (folder / "group_vars").mkdir()
     (folder / "group_vars" / "role_stt_server.yml").write_text("of_the_group: mine\n", encoding="utf-8")
     environment = {"ANSIBLE_COLLECTIONS_PATH": str(collections), "PROJECT": str(folder)}
-    out = run(["ansible-playbook", "anklume.stt.sync"], environment)
-    assert "changed=1" in out
-    assert "changed=0" in run(["ansible-playbook", "anklume.stt.sync"], environment)
+    assert run(["ansible-playbook", "anklume.stt.sync"], environment).changed() == 1
+    assert run(["ansible-playbook", "anklume.stt.sync"], environment).changed() == 0
     return folder
 
 
 def test_ansible_inventory_from_the_root(collections, project):
     environment = {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
     inventory = ["ansible-inventory", "-i", str(project / "inventory")]
-    everything = json.loads(run([*inventory, "--list"], environment))
+    everything = json.loads(run([*inventory, "--list"], environment).stdout)
     assert everything["homelab"]["hosts"] == ["homelab-ai", "homelab-webui"]
     assert everything["role_stt_server"]["hosts"] == ["homelab-ai"]
     assert everything["role_open_webui"]["hosts"] == ["homelab-webui"]
     assert everything["_meta"]["hostvars"]["homelab-webui"]["open_webui_stt_url"] == "http://10.100.3.10:8000/v1"
-    one = json.loads(run([*inventory, "--host", "homelab-ai"], environment))
+    one = json.loads(run([*inventory, "--host", "homelab-ai"], environment).stdout)
     expected = {
         "stt_server_model": "medium",
         "stt_server_quantization": "int8_float16",
@@ -164,7 +158,7 @@ def test_init_writes_a_file_that_check_accepts(collections, tmp_path):
     project = tmp_path / "new"
     environment = {"ANSIBLE_COLLECTIONS_PATH": str(collections), "PROJECT": str(project)}
     said = ["-e", "init_port=8443", "-e", "init_language=fr", "-e", "init_subnet=10.42"]
-    assert "changed=1" in run(["ansible-playbook", *said, "anklume.stt.init"], environment)
+    assert run(["ansible-playbook", *said, "anklume.stt.init"], environment).changed() == 1
     first = (project / "infra.yml").read_text(encoding="utf-8").split("\n")[0]
     schema = (project / first.removeprefix("# yaml-language-server: $schema=")).resolve()
     assert schema.samefile(ROOT / "docs/schema/infra.schema.json") or schema.is_relative_to(collections)
@@ -175,5 +169,5 @@ def test_init_writes_a_file_that_check_accepts(collections, tmp_path):
     assert 'stt_server_language: "fr"' in mine and "stt_server_quantization: auto" in mine
     (project / "infra.yml").write_text("domains: {}\n", encoding="utf-8")
     again = run(["ansible-playbook", "anklume.stt.init"], environment)
-    assert "changed=0" in again and "is there already: nothing was" in again
+    assert again.changed() == 0 and "is there already: nothing was" in again.said
     assert (project / "infra.yml").read_text(encoding="utf-8") == "domains: {}\n"

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
+from ansible_runs import Run
 
 ROOT = Path(__file__).resolve().parents[3]
 CLONE = ROOT / ".cache" / "collections"
@@ -49,16 +51,6 @@ def inside(script: str) -> str:
 
 
 @dataclass
-class Run:
-    status: int
-    output: str
-
-    @property
-    def said(self) -> str:
-        return " ".join(self.output.split())
-
-
-@dataclass
 class Project:
     """A user's folder, and the collections that its playbooks are taken from."""
 
@@ -70,13 +62,11 @@ class Project:
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": str(collections or self.collections),
             "ANSIBLE_HOME": str(ROOT / ".cache" / "ansible"),
-            "ANSIBLE_NOCOLOR": "1",
             "PROJECT": str(self.folder),
         }
         inventory = ["-i", self.folder / "inventory"] if (self.folder / "inventory").is_dir() else []
         command = ["ansible-playbook", *inventory, playbook, *options, "-e", json.dumps(variables)]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        return Run(done.returncode, done.stdout + done.stderr)
+        return ansible_runs.run(command, cwd=ROOT, environment=environment)
 
     def done(self, playbook: str, **variables: Any) -> Run:
         run = self.play(f"anklume.stt.{playbook}", **variables)

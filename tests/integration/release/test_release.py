@@ -64,4 +64,4 @@ def test_there_and_back(project: Project) -> None:
     assert "/opt/tiny/0 could not be removed" in run.said
     assert serves() == "2 bye"
     assert lies() == "2\nWORD=bye\n# of 2\n0\n1\n2\ncurrent"
-    assert "changed=0" in play(project, version="2", word="bye").said
+    assert play(project, version="2", word="bye").changed() == 0
