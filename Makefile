@@ -199,6 +199,8 @@ $(ENGINE_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/
 	@touch $@
 # Prometheus and those beside it, out of Debian's packages: nothing is installed
 PROMTOOL := .cache/prometheus/usr/bin/promtool
+.PHONY: promtool
+promtool: $(PROMTOOL)
 $(PROMTOOL):
 	@rm -rf .cache/prometheus && mkdir -p .cache/prometheus
 	@cd .cache/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus prometheus-alertmanager prometheus-blackbox-exporter \

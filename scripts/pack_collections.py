@@ -41,8 +41,26 @@ def unrelease(folder: Path) -> None:
     (folder / "galaxy.yml").write_text(json.dumps(kept), encoding="utf-8")
 
 
+def state(wheel: Path) -> str:
+    """What the archives are made of, as it is now: each file of the checkout with its size and time, and the wheel."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
+    files = {name: os.lstat(CHECKOUT / name) for name in listed if os.path.lexists(CHECKOUT / name)}
+    seen = [(name, file.st_size, file.st_mtime_ns) for name, file in sorted(files.items())]
+    return json.dumps([wheel.name, seen])
+
+
 def main(root: Path, wheel: Path) -> None:
-    """Pack and install."""
+    """Pack and install, where the checkout is another than at the last time: somebody may be reading what is there."""
+    now, packed = state(wheel), root / "packed.json"
+    if packed.exists() and packed.read_text(encoding="utf-8") == now:
+        return
+    packed.unlink(missing_ok=True)
     archives = root / "archives"
     shutil.rmtree(root / "ansible_collections", ignore_errors=True)
     if not (archives / wheel.name).exists():  # theirs change with the wheel alone
@@ -60,6 +78,7 @@ def main(root: Path, wheel: Path) -> None:
     # nothing counts as installed already because it is somewhere else
     environment = os.environ | {"ANSIBLE_COLLECTIONS_PATH": str(root)}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    packed.write_text(now, encoding="utf-8")
 
 
 if __name__ == "__main__":

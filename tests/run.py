@@ -4,27 +4,40 @@
 """Runs the parts of the test suite, prints the time of each, and says at the end what did not run and why.
 
 usage: run.py fast|test|long [PART ...]
+
+What needs Incus runs one after the other, since a new network changes the rules of all; what needs only a processor
+runs beside it, with less of a claim to that; what measures time runs at the end, with nothing beside it.
 """
 
 from __future__ import annotations
 
 import os
+import queue
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
+FIRST, INCUS, BESIDE, ALONE = PLACES = ("first", "incus", "beside", "alone")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part: the make target that runs it, the seconds it may take in `test`, and the one for the suite `fast`."""
+    """One part: the make target that runs it, the seconds it may take in `test`, its place, its target in `fast`."""
 
     name: str
     target: str
     budget: int
+    place: str = INCUS
     fast: str = ""
     long: bool = False
 
@@ -35,29 +48,29 @@ class Part:
         return self.target if suite == "long" or not self.long else ""
 
 
+# those in which two parts meet are made by the first: both find them as they should be
 PARTS = (
-    Part("bootstrap", "venv-test engine-venv edge-venv clients-venv", 90, fast="venv-test"),
-    Part("lint", "lint", 60, fast="lint-code"),
-    Part("units", "units", 60, fast="units COVERAGE="),
-    Part("sanity", "sanity", 180),
-    Part("engine", "engine-test", 120),
-    Part("edge_tts", "edge-test", 40),
-    Part("clients", "test-clients", 60),
+    Part("bootstrap", "venv-test engine-venv edge-venv clients-venv promtool archive", 90, FIRST, fast="venv-test"),
+    Part("lint", "lint", 60, BESIDE, fast="lint-code"),
+    Part("units", "units", 60, BESIDE, fast="units COVERAGE="),
+    Part("sanity", "sanity", 180, BESIDE),
+    Part("infra", "test-infra", 60, BESIDE),
+    Part("doctor", "test-doctor", 20, BESIDE),
     Part("host", "test-host", 120),
-    Part("infra", "test-infra", 60),
-    Part("doctor", "test-doctor", 20),
     Part("incus", "test-incus", 240),
     Part("release", "test-release", 100),
-    Part("service", "molecule SCENARIO=default", 240),
+    Part("service", "molecule SCENARIO=default", 460),
     Part("speaches", "molecule SCENARIO=speaches", 240),
-    Part("open_webui", "molecule SCENARIO=open_webui", 360),
     Part("homelab", "molecule SCENARIO=homelab", 240),
     Part("wyoming", "molecule SCENARIO=wyoming", 240),
     Part("first_hour", "test-first-hour", 400, long=True),
     Part("base_system", "molecule SCENARIO=base_system", 240, long=True),
-    Part("archive", "test-archive", 120, long=True),
-    Part("older", "test-older", 600, long=True),
-    Part("bench", "bench", 300, long=True),
+    Part("engine", "engine-test", 120, ALONE),
+    Part("edge_tts", "edge-test", 40, ALONE),
+    Part("clients", "test-clients", 60, ALONE),
+    Part("archive", "test-archive", 120, ALONE, long=True),
+    Part("older", "test-older", 600, ALONE, long=True),
+    Part("bench", "bench", 300, ALONE, long=True),
 )
 
 
@@ -86,40 +99,159 @@ def not_run(suite: str, chosen: list[str]) -> list[str]:
     return reasons
 
 
-def run(part: Part, suite: str) -> bool:
-    """Run one part with its output on the terminal; True when it passed."""
-    print(f"\n=== {part.name}", flush=True)
-    environment = os.environ | ({"ANKLUME_TEST_LONG": "1"} if suite == "long" else {})
-    start = time.monotonic()
-    target = part.runs(suite) or part.target
-    passed = subprocess.run(["make", *target.split()], cwd=ROOT, env=environment, check=False).returncode == 0
-    seconds = time.monotonic() - start
-    note = f"{seconds:.0f} s of {part.budget}" if suite != "long" else f"{seconds:.0f} s"
-    print(f"=== {part.name}: {'passed' if passed else 'FAILED'}, {note}", flush=True)
-    RESULTS.append((part.name, passed, note))
-    return passed
+@dataclass(frozen=True)
+class Result:
+    """How a part ended, and what it printed where that is not on the terminal yet."""
+
+    part: Part
+    passed: bool
+    note: str
+    output: IO[bytes] | None = None
+
+    @property
+    def verdict(self) -> str:
+        return "passed" if self.passed else "FAILED"
+
+    def show(self) -> None:
+        """What it printed, in one piece, and how it ended."""
+        if self.output:
+            print(f"\n=== {self.part.name}, beside the others", flush=True)
+            self.output.seek(0)
+            shutil.copyfileobj(self.output, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            self.output.close()
+        print(f"=== {self.part.name}: {self.verdict}, {self.note}", flush=True)
 
 
-RESULTS: list[tuple[str, bool, str]] = []
+class Runner:
+    """Runs parts, and ends what is running when it is told to."""
+
+    def __init__(self, suite: str) -> None:
+        self.suite = suite
+        self.results: list[Result] = []
+        self._ended: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._none_beside = threading.Event()
+        self._none_beside.set()
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def run(self, parts: Iterable[Part]) -> bool:
+        """Run parts one after the other, with their output on the terminal; True when all passed."""
+        results = []
+        for part in parts:
+            print(f"\n=== {part.name}", flush=True)
+            results.append(self._run(part))
+            self._keep(results[-1])
+        return all(result.passed for result in results)
+
+    def run_both(self, parts: Iterable[Part], beside: Iterable[Part]) -> None:
+        """Run two rows of parts side by side; what the second prints comes between the parts of the first."""
+
+        def second() -> None:
+            try:
+                for part in beside:
+                    self._ended.put(self._run(part, tempfile.TemporaryFile()))  # noqa: SIM115 closed when it is shown
+            finally:
+                self._none_beside.set()
+
+        self._none_beside.clear()
+        threading.Thread(target=second, daemon=True).start()
+        for part in parts:
+            self.run([part])
+            self.show_ended()
+        while not self._none_beside.wait(0.2):
+            self.show_ended()
+        self.show_ended()
+
+    def show_ended(self) -> None:
+        """What ran beside and has ended since."""
+        while not self._ended.empty():
+            self._keep(self._ended.get())
+
+    def end(self) -> None:
+        """End all that is running, with what it has started: as at a terminal, then firmly, at once when told again."""
+        with self._lock:
+            self._stopped = True
+        for sent, patience in ((signal.SIGINT, 60), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+            for process in self._running:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, sent)
+            deadline = time.monotonic() + patience
+            with suppress(KeyboardInterrupt):
+                while any(map(_lives, self._running)) and time.monotonic() < deadline:
+                    time.sleep(0.1)
+        self._none_beside.wait(5)
+        self.show_ended()
+
+    def _run(self, part: Part, output: IO[bytes] | None = None) -> Result:
+        environment = os.environ | ({"ANKLUME_TEST_LONG": "1"} if self.suite == "long" else {})
+        command = ["make", *(part.runs(self.suite) or part.target).split()]
+        start = time.monotonic()
+        with self._lock:
+            if self._stopped:
+                return Result(part, False, "not begun", output)
+            # a group of its own, so that it can be ended with all that it has started
+            process = subprocess.Popen(
+                ["nice", "-n", "10", *command] if output else command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                process_group=0,
+            )
+            self._running.append(process)
+        passed = process.wait() == 0
+        with self._lock:
+            if not self._stopped:
+                self._running.remove(process)
+        seconds = time.monotonic() - start
+        note = f"{seconds:.0f} s of {part.budget}" if self.suite != "long" else f"{seconds:.0f} s"
+        return Result(part, passed, note, output)
+
+    def _keep(self, result: Result) -> None:
+        self.results.append(result)
+        result.show()
+
+
+def _lives(process: subprocess.Popen[bytes]) -> bool:
+    """Whether anything is left of its group."""
+    process.poll()
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def main(suite: str, chosen: list[str]) -> int:
-    """Run the suite; the exit status is the number of failed parts, at most 1."""
+    """Run the suite; 1 when a part failed or was not run, 130 when it was ended."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     start = time.monotonic()
-    for part in PARTS:
-        if part.name in chosen or (not chosen and part.runs(suite)):
-            passed = run(part, suite)
-            if part.name == "bootstrap" and not passed:
-                break
+    wanted = [part for part in PARTS if part.name in chosen or (not chosen and part.runs(suite))]
+    first, incus, beside, alone = ([part for part in wanted if part.place == place] for place in PLACES)
+    runner = Runner(suite)
+    status = 0
+    try:
+        if runner.run(first):
+            if incus and beside:
+                runner.run_both(incus, beside)
+            else:
+                runner.run([*beside, *incus])
+            runner.run(alone)
+    except KeyboardInterrupt:
+        runner.end()
+        status = 130
     print(f"\n=== {suite}: {time.monotonic() - start:.0f} s in all")
-    for name, passed, note in RESULTS:
-        print(f"  {'passed' if passed else 'FAILED':7} {name:10} {note}")
+    for result in sorted(runner.results, key=lambda one: PARTS.index(one.part)):
+        print(f"  {result.verdict:7} {result.part.name:10} {result.note}")
     print("Did not run:")
     for reason in not_run(suite, chosen):
         print(f"  {reason}")
-    failed = sum(not passed for _, passed, _ in RESULTS)
-    print(f"{len(RESULTS) - failed} passed, {failed} failed")
-    return min(failed, 1)
+    passed, left = sum(result.passed for result in runner.results), len(wanted) - len(runner.results)
+    print(f"{passed} passed, {len(runner.results) - passed} failed" + (f", {left} not begun" if left else ""))
+    return status or int(passed < len(wanted))
 
 
 if __name__ == "__main__":
