@@ -10,11 +10,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
+from ansible_runs import Counter, Run
 
 ROOT = Path(__file__).resolve().parents[1]
 LONG = bool(os.environ.get("ANKLUME_TEST_LONG"))
@@ -83,22 +85,23 @@ class Instance:
         self.incus("config", "device", "add", self.name, "eth0", "none")
         assert self.host.check_output("ip -o -4 addr show scope global") == ""
 
-    def start(self, **variables: Any) -> subprocess.Popen[str]:
+    def start(self, environment: Mapping[str, str] | None = None, **variables: Any) -> subprocess.Popen[str]:
         """Start a run of the role."""
         command = ["ansible-playbook", "-i", f"{self.play}/inventory", f"{self.play}/play.yml"]
         command += ["-e", json.dumps(variables)]
         return subprocess.Popen(
             command,
-            env=os.environ | PLAIN,
+            env=environment or os.environ | PLAIN,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
 
-    def apply(self, **variables: Any) -> tuple[int, str]:
-        """Run the role to its end; status and output in one line."""
-        process = self.start(**variables)
+    def apply(self, **variables: Any) -> Run:
+        """Run the role to its end."""
+        counter = Counter(os.environ | PLAIN)
+        process = self.start(counter.environment, **variables)
         output, _ = process.communicate(timeout=1200)
         print(output[-3000:])  # shown where a test fails
-        return process.returncode, " ".join(output.split())
+        return counter.run(process.returncode, output)

@@ -66,6 +66,6 @@ def test_block(server: Server, folder: Path, part: str) -> None:
 
 
 def test_every_block_is_tried() -> None:
-    """Two are not here: the bridge has a test of its own, Open WebUI the scenario open_webui."""
+    """Two are not here: the bridge has a test of its own, Open WebUI the scenario default."""
     others = [text for _, text in BLOCKS if not any(part in text for part in TRIED)]
     assert ["AUDIO_STT_ENGINE=openai" in others[0], "wyoming_openai" in others[1], len(others)] == [True, True, 2]

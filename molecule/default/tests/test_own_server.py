@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 import yaml
 from suite import ROOT, long
@@ -59,13 +60,12 @@ class Own:
         children = {group: {"hosts": {name: {} for name in names}} for group, names in GROUPS.items()}
         (self.folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children, "hosts": hosts}}))
 
-    def play(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
+    def play(self, playbook: str, *options: str) -> ansible_runs.Run:
         """Run a playbook, from the folder."""
-        plain = os.environ | {"ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true", "ANSIBLE_PIPELINING": "true"}
         command = ["ansible-playbook", "-i", "hosts.yml", playbook, *options]
-        result = subprocess.run(command, cwd=self.folder, env=plain, capture_output=True, text=True)
-        print(result.stdout[-4000:], result.stderr[-1000:])
-        return result
+        run = ansible_runs.run(command, cwd=self.folder, environment=os.environ | {"ANSIBLE_PIPELINING": "true"})
+        print(run.output[-5000:])
+        return run
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_the_services_come_over_ssh_with_sudo_and_a_second_run_changes_nothing(o
     ai.check_output(WIPE)
     report = own.folder / "verify.json"
     first = own.play("site.yml", "-e", f"verify_json={report}")
-    assert first.returncode == 0 and re.search(r"mdef-ai .*changed=[1-9]", first.stdout)
+    assert first.status == 0 and first.changed("mdef-ai")
     hops = json.loads(report.read_text())
     heard = [hop["recognised"] for hop in hops if "recognised" in hop]
     assert heard == [SENTENCE, SENTENCE]  # by the STT server itself, and through Open WebUI
@@ -115,30 +115,30 @@ def test_the_services_come_over_ssh_with_sudo_and_a_second_run_changes_nothing(o
     assert said["Open WebUI to Ollama"] == OLLAMA
     assert ai.check_output("cat /etc/timezone") == "Europe/Brussels"
     again = own.play("site.yml")
-    assert again.returncode == 0 and not re.search(r"changed=[1-9]", again.stdout)
+    assert again.status == 0 and again.changed() == 0
 
 
 def test_fit_judges_the_server_and_not_the_controller(own: Own) -> None:
     result = own.play("anklume.stt.fit", "-e", "fit_host=mdef-ai")
-    assert result.returncode == 0 and "ok: [mdef-ai]" in result.stdout
-    assert "large-v3-turbo" in result.stdout and "stt_server_model:" in result.stdout
+    assert result.status == 0 and "ok: [mdef-ai]" in result.output
+    assert "large-v3-turbo" in result.output and "stt_server_model:" in result.output
 
 
 def test_root_needs_no_sudo(own: Own) -> None:
     own.log_in_as("root")
     try:
         result = own.play("site.yml")
-        assert result.returncode == 0 and not re.search(r"changed=[1-9]", result.stdout)
-        assert own.play("anklume.stt.stt").returncode == 0
+        assert result.status == 0 and result.changed() == 0
+        assert own.play("anklume.stt.stt").status == 0
     finally:
         own.log_in_as("alice")
 
 
 def test_a_backup_lies_beside_the_inventory_and_goes_back(own: Own) -> None:
-    assert own.play("anklume.stt.backup").returncode == 0
+    assert own.play("anklume.stt.backup").status == 0
     (backup,) = (own.folder / "backups/mdef-webui").iterdir()
-    assert own.play("anklume.stt.restore_backup", "-e", f"backup_file={backup}").returncode == 0
-    assert own.play("anklume.stt.verify").returncode == 0
+    assert own.play("anklume.stt.restore_backup", "-e", f"backup_file={backup}").status == 0
+    assert own.play("anklume.stt.verify").status == 0
 
 
 def test_a_hop_that_is_broken_says_what_to_do_over_ssh(own: Own, machine: Any) -> None:
@@ -147,6 +147,6 @@ def test_a_hop_that_is_broken_says_what_to_do_over_ssh(own: Own, machine: Any) -
         result = own.play("anklume.stt.verify")
     finally:
         machine("mdef-ai").check_output("systemctl start speaches")
-    assert result.returncode != 0
-    assert "ssh alice@10.176.1.10 sudo journalctl -u speaches" in " ".join(result.stdout.split())
-    assert "incus" not in result.stdout
+    assert result.status != 0
+    assert "ssh alice@10.176.1.10 sudo journalctl -u speaches" in result.said
+    assert "incus" not in result.output

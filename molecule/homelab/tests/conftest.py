@@ -7,51 +7,23 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
+from ansible_runs import Run
 from suite import ROOT
 
 SCENARIO = Path(__file__).resolve().parents[1]
 
 
-@dataclass
-class Run:
-    """What a run of make or ansible-playbook said."""
-
-    status: int
-    output: str
-
-    @property
-    def said(self) -> str:
-        """The output with its line breaks taken out: long messages are wrapped anywhere."""
-        return " ".join(self.output.split())
-
-    @property
-    def why(self) -> str:
-        """The tasks that failed, and the end of what was said."""
-        failed = re.findall(r"^(?:(?:TASK .*\n)?fatal:| +✗) .*(?:\n {4}.*)*", self.output, re.M)
-        return "\n".join([*failed, self.output[-1500:]])
-
-    def changed(self, machine: str) -> int:
-        """How many tasks changed something on a machine, from the recap."""
-        found = re.search(rf"^{machine} .*changed=(\d+)", self.output, re.M)
-        assert found, self.why
-        return int(found.group(1))
-
-
 def run(command: list[str]) -> Run:
     """Run a command at the repository's root."""
     # molecule's own settings of Ansible are not those that users have
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    environment |= {"ANSIBLE_NOCOLOR": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    return Run(done.returncode, done.stdout + done.stderr)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    return ansible_runs.run(command, environment=kept, cwd=ROOT)
 
 
 @pytest.fixture(scope="session")

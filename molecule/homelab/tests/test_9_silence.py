@@ -22,7 +22,7 @@ from pip._internal.models.index import PyPI
 from suite import LONG, ROOT
 
 INSTALLED = time.time()  # this module is read after the installation, before the first test
-IDLE = 600 if LONG else 60
+IDLE = 600 if LONG else 25
 NETWORK = ipaddress.ip_network("10.100.3.0/24")
 PAGE = (ROOT / "docs/reference/network.md").read_text()
 DOCUMENTED = {PyPI.netloc, PyPI.file_storage_domain}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import ansible_runs
 import pytest
 from suite import LONG, ROOT
 
@@ -102,12 +103,10 @@ def wait(ask: Ask, seconds: int = 120) -> None:
     assert answer.json["text"] == FOX
 
 
-def apply(project: Path, *options: str, **variables: Any) -> tuple[int, str]:
-    """Apply the STT role again, with other variables; status and output."""
+def apply(project: Path, *options: str, **variables: Any) -> ansible_runs.Run:
+    """Apply the STT role again, with other variables."""
     command = ["ansible-playbook", "-i", f"{project}/inventory", "anklume.stt.stt", *options]
-    command += ["-e", json.dumps(variables)]
-    run = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
-    return run.returncode, " ".join((run.stdout + run.stderr).split())
+    return ansible_runs.run([*command, "-e", json.dumps(variables)])
 
 
 @pytest.fixture(scope="module")

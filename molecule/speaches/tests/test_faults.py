@@ -104,7 +104,7 @@ def test_the_next_apply_repairs(project: Path) -> None:
     """After all that, and nothing is left to do afterwards."""
     status, output = apply(project)
     assert status == 0, output
-    assert "changed=0" in apply(project)[1]
+    assert apply(project).changed() == 0
 
 
 @long

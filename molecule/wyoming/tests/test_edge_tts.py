@@ -95,10 +95,10 @@ def test_the_unit_is_hardened_and_its_keys_are_for_itself_alone(service: str, vo
 
 
 def test_the_second_run_changes_nothing_and_a_bad_voice_is_refused(service: str, project: Path) -> None:
-    assert "changed=0" in play(project, SCENARIO / "edge_tts.yml", **GIVEN)[1]
-    status, said = play(project, SCENARIO / "edge_tts.yml", **GIVEN | {"edge_tts_language": "xx"})
-    assert status and "no voice is known for edge_tts_language xx: name one in edge_tts_voice" in said
-    assert "changed=0" in said
+    assert play(project, SCENARIO / "edge_tts.yml", **GIVEN).changed() == 0
+    run = play(project, SCENARIO / "edge_tts.yml", **GIVEN | {"edge_tts_language": "xx"})
+    assert run.status and "no voice is known for edge_tts_language xx: name one in edge_tts_voice" in run.said
+    assert run.changed() == 0
 
 
 def test_verify_has_it_speak(service: str, project: Path) -> None:

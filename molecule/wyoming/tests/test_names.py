@@ -23,31 +23,31 @@ def addresses(name: str) -> list[str]:
     return lan.multicast_names(name, "10.173.1.254", 3)
 
 
-def announce(project: Path, *pairs: tuple[str, str]) -> str:
-    """Run it; what changed on the machine."""
-    status, said = play(project, NAMES, names=[{"name": name, "address": address} for name, address in pairs])
-    assert status == 0, said
-    return said.rpartition("changed=")[2].split()[0]
+def announce(project: Path, *pairs: tuple[str, str]) -> int:
+    """Run it; how much changed on the machine."""
+    run = play(project, NAMES, names=[{"name": name, "address": address} for name, address in pairs])
+    assert run.status == 0, run.said
+    return run.changed()
 
 
 def test_a_name_is_announced_follows_the_address_and_goes(machine: Any, project: Path) -> None:
     host = machine("mwyo-voice")
     assert addresses(VOICE) == []
-    assert announce(project, (VOICE, HERE), (DEN, HERE)) == "3"  # avahi-utils, the unit, its start
+    assert announce(project, (VOICE, HERE), (DEN, HERE)) == 3  # avahi-utils, the unit, its start
     assert addresses(VOICE) == addresses(DEN) == [HERE]
     assert host.service(UNIT).is_enabled
-    assert announce(project, (VOICE, HERE), (DEN, HERE)) == "0"
+    assert announce(project, (VOICE, HERE), (DEN, HERE)) == 0
     host.check_output(f"ip addr add {MOVED}/24 dev eth0")
     try:
-        assert announce(project, (VOICE, MOVED)) == "2"
+        assert announce(project, (VOICE, MOVED)) == 2
         assert addresses(VOICE) == [MOVED]
         assert addresses(DEN) == []
     finally:
         host.check_output(f"ip addr del {MOVED}/24 dev eth0")
-    assert announce(project) == "2"
+    assert announce(project) == 2
     assert addresses(VOICE) == []
     assert not host.file(f"/etc/systemd/system/{UNIT}").exists
-    assert announce(project) == "0"
+    assert announce(project) == 0
 
 
 def test_a_name_that_another_computer_has_is_refused(machine: Any, project: Path) -> None:
@@ -61,4 +61,4 @@ def test_a_name_that_another_computer_has_is_refused(machine: Any, project: Path
         host.check_output(f"rm {stand_in}")
     assert status != 0
     assert f"{VOICE} does not lead to this host" in said
-    assert announce(project) == "2"
+    assert announce(project) == 2

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 import wire
 from suite import PLAIN, ROOT, download
@@ -39,11 +40,10 @@ def client(name: str, *arguments: object) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def play(project: Path, playbook: object, **variables: Any) -> tuple[int, str]:
-    """Status and output, in one line, of a playbook with other variables."""
-    command = ["ansible-playbook", "-i", str(project / "inventory"), str(playbook), "-e", json.dumps(variables)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | PLAIN, timeout=600, check=False)
-    return done.returncode, " ".join((done.stdout + done.stderr).split())
+def play(project: Path, playbook: object, **variables: Any) -> ansible_runs.Run:
+    """A run of a playbook with other variables."""
+    command = ["ansible-playbook", "-i", project / "inventory", playbook, "-e", json.dumps(variables)]
+    return ansible_runs.run(command, environment=os.environ | PLAIN, timeout=600)
 
 
 def wait_for_port(voice: Any) -> None:
@@ -142,9 +142,9 @@ def test_it_is_found_by_its_announcement() -> None:
 
 
 def test_verify_is_green_and_changes_nothing(project: Path) -> None:
-    status, output = play(project, "anklume.stt.verify", verify_json=f"{project}/verify.json")
-    assert status == 0, output
-    assert not re.search(r"changed=[1-9]", output)
+    run = play(project, "anklume.stt.verify", verify_json=f"{project}/verify.json")
+    assert run.status == 0, run.said
+    assert run.changed() == 0
     hops = {hop["hop"]: hop for hop in json.loads((project / "verify.json").read_text())}
     assert {"unit wyoming", "port 10300", "Wyoming to STT server", "Wyoming"} <= set(hops)
     assert hops["Wyoming"]["recognised"] == "The quick brown fox jumps over the lazy dog."
@@ -153,16 +153,16 @@ def test_verify_is_green_and_changes_nothing(project: Path) -> None:
 @pytest.mark.usefixtures("serves_afterwards")
 class TestFaults:
     def test_a_wrong_key_is_refused_before_anything_is_changed(self, project: Path) -> None:
-        status, output = play(project, SCENARIO / "role.yml", wyoming_stt_api_key="wrong")
-        assert status
-        assert "the server refuses this API key" in output
-        assert "changed=0" in output
+        run = play(project, SCENARIO / "role.yml", wyoming_stt_api_key="wrong")
+        assert run.status
+        assert "the server refuses this API key" in run.said
+        assert run.changed() == 0
 
     def test_a_taken_port_is_refused_and_its_owner_named(self, voice: Any, project: Path) -> None:
-        status, output = play(project, SCENARIO / "role.yml", wyoming_port=8000)
-        assert status
-        assert "port 8000 is taken by python" in output
-        assert "changed=0" in output
+        run = play(project, SCENARIO / "role.yml", wyoming_port=8000)
+        assert run.status
+        assert "port 8000 is taken by python" in run.said
+        assert run.changed() == 0
 
     def test_a_broken_release_gives_way_to_the_old_one(self, project: Path, tmp_path: Path) -> None:
         """The same packages but one: installed beside, started, found broken, taken back with its settings."""
@@ -215,4 +215,4 @@ def test_the_next_apply_repairs_and_then_nothing_is_left_to_do(project: Path) ->
     assert status == 0, output
     assert client("ask_wyoming.py", ADDRESS, CLIPS / "en-fox.wav", "en")["text"] == SENTENCES["en-fox.wav"]
     assert client("find_wyoming.py", NAME, 15)["port"] == 10300
-    assert "changed=0" in play(project, SCENARIO / "role.yml")[1]
+    assert play(project, SCENARIO / "role.yml").changed() == 0

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Accounts in a real SQLite database of Open WebUI's shape; the scenario open_webui writes them, in the real one."""
+"""Accounts in a real SQLite database of Open WebUI's shape; the scenario default writes them, in the real one."""
 
 from __future__ import annotations
 

@@ -19,18 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import browser
 import lan
 import pytest
+from ansible_runs import Run
 from suite import PLAIN, ROOT, Instance
 
 # a test makes certificates as the collection does
 sys.path.insert(0, str(ROOT / ".cache/collections"))
 SCENARIO = Path(__file__).resolve().parents[1]
 CLIPS = ROOT / "tests/data/clips"
-ADDRESS = "10.175.1.30"
-BROWSER_ADDRESS = "10.175.1.99"
-PASSWORD = "secrets/mow-webui-open-webui-admin-password"
+ADDRESS = "10.176.1.30"
+BROWSER_ADDRESS = "10.176.1.99"
+PASSWORD = "secrets/mdef-webui-open-webui-admin-password"
 ANNA = "anna@example.org"
 
 
@@ -107,7 +109,7 @@ class Api:
 @pytest.fixture(scope="session")
 def webui(machine: Callable[[str], Any]) -> Any:
     """The machine with Open WebUI, for testinfra."""
-    return machine("mow-webui")
+    return machine("mdef-webui")
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +123,7 @@ def api(project: Path) -> Api:
 @pytest.fixture(scope="session")
 def network() -> Iterator[str]:
     """The name of a network namespace that is a machine beside Open WebUI."""
-    with lan.computer("mow-browser", "net-mow", f"{BROWSER_ADDRESS}/24") as name:
+    with lan.computer("mdef-browser", "net-mdef", f"{BROWSER_ADDRESS}/24") as name:
         yield name
 
 
@@ -131,18 +133,6 @@ def profile(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
     return browser.trust(tmp_path_factory.mktemp("home"), project / "secrets/ca/ca.crt")
 
 
-@dataclass
-class Run:
-    """What a run of the role said, and whether it changed anything."""
-
-    status: int
-    output: str
-
-    @property
-    def changed(self) -> bool:
-        return "changed=0 " not in self.output
-
-
 @pytest.fixture(scope="session")
 def role(project: Path) -> Callable[..., Run]:
     """A function that runs the role with other variables, and tells what it said."""
@@ -150,9 +140,7 @@ def role(project: Path) -> Callable[..., Run]:
     def run(*options: str, playbook: str = str(SCENARIO / "role.yml"), **variables: Any) -> Run:
         command = ["ansible-playbook", "-i", str(project / "inventory"), playbook, *options]
         command += ["-e", json.dumps(variables)]
-        environment = os.environ | PLAIN
-        result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
-        return Run(result.returncode, " ".join((result.stdout + result.stderr).split()))
+        return ansible_runs.run(command, environment=os.environ | PLAIN, timeout=600)
 
     return run
 
@@ -190,8 +178,8 @@ with SttStandIn(key="other-key", models=("big-whisper", "an-llm")) as server:
 @pytest.fixture(scope="session")
 def other_server(webui: Any) -> Iterator[OtherServer]:
     """The stand-in, running on the machine itself: with a key, and models of other names."""
-    push = ["incus", "file", "push", "--quiet", "--project", "mow"]
-    subprocess.run([*push, str(ROOT / "tests/unit/stt_stand_in.py"), "mow-webui/run/stt_stand_in.py"], check=True)
+    push = ["incus", "file", "push", "--quiet", "--project", "mdef"]
+    subprocess.run([*push, str(ROOT / "tests/unit/stt_stand_in.py"), "mdef-webui/run/stt_stand_in.py"], check=True)
     webui.run_expect([0], "systemd-run --quiet --unit other-stt python3 -c %s", OTHER)
     deadline = time.monotonic() + 30
     while not webui.file("/run/other-stt.json").exists:
@@ -206,7 +194,7 @@ class Machine(Instance):
 
     def __init__(self, name: str, image: str, address: str, folder: Path, cached: bool) -> None:
         profiles = "default cached" if cached else "default"
-        super().__init__(name, image, "mow", folder, address=address, profiles=profiles)
+        super().__init__(name, image, "mdef", folder, address=address, profiles=profiles)
         variables = {"ansible_host": address, "open_webui_https": False, "open_webui_ollama_url": ""}
         self.write("open_webui", **variables)
         self.install("python3-apt")
@@ -233,4 +221,4 @@ def machine_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
     yield make
     for name in made:
-        subprocess.run(["incus", "delete", "--force", name, "--project", "mow"], check=True)
+        subprocess.run(["incus", "delete", "--force", name, "--project", "mdef"], check=True)

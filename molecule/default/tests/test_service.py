@@ -41,12 +41,12 @@ def test_only_the_proxy_is_reached_from_outside(webui: Any) -> None:
     assert outside - {"53", "5355"} == {"80", "443", "3000"}
 
 
-@pytest.mark.parametrize("name", ["mow-webui", ADDRESS])
+@pytest.mark.parametrize("name", ["mdef-webui", ADDRESS])
 def test_the_certificate_is_for_the_name_and_the_address(project: Path, name: str) -> None:
     context = ssl.create_default_context(cafile=project / "secrets/ca/ca.crt")
     with socket.create_connection((ADDRESS, 443), 10) as plain, context.wrap_socket(plain, server_hostname=name) as tls:
         names = {value for _kind, value in tls.getpeercert()["subjectAltName"]}
-    assert names == {"mow-webui", ADDRESS, "localhost", "127.0.0.1"}
+    assert names == {"mdef-webui", ADDRESS, "localhost", "127.0.0.1"}
 
 
 def test_a_browser_that_trusts_only_the_public_authorities_is_warned() -> None:
@@ -59,11 +59,11 @@ def test_a_browser_that_trusts_only_the_public_authorities_is_warned() -> None:
 
 def test_the_authority_is_exported_with_its_fingerprint(role: Callable[..., Run], project: Path) -> None:
     exported = role(playbook="anklume.stt.ca")
-    assert exported.status == 0, exported.output
+    assert exported.status == 0, exported.said
     certificate = (project / "ca.crt").read_text()
     assert certificate == (project / "secrets/ca/ca.crt").read_text()
-    assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).digest().hex(":").upper() in exported.output
-    assert f"http://mow-webui/trust or http://{ADDRESS}/trust" in exported.output
+    assert hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).digest().hex(":").upper() in exported.said
+    assert f"http://mdef-webui/trust or http://{ADDRESS}/trust" in exported.said
 
 
 @pytest.mark.parametrize("port", [80, 3000])
@@ -125,7 +125,7 @@ def test_the_address_was_brought_into_form_and_the_key_found(api: Api) -> None:
     stt = api.call("GET", "/api/v1/audio/config")["stt"]
     assert (stt["ENGINE"], stt["OPENAI_API_BASE_URL"], stt["MODEL"]) == (
         "openai",
-        "http://10.175.1.10:8000/v1",
+        "http://10.176.1.10:8000/v1",
         "whisper-1",
     )
     assert len(stt["OPENAI_API_KEY"]) == 40

@@ -93,9 +93,9 @@ def test_it_is_off_where_nothing_speaks(wired: Wired) -> None:
 
 
 def test_another_server_reads_aloud_at_once(wired: Wired, api: Api, tmp_path: Path) -> None:
-    assert wired.run.status == 0, wired.run.output
-    assert "audio.tts.voice: en-us" in wired.run.output
-    assert KEY not in wired.run.output
+    assert wired.run.status == 0, wired.run.said
+    assert "audio.tts.voice: en-us" in wired.run.said
+    assert KEY not in wired.run.said
     sound = tmp_path / "sound.wav"
     sound.write_bytes(api.answer("POST", "/api/v1/audio/speech", {"input": ANSWER}))
     with wave.open(str(sound)) as file:
@@ -107,7 +107,7 @@ def test_another_server_reads_aloud_at_once(wired: Wired, api: Api, tmp_path: Pa
 def verified(wired: Wired, role: Callable[..., Run]) -> Iterator[Future[Run]]:
     """What verify says; it runs while somebody calls."""
     with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(role, "--limit", "mow-webui,localhost", playbook="anklume.stt.verify", **OTHERS)
+        yield pool.submit(role, "--limit", "mdef-webui,localhost", playbook="anklume.stt.verify", **OTHERS)
 
 
 @pytest.mark.usefixtures("verified")
@@ -126,14 +126,14 @@ def test_a_call_is_answered_with_sound(network: str, profile: Path, project: Pat
 
 def test_verify_has_it_speak_and_hears_it(verified: Future[Run]) -> None:
     seen = verified.result()
-    assert seen.status == 0, seen.output
-    assert "Open WebUI speaks" in seen.output
-    assert '"The quick brown fox jumps over the lazy dog.", wav' in seen.output.replace('\\"', '"')
+    assert seen.status == 0, seen.said
+    assert "Open WebUI speaks" in seen.said
+    assert '"The quick brown fox jumps over the lazy dog.", wav' in seen.said.replace('\\"', '"')
 
 
 def test_off_again_leaves_nothing_behind(wired: Wired, role: Callable[..., Run], api: Api) -> None:
     """Last in this file."""
     off = role(*SETTINGS, open_webui_tts_url="")
-    assert off.status == 0, off.output
+    assert off.status == 0, off.said
     now = api.call("GET", "/api/v1/audio/config")["tts"]
     assert now == wired.before | {"VOICE": "alloy"}

@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ansible_runs
 import pytest
 
 HEALTH = "curl -sf --retry 30 --retry-delay 1 --retry-connrefused http://127.0.0.1:8000/health"
 
 
-def play(project: Path, name: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    command = ["ansible-playbook", "-i", str(project / "inventory"), f"anklume.stt.{name}", "-e", json.dumps(variables)]
-    command += options
-    plain = os.environ | {"ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "true"}
-    return subprocess.run(command, capture_output=True, text=True, env=plain)
+def play(project: Path, name: str, *options: str, **variables: Any) -> ansible_runs.Run:
+    command = ["ansible-playbook", "-i", project / "inventory", f"anklume.stt.{name}", "-e", json.dumps(variables)]
+    return ansible_runs.run([*command, *options])
 
 
 @pytest.fixture
@@ -34,11 +32,6 @@ def ai(machine: Any) -> Iterator[Any]:
     assert host.run(HEALTH).rc == 0
 
 
-def flat(result: subprocess.CompletedProcess[str]) -> str:
-    """The output with its line breaks taken out, as messages are wrapped; molecule sends failures to stderr."""
-    return " ".join((result.stdout + result.stderr).split())
-
-
 def test_a_taken_port_is_refused_and_its_owner_named(project: Path, ai: Any) -> None:
     ai.check_output("systemd-run --quiet --unit=squatter python3 -m http.server 8001")
     try:
@@ -46,9 +39,9 @@ def test_a_taken_port_is_refused_and_its_owner_named(project: Path, ai: Any) -> 
         result = play(project, "stt", stt_server_port=8001)
     finally:
         ai.check_output("systemctl stop squatter")
-    assert result.returncode != 0
-    assert "port 8001 is taken by python3" in flat(result), flat(result)
-    assert "changed=0" in flat(result)
+    assert result.status != 0
+    assert "port 8001 is taken by python3" in result.said, result.said
+    assert result.changed() == 0
 
 
 def test_a_full_disk_is_refused_before_anything_is_installed(project: Path, ai: Any) -> None:
@@ -59,9 +52,9 @@ def test_a_full_disk_is_refused_before_anything_is_installed(project: Path, ai: 
         result = play(project, "stt")
     finally:
         ai.check_output("umount /opt/stt-server && umount /mnt/full")
-    assert result.returncode != 0
-    assert "MiB are free under /opt" in flat(result), flat(result)
-    assert "changed=0" in flat(result)
+    assert result.status != 0
+    assert "MiB are free under /opt" in result.said, result.said
+    assert result.changed() == 0
 
 
 def test_a_model_too_large_for_the_gpu_is_refused_with_what_fits(project: Path, ai: Any) -> None:
@@ -74,24 +67,24 @@ def test_a_model_too_large_for_the_gpu_is_refused_with_what_fits(project: Path, 
         stt_server_gpu=gpu,
         stt_server_device="cuda",
     )
-    assert result.returncode != 0
-    assert "large-v3" in flat(result), flat(result)
-    assert "int8" in flat(result)
-    assert "changed=0" in flat(result)
+    assert result.status != 0
+    assert "large-v3" in result.said, result.said
+    assert "int8" in result.said
+    assert result.changed() == 0
 
 
 def test_float16_without_a_gpu_names_int8(project: Path, ai: Any) -> None:
     result = play(project, "stt", stt_server_quantization="float16")
-    assert result.returncode != 0
-    assert "int8" in flat(result), flat(result)
-    assert "changed=0" in flat(result)
+    assert result.status != 0
+    assert "int8" in result.said, result.said
+    assert result.changed() == 0
 
 
 def test_an_unknown_engine_is_refused(project: Path, ai: Any) -> None:
     result = play(project, "stt", stt_server_engine="vosk")
-    assert result.returncode != 0
-    assert "faster_whisper" in flat(result), flat(result)
-    assert "changed=0" in flat(result)
+    assert result.status != 0
+    assert "faster_whisper" in result.said, result.said
+    assert result.changed() == 0
 
 
 def test_an_unreachable_registry_leaves_what_serves(project: Path, ai: Any) -> None:
@@ -108,8 +101,8 @@ def test_an_unreachable_registry_leaves_what_serves(project: Path, ai: Any) -> N
         ai.check_output("umount /var/cache/uv")
         there = f"cd /opt/stt-server && rm -rf {release} && mv other {release}"
         ai.check_output(f"{there} && ln -sfn {release} current")
-    assert result.returncode != 0
-    assert "127.0.0.1:9" in flat(result), flat(result)
+    assert result.status != 0
+    assert "127.0.0.1:9" in result.said, result.said
     assert serving == 0
 
 
@@ -123,40 +116,37 @@ def test_a_damaged_release_that_serves_is_not_emptied(project: Path, ai: Any) ->
         beside = ai.file(f"{release}-2").exists
     finally:
         ai.check_output(f"umount /var/cache/uv; rm -rf {release}-2; echo {lock} >{release}/lock.sha256")
-    assert result.returncode != 0 and "127.0.0.1:9" in flat(result), flat(result)
+    assert result.status != 0 and "127.0.0.1:9" in result.said, result.said
     assert after == [release, files] and beside
 
 
 def test_releases_in_their_former_folder_are_moved_and_stay_reachable_there(project: Path, ai: Any) -> None:
     ai.check_output("rm -f /opt/speaches && mv /opt/stt-server /opt/speaches")
     planned = play(project, "stt", "--check")
-    assert planned.returncode == 0 and "Bring the releases" in flat(planned), flat(planned)
+    assert planned.status == 0 and "Bring the releases" in planned.said, planned.said
     assert ai.check_output("test -d /opt/speaches/current && ls -d /opt/s*").split() == ["/opt/speaches"]
     moved = play(project, "stt")
-    assert moved.returncode == 0 and "changed=1 " in flat(moved), flat(moved)
+    assert moved.status == 0 and moved.changed() == 1, moved.said
     assert ai.check_output("readlink /opt/speaches; readlink -f /opt/speaches/current").split() == [
         "stt-server",
         ai.check_output("readlink -f /opt/stt-server/current"),
     ]
-    assert "changed=0" in flat(play(project, "stt"))
+    assert play(project, "stt").changed() == 0
 
 
 def test_settings_that_were_written_before_a_kill_are_started_with(project: Path, ai: Any) -> None:
     pid = ai.check_output("systemctl show -P MainPID speaches")
     ai.check_output("touch /etc/speaches/speaches.env")
     restarted = play(project, "stt")
-    assert restarted.returncode == 0 and "changed=1 " in flat(restarted), flat(restarted)
+    assert restarted.status == 0 and restarted.changed() == 1, restarted.said
     assert ai.check_output("systemctl show -P MainPID speaches") != pid
-    assert "changed=0" in flat(play(project, "stt"))
+    assert play(project, "stt").changed() == 0
 
 
 def test_a_missing_infra_yml_says_how_to_begin(tmp_path: Path) -> None:
-    result = subprocess.run(
-        ["ansible-playbook", "anklume.stt.sync"],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PROJECT": str(tmp_path)},
+    result = ansible_runs.run(
+        ["ansible-playbook", "anklume.stt.sync"], environment=os.environ | {"PROJECT": str(tmp_path)}
     )
-    assert result.returncode != 0
-    assert "make init" in flat(result), flat(result)
+    assert result.status != 0
+    assert "make init" in result.said, result.said
     assert list(tmp_path.iterdir()) == []

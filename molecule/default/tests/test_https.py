@@ -21,7 +21,7 @@ from suite import long
 
 Role = Callable[..., Run]
 HTTPS = ("-t", "open_webui_configure,open_webui_service")
-NAME = "mow-webui.incus"
+NAME = "mdef-webui.incus"
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -57,34 +57,34 @@ def internal_again(role: Role, project: Path) -> Iterator[None]:
     """Afterwards the certificate comes from the internal authority again."""
     yield
     again = role(*HTTPS)
-    assert again.status == 0, again.output[-3000:]
+    assert again.status == 0, again.said[-3000:]
     assert status_over_tls(ADDRESS, project / "secrets/ca/ca.crt") == 200
 
 
 def test_a_given_certificate_is_served_and_one_with_another_key_refused(role: Role, tmp_path: Path) -> None:
-    certificate, key = make_certificate(tmp_path, "DNS:mow-webui")
+    certificate, key = make_certificate(tmp_path, "DNS:mdef-webui")
     given = role(*HTTPS, open_webui_tls_certificate=str(certificate), open_webui_tls_key=str(key))
-    assert given.status == 0, given.output[-3000:]
-    assert status_over_tls("mow-webui", certificate) == 200
+    assert given.status == 0, given.said[-3000:]
+    assert status_over_tls("mdef-webui", certificate) == 200
 
     (tmp_path / "other").mkdir()
-    _, other = make_certificate(tmp_path / "other", "DNS:mow-webui")
+    _, other = make_certificate(tmp_path / "other", "DNS:mdef-webui")
     refused = role(*HTTPS, open_webui_tls_certificate=str(certificate), open_webui_tls_key=str(other))
     assert refused.status != 0
-    assert "are not a certificate and its key in PEM" in refused.output
-    assert status_over_tls("mow-webui", certificate) == 200
+    assert "are not a certificate and its key in PEM" in refused.said
+    assert status_over_tls("mdef-webui", certificate) == 200
 
 
 def test_a_certificate_on_the_instance_is_read_anew_at_every_start_of_the_proxy(
     role: Role, webui: Any, tmp_path: Path
 ) -> None:
-    folder = "/etc/letsencrypt/live/mow"
+    folder = "/etc/letsencrypt/live/mdef"
 
     def renew(number: int) -> Path:
         """What certbot does there: files for root alone, and its hook."""
         made = tmp_path / str(number)
         made.mkdir()
-        certificate, key = make_certificate(made, "DNS:mow-webui")
+        certificate, key = make_certificate(made, "DNS:mdef-webui")
         for path, name in ((certificate, "fullchain.pem"), (key, "privkey.pem")):
             webui.run_expect(
                 [0], "umask 077; mkdir -p %s && printf %%s %s > %s/%s", folder, path.read_text(), folder, name
@@ -98,16 +98,16 @@ def test_a_certificate_on_the_instance_is_read_anew_at_every_start_of_the_proxy(
     }
     refused = role(*HTTPS, **variables)
     assert refused.status != 0
-    assert "on this instance are not a certificate and its key in PEM" in refused.output
+    assert "on this instance are not a certificate and its key in PEM" in refused.said
 
     first = renew(1)
     applied = role(*HTTPS, **variables)
-    assert applied.status == 0, applied.output[-3000:]
-    assert status_over_tls("mow-webui", first) == 200
+    assert applied.status == 0, applied.said[-3000:]
+    assert status_over_tls("mdef-webui", first) == 200
     second = renew(2)
     webui.run_expect([0], "systemctl restart caddy")
-    assert status_over_tls("mow-webui", second) == 200
-    assert not role(*HTTPS, **variables).changed
+    assert status_over_tls("mdef-webui", second) == 200
+    assert not role(*HTTPS, **variables).changed()
     webui.run_expect([0], "rm -r %s", folder)
 
 
@@ -130,7 +130,7 @@ class AcmeServer:
 @pytest.fixture(scope="module")
 def acme(machine: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcmeServer]:
     """An ACME server that really connects to the names it is asked for."""
-    ai, address, folder = machine("mow-ai"), "10.175.1.10", tmp_path_factory.mktemp("pebble")
+    ai, address, folder = machine("mdef-ai"), "10.176.1.10", tmp_path_factory.mktemp("pebble")
     certificate, key = make_certificate(folder, f"IP:{address}")
     settings = {
         "listenAddress": f"{address}:14000",
@@ -143,7 +143,7 @@ def acme(machine: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory
     (folder / "config.json").write_text(json.dumps({"pebble": settings}))
     ai.run_expect([0], "apt-get -qq install -y pebble && mkdir -p /run/pebble")
     for path in (certificate, key, folder / "config.json"):
-        push = ["incus", "file", "push", "--quiet", "--project", "mow", str(path), f"mow-ai/run/pebble/{path.name}"]
+        push = ["incus", "file", "push", "--quiet", "--project", "mdef", str(path), f"mdef-ai/run/pebble/{path.name}"]
         subprocess.run(push, check=True)
     start = "systemd-run --quiet --unit pebble -E PEBBLE_VA_NOSLEEP=1 pebble -config /run/pebble/config.json"
     ai.run_expect([0], f"{start} && until ss -Hltn sport = :15000 | grep -q .; do sleep 0.1; done")
@@ -160,6 +160,6 @@ def test_a_certificate_comes_from_an_acme_server(role: Role, acme: AcmeServer, w
         "open_webui_acme_authority": str(acme.trusted_by),
     }
     applied = role(*HTTPS, **variables)
-    assert applied.status == 0, applied.output[-3000:]
+    assert applied.status == 0, applied.said[-3000:]
     assert status_over_tls(NAME, acme.root(tmp_path)) == 200
-    assert not role(*HTTPS, **variables).changed
+    assert not role(*HTTPS, **variables).changed()

@@ -38,15 +38,14 @@ def installs(machine: Machine, profile: str, **variables: str) -> set[str]:
     assert machine.serves() == "0.12.4"
     assert machine.host.check_output("readlink /opt/open-webui/current") == f"0.12.4-{profile}"
     assert machine.host.check_output("systemctl show -P NRestarts open-webui") == "0"
-    status, output = machine.apply(**variables)
-    assert "changed=0" in output, output[-3000:]
+    assert machine.apply(**variables).changed() == 0
     current = "/opt/open-webui/current/bin/python"
     print("MemoryCurrent:", machine.host.check_output("systemctl show -P MemoryCurrent open-webui"))
     return set(json.loads(machine.host.check_output(f"cd / && {current} -c %s", PACKAGES)))
 
 
 def test_from_a_folder_of_wheels_without_a_network(machine_of: Callable[..., Machine]) -> None:
-    machine = machine_of("mow-closed", "debian/12", "10.175.1.60", cached=False)
+    machine = machine_of("mdef-closed", "debian/12", "10.176.1.60", cached=False)
     machine.host.check_output("apt-get -qy install --no-install-recommends python3-pip-whl")
     disk = [
         f"source={download(LOCKS / '0.12.4-slim.txt', '3.11.2')}",
@@ -54,7 +53,7 @@ def test_from_a_folder_of_wheels_without_a_network(machine_of: Callable[..., Mac
         "readonly=true",
         "shift=true",
     ]
-    add = ["incus", "config", "device", "add", "mow-closed", "wheels", "disk", *disk, "--project", "mow"]
+    add = ["incus", "config", "device", "add", "mdef-closed", "wheels", "disk", *disk, "--project", "mdef"]
     subprocess.run(add, check=True)
     machine.close()
     packages = installs(machine, "slim", open_webui_wheels="/srv/wheels", uv_wheel=uv_wheel())
@@ -62,7 +61,7 @@ def test_from_a_folder_of_wheels_without_a_network(machine_of: Callable[..., Mac
 
 
 def test_documents_without_pytorch(machine_of: Callable[..., Machine]) -> None:
-    packages = installs(machine_of("mow-no-torch", "debian/12", "10.175.1.61"), "no_torch")
+    packages = installs(machine_of("mdef-no-torch", "debian/12", "10.176.1.61"), "no_torch")
     assert "chromadb" in packages
     assert "torch" not in packages
 
@@ -72,9 +71,9 @@ def test_documents_without_pytorch(machine_of: Callable[..., Machine]) -> None:
 )
 def test_pytorch_for_the_processor(machine_of: Callable[..., Machine]) -> None:
     """From a stand-in for PyTorch's own index, which holds this one wheel."""
-    machine = machine_of("mow-full", "debian/12", "10.175.1.62")
-    push = ["incus", "file", "push", "--quiet", "--create-dirs", "--project", "mow"]
-    subprocess.run([*push, TORCH_WHEEL, "mow-full/srv/index/torch/"], check=True)
+    machine = machine_of("mdef-full", "debian/12", "10.176.1.62")
+    push = ["incus", "file", "push", "--quiet", "--create-dirs", "--project", "mdef"]
+    subprocess.run([*push, TORCH_WHEEL, "mdef-full/srv/index/torch/"], check=True)
     machine.host.run_expect([0], "systemd-run --quiet --unit torch-index python3 -c %s", INDEX)
     packages = installs(machine, "full", open_webui_torch_index_url="http://127.0.0.1:8099/")
     assert {"chromadb", "torch", "sentence-transformers"} <= packages

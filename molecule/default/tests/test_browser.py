@@ -25,7 +25,7 @@ def test_the_spoken_sentence_stands_in_the_chat_input(
     seen = use_browser(network, profile, project, CLIPS / "en-fox.wav", tmp_path)
     assert seen["secure"] is True
     assert seen["answer"] == seen["chat_input"] == "The quick brown fox jumps over the lazy dog."
-    assert seen["audio_page"] == ["http://10.175.1.10:8000/v1", "whisper-1"]
+    assert seen["audio_page"] == ["http://10.176.1.10:8000/v1", "whisper-1"]
     assert seen["sockets"] == [f"wss://{ADDRESS}"]
     assert seen["elsewhere"] == [], "the page makes the browser ask other hosts"
 

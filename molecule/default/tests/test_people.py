@@ -29,7 +29,7 @@ OWN = "a-password-of-my-own"
 
 
 def first_password(project: Path, email: str) -> str:
-    path = project / f"secrets/mow-webui-open-webui-password-{email}"
+    path = project / f"secrets/mdef-webui-open-webui-password-{email}"
     assert path.stat().st_mode & 0o777 == 0o600
     return path.read_text()
 
@@ -50,17 +50,17 @@ def anna(project: Path, api: Api) -> Api:
 
 
 SILENT = "does not answer as an OIDC provider from this instance"
-SECRET = "secrets/mow-webui-open-webui-oidc-client-secret"
+SECRET = "secrets/mdef-webui-open-webui-oidc-client-secret"
 
 
 @pytest.fixture(scope="module")
 def provider(webui: Any, project: Path) -> Iterator[str]:
     """The stand-in for an OIDC provider, on the machine itself; its address."""
     url = f"http://{ADDRESS}:9480"
-    client = f"webui\n{(project / SECRET).read_text()}\nhttps://mow-webui/oauth/oidc/login/callback\n"
-    push = ["incus", "file", "push", "--quiet", "--project", "mow", "--mode=0600"]
-    subprocess.run([*push, "-", "mow-webui/run/oidc-client"], input=client, text=True, check=True)
-    subprocess.run([*push, str(SCENARIO / "oidc_stand_in.py"), "mow-webui/run/oidc_stand_in.py"], check=True)
+    client = f"webui\n{(project / SECRET).read_text()}\nhttps://mdef-webui/oauth/oidc/login/callback\n"
+    push = ["incus", "file", "push", "--quiet", "--project", "mdef", "--mode=0600"]
+    subprocess.run([*push, "-", "mdef-webui/run/oidc-client"], input=client, text=True, check=True)
+    subprocess.run([*push, str(SCENARIO / "oidc_stand_in.py"), "mdef-webui/run/oidc_stand_in.py"], check=True)
     start = "systemd-run --quiet --unit oidc --property StandardInput=file:/run/oidc-client"
     webui.run_expect([0], f"{start} /opt/open-webui/current/bin/python /run/oidc_stand_in.py {url}")
     deadline = time.monotonic() + 30
@@ -98,9 +98,9 @@ class Browser:
 def through_the_provider(project: Path, who: str) -> Api:
     """The API, as somebody who signs in with the provider; without a token where that is refused."""
     browser = Browser(project)
-    form = browser.sent_to("https://mow-webui/oauth/oidc/login")
+    form = browser.sent_to("https://mdef-webui/oauth/oidc/login")
     back = browser.sent_to(f"{form}&who={who}")
-    assert back.startswith("https://mow-webui/oauth/oidc/login/callback?code="), (form, back)
+    assert back.startswith("https://mdef-webui/oauth/oidc/login/callback?code="), (form, back)
     browser.sent_to(back)
     return Api(project, browser.cookies["token"].value if "token" in browser.cookies else "")
 
@@ -113,12 +113,12 @@ def test_people_are_made_and_kept_as_they_are_named_and_their_passwords_are_thei
     assert ben.refusal(*SIGN_IN, {"email": BEN["email"], "password": "any"}) == 400
     named = [{"name": "Anna", "email": ANNA.upper()}, BEN]
     made = role(*PEOPLE, "-vvv", "--diff", open_webui_users=named)
-    assert made.status == 0, made.output[-3000:]
+    assert made.status == 0, made.said[-3000:]
     ben.sign_in(BEN["email"], password := first_password(project, BEN["email"]))
-    assert f"the first password of {BEN['email']} is in" in made.output
-    assert password not in made.output
-    assert "Her Majesty" in made.output  # the diff says what was by hand
-    assert SILENT in made.output  # nothing stands in for the provider yet
+    assert f"the first password of {BEN['email']} is in" in made.said
+    assert password not in made.said
+    assert "Her Majesty" in made.said  # the diff says what was by hand
+    assert SILENT in made.said  # nothing stands in for the provider yet
     users = {user["email"]: user for user in ben.call("GET", "/api/v1/users/all")["users"]}
     assert (users[ANNA]["name"], users[ANNA]["role"]) == ("Anna", "user")
     assert anna.titles() == {"of Anna"}
@@ -134,12 +134,12 @@ def test_who_is_no_longer_named_is_out_and_comes_back_with_the_chats(
     role: Role, api: Api, project: Path, anna: Api, provider: str
 ) -> None:
     planned = role(*SETTINGS, "--check", "--diff", open_webui_users=[])
-    assert planned.changed, planned.output
-    assert "role: pending" in planned.output
+    assert planned.changed(), planned.said
+    assert "role: pending" in planned.said
     assert anna.titles() == {"of Anna"}
 
     out = role(*SETTINGS, open_webui_users=[])
-    assert out.status == 0, out.output
+    assert out.status == 0, out.said
     assert anna.refusal("GET", "/api/v1/chats/") == 401
     assert anna.refusal("GET", "/api/v1/auths/") == 401
     assert anna.refusal(*SIGN_IN, {"email": ANNA, "password": OWN}) == 400
@@ -147,7 +147,7 @@ def test_who_is_no_longer_named_is_out_and_comes_back_with_the_chats(
     assert api.call("GET", "/api/v1/users/all")["users"], "the administrator stays"
 
     back = role(*SETTINGS, open_webui_signup="pending")
-    assert back.status == 0, back.output
+    assert back.status == 0, back.said
     assert anna.refusal("GET", "/api/v1/chats/") == 401, "the session of before stays shut"
     anna.sign_in(ANNA, OWN)
     assert anna.titles() == {"of Anna"}
@@ -169,8 +169,8 @@ def test_a_stranger_sees_nothing_until_let_in(role: Role, api: Api, project: Pat
         assert person.titles() == set()
 
     closed = role(*SETTINGS)
-    assert closed.changed, closed.output
-    assert SILENT not in closed.output
+    assert closed.changed(), closed.said
+    assert SILENT not in closed.said
     assert Api(project).refusal("POST", "/api/v1/auths/signup", account | {"email": "other@example.org"}) == 403
     assert stranger.titles() == set(), "whoever made an account keeps it"
     for number in ids:
@@ -192,4 +192,4 @@ def test_what_cannot_be_is_refused_before_anything_changes(role: Role) -> None:
         runs = list(pool.map(refusal, [users for users, _ in REFUSED.values()]))
     for run, (_, message) in zip(runs, REFUSED.values(), strict=True):
         assert run.status != 0
-        assert message in run.output
+        assert message in run.said

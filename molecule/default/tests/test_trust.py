@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from suite import ROOT
 
 STRANGE = ("www.example.com", "example.local.example.com", "203.0.113.7")
-OURS = ("voice.local", "mow-webui", "192.168.1.77", "localhost")
+OURS = ("voice.local", "mdef-webui", "192.168.1.77", "localhost")
 
 
 def fetch(path: str, port: int = 80, **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:

@@ -27,19 +27,19 @@ def test_another_server_is_used_at_once_and_without_a_restart(
     before = process_of(webui)
     other = {"open_webui_stt_url": f"{other_server.url}/v1/", "open_webui_stt_api_key": "other-key"}
     planned = role(*SETTINGS, "--check", "--diff", **other)
-    assert planned.status == 0, planned.output
-    assert other_server.url in planned.output
-    assert "other-key" not in planned.output
+    assert planned.status == 0, planned.said
+    assert other_server.url in planned.said
+    assert "other-key" not in planned.said
     assert other_server.uploads(0) == []
 
     applied = role(*SETTINGS, **other)
-    assert applied.status == 0, applied.output
+    assert applied.status == 0, applied.said
     api.transcribe((CLIPS / "en-fox.wav").read_bytes())
     assert [fields["model"] for fields in other_server.uploads(1)] == ["big-whisper"]
     assert process_of(webui) == before
 
     back = role(*SETTINGS)
-    assert back.status == 0, back.output
+    assert back.status == 0, back.said
     assert "speech server" in api.transcribe((CLIPS / "en-ansible.wav").read_bytes())
     assert process_of(webui) == before
 
@@ -49,13 +49,13 @@ def test_drift_is_shown_and_put_right_and_other_settings_stay(role: Role, api: A
     changed = {**audio, "stt": {**audio["stt"], "MODEL": "by-hand"}, "tts": {**audio["tts"], "VOICE": "by-hand"}}
     api.call("POST", "/api/v1/audio/config/update", changed)
     planned = role(*SETTINGS, "--check", "--diff")
-    assert planned.changed
-    assert re.search(r"audio\.stt\.model: by-hand", planned.output)
-    assert "audio.tts" not in planned.output
+    assert planned.changed()
+    assert re.search(r"audio\.stt\.model: by-hand", planned.said)
+    assert "audio.tts" not in planned.said
     assert role(*SETTINGS).status == 0
     now = api.call("GET", "/api/v1/audio/config")
     assert (now["stt"]["MODEL"], now["tts"]["VOICE"]) == ("whisper-1", "by-hand")
-    assert not role(*SETTINGS).changed
+    assert not role(*SETTINGS).changed()
 
 
 def test_an_empty_address_turns_speech_to_text_off(role: Role, api: Api) -> None:
@@ -68,12 +68,12 @@ def test_an_empty_address_turns_speech_to_text_off(role: Role, api: Api) -> None
 
 FAULTS = {
     "down": (
-        {"open_webui_stt_url": "http://10.175.1.10:8001"},
-        "connection refused: nothing listens on 10.175.1.10 port 8001",
+        {"open_webui_stt_url": "http://10.176.1.10:8001"},
+        "connection refused: nothing listens on 10.176.1.10 port 8001",
     ),
     "no such name": ({"open_webui_stt_url": "http://no-such-host:8000"}, "the name no-such-host cannot be resolved"),
     "wrong path": (
-        {"open_webui_stt_url": "http://10.175.1.10:8000/api"},
+        {"open_webui_stt_url": "http://10.176.1.10:8000/api"},
         "no OpenAI-compatible API at this address",
     ),
     "wrong key": ({"open_webui_stt_api_key": "wrong-key-of-mine"}, "the server refuses this API key"),
@@ -95,5 +95,5 @@ def refusals(role: Role, api: Api) -> dict[str, Run]:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_wrong_with_the_server_is_said(refusals: dict[str, Run], fault: str) -> None:
     assert refusals[fault].status != 0
-    assert FAULTS[fault][1] in refusals[fault].output
-    assert "wrong-key-of-mine" not in refusals[fault].output
+    assert FAULTS[fault][1] in refusals[fault].said
+    assert "wrong-key-of-mine" not in refusals[fault].said

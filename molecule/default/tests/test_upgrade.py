@@ -35,7 +35,7 @@ def chat(machine: Machine, title: str) -> None:
 @pytest.fixture(scope="module")
 def old(machine_of: Callable[..., Machine]) -> Machine:
     """Open WebUI of the previous minor version, with a chat."""
-    machine = machine_of("mow-old", "debian/12", "10.175.1.40")
+    machine = machine_of("mdef-old", "debian/12", "10.176.1.40")
     status, output = machine.apply(**OLD)
     assert status == 0, output[-3000:]
     chat(machine, "kept")
@@ -81,7 +81,7 @@ def test_killed_in_the_middle_the_next_apply_finishes_it(old: Machine) -> None:
 
 
 def test_a_python_too_new_without_a_network_is_told(machine_of: Callable[..., Machine]) -> None:
-    machine = machine_of("mow-new", "debian/13", "10.175.1.50")
+    machine = machine_of("mdef-new", "debian/13", "10.176.1.50")
     status, output = machine.apply(uv_python_mirror="http://127.0.0.1:9/nothing")
     assert status != 0
     assert "Open WebUI needs CPython 3.11 or 3.12, this instance has neither, and uv could not fetch one" in output
