@@ -39,6 +39,13 @@ def release_lock(patterns: Iterable[str], role: str, source: str = "") -> str:
     return lock_of(role_folder(role) / "files", patterns, source)
 
 
+def role_files(patterns: Iterable[str], role: str, folder: str) -> list[dict[str, str]]:
+    """The text files of a role, by patterns, as service_files takes them: to lie in one folder, by their own names."""
+    home = role_folder(role) / "files"
+    found = sorted({path for pattern in patterns for path in home.glob(pattern)})
+    return [{"path": f"{folder}/{path.name}", "content": path.read_text(encoding="utf-8")} for path in found]
+
+
 def stt_refusals(variables: Mapping[str, Any], engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Why what the role's variables ask for cannot be had."""
     try:
@@ -64,6 +71,7 @@ class FilterModule:
             "fit_answered": answered,
             "judged_variables": judged_variables,
             "release_lock": release_lock,
+            "role_files": role_files,
             "role_variables": role_variables,
             "source_is_remote": source_is_remote,
             "stt_chat_url": stt_chat_url,

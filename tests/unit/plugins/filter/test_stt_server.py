@@ -87,6 +87,20 @@ def test_a_lock_goes_by_names_contents_and_source(tmp_path: Path) -> None:
     assert len({*seen, lock_of(tmp_path, ["*.py"])}) == 4
 
 
+@pytest.mark.parametrize(
+    ("role", "package"), [("stt_server", "server/anklume_stt_server"), ("edge_tts", "anklume_edge_tts")]
+)
+def test_a_package_is_handed_over_whole(role: str, package: str) -> None:
+    """With what of it is a link."""
+    folder = ROLE.parent / role / "files" / package
+    found = FILTERS["role_files"]([f"{package}/*.py", f"{package}/*.json"], role, "/srv/there")
+    names = sorted(path.name for path in folder.iterdir() if path.name != "__pycache__")
+    assert [file["path"] for file in found] == [f"/srv/there/{name}" for name in names]
+    assert {Path(file["path"]).name: file["content"] for file in found} == {
+        name: (folder / name).read_text(encoding="utf-8") for name in names
+    }
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_part_of_a_release_is_there(engine: str) -> None:
     assert [part for part in ENGINES[engine]["parts"] if not list((ROLE / "files").glob(part))] == []
