@@ -34,6 +34,17 @@ MODEL = "anklume/whisper-test"
 SENTENCES = {entry["clip"]: entry for entry in json.loads((DATA / "sentences.json").read_text(encoding="utf-8"))}
 
 
+STEADY = {"api", "context", "forms", "fuzz", "metrics", "monitoring", "silence", "times"}
+"""Files whose tests measure no time, and may run beside others; `make test` leaves those of all other files alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what measures time."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") not in STEADY:
+            item.add_marker(pytest.mark.timed)
+
+
 def sentence_of(text: str) -> str:
     """The sentence that a text can only stand for; the test model's letters may differ a little with the processor."""
     known = {entry["text"] for entry in SENTENCES.values()}
