@@ -27,7 +27,7 @@ LAN, HOME, PHONE = "it-lan", "172.30.178.1", "172.30.178.50"
 MOVED = "172.30.178.2"
 VPN_HOME, VPN_PHONE = "172.30.179.1", "172.30.179.50"
 A, B = "10.178.1.10", "10.178.2.10"
-KILLS = 20 if LONG else 4
+KILLS = 20 if LONG else 2
 
 SERVER = r"""
 use IO::Socket::INET; use IO::Select;
