@@ -229,7 +229,9 @@ def _lives(process: subprocess.Popen[bytes]) -> bool:
 
 def main(suite: str, chosen: list[str]) -> int:
     """Run the suite; 1 when a part failed or was not run, 130 when it was ended."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: what is begun in the background of a shell ignores it
+    for sent in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sent, signal.default_int_handler)
     start = time.monotonic()
     wanted = [part for part in PARTS if part.name in chosen or (not chosen and part.runs(suite))]
     first, incus, beside, alone = ([part for part in wanted if part.place == place] for place in PLACES)
