@@ -187,7 +187,7 @@ $(IMPORTER_VENV)/.stamp: requirements-importer-test.txt
 	@scripts/venv $(@D) $(PYTHON) requirements.txt $<
 	@touch $@
 COVERAGE = --cov --cov-report=term:skip-covered
-units: venv-test ## unit tests, with coverage
+units: venv-test $(HAPROXY) ## unit tests, with coverage
 	@pytest -q -n auto $(COVERAGE) $(ARGS) tests/unit
 PYTHON_TAG = $(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])')
 ENGINE_REQUIREMENTS = roles/stt_server/files/faster_whisper/requirements-$(PYTHON_TAG).txt
@@ -206,7 +206,15 @@ $(PROMTOOL):
 	@cd .cache/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus prometheus-alertmanager prometheus-blackbox-exporter \
 	  && for package in *.deb; do dpkg-deb -x "$$package" .; done && rm -- *.deb
 	@touch $@
-engine-test: engine-venv $(PROMTOOL) ## the engine faster_whisper, with a real client and a real model
+# HAProxy in the same way, with what it needs and this machine has not
+HAPROXY := .cache/haproxy/usr/sbin/haproxy
+$(HAPROXY):
+	@rm -rf .cache/haproxy && mkdir -p .cache/haproxy
+	@cd .cache/haproxy && apt-get -qq -o APT::Sandbox::User=root download \
+	  $$({ echo haproxy; apt-get -s --no-install-recommends install haproxy | sed -n 's/^Inst \([^ ]*\).*/\1/p'; } | sort -u) \
+	  && for package in *.deb; do dpkg-deb -x "$$package" .; done && rm -- *.deb
+	@touch $@
+engine-test: engine-venv $(PROMTOOL) $(HAPROXY) ## the engine faster_whisper, with a real client and a real model
 	@cd roles/stt_server/files/server && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped anklume_stt_server
 	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/engine
 EDGE_REQUIREMENTS = roles/edge_tts/files/requirements-$(PYTHON_TAG).txt

@@ -28,6 +28,8 @@ options:
         that it is not asked for. With C(tts_url) also C(says), the sentence that it was to speak.
       - For an STT server that C(speaks) also C(heard_back) within C(heard).
       - For the STT server also C(session), the answer of M(anklume.stt.realtime_transcribe), where it was asked.
+      - For the balancer also C(counted), the answer of M(ansible.builtin.uri) to C(/balancer), and C(each), the answers
+        of M(anklume.stt.stt_transcribe) in a loop over the servers.
       - For Wyoming also C(asked), the answer of M(anklume.stt.stt_server_info).
       - For Edge TTS C(heard) is the answer of M(ansible.builtin.uri) to C(/api/edge-tts/test).
     type: dict

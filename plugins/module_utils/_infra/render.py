@@ -73,9 +73,15 @@ def _all_vars(model: Model) -> dict[str, Any]:
             "incus_all_images": images or None,
             "network_policies": [_policy_vars(policy) for policy in model.policies] or None,
             "ansible_pipelining": True,
-            **{service.url_variable: _service_url(model, service) for service in SERVICES if service.url_variable},
+            **_service_urls(model),
         }
     )
+
+
+def _service_urls(model: Model) -> dict[str, str]:
+    """Where services answer, by variable; what stands before another, as a balancer, has its place."""
+    found = ((service.url_variable, _service_url(model, service)) for service in SERVICES if service.url_variable)
+    return {variable: url for variable, url in found if url}
 
 
 def _service_url(model: Model, service: Service) -> str | None:

@@ -25,7 +25,7 @@ class Service:
     port_in_address: bool = False
     """Whether the variable holds an address that ends in the port."""
     url_variable: str = ""
-    """The variable that sync writes with its address, for whoever talks to it."""
+    """The variable that sync writes with its address, for whoever talks to it; a later record's goes before."""
     url_path: str = ""
     talks_to: tuple[str, ...] = ()
     """Roles of the services that must be there before it."""
@@ -72,6 +72,16 @@ SERVICES = (
         folder="stt-server",
     ),
     Service(
+        role="stt_balancer",
+        unit="stt-balancer",
+        port_variable="stt_balancer_port",
+        port=8000,
+        url_variable="infra_stt_url",
+        url_path="/v1",
+        talks_to=("stt_server",),
+        key_variable="stt_balancer_api_key",
+    ),
+    Service(
         role="ollama_server",
         unit="ollama",
         port_variable="ollama_host",
@@ -85,7 +95,7 @@ SERVICES = (
         unit="open-webui",
         port_variable="open_webui_port",
         port=3000,
-        talks_to=("ollama_server", "stt_server"),
+        talks_to=("ollama_server", "stt_server", "stt_balancer"),
         login=True,
     ),
     Service(
@@ -93,7 +103,7 @@ SERVICES = (
         unit="wyoming",
         port_variable="wyoming_port",
         port=10300,
-        talks_to=("stt_server",),
+        talks_to=("stt_server", "stt_balancer"),
     ),
     Service(
         role="edge_tts",

@@ -8,6 +8,7 @@ Pure: answers of modules in, hops out. A module that failed answers with `msg`; 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -83,6 +84,36 @@ def _session(session: Answer, next_step: str) -> Hop:
     ok, seconds = session.get("wer", 1.0) <= WORST_WER, session.get("seconds", 0)
     said = f'"{session["text"]}", {seconds:.1f} s after the last sound' if "text" in session else ""
     return _hop("Realtime", ok, said or session.get("msg", "nothing transcribed"), next_step)
+
+
+def _stt_balancer(machine: Answer, answers: Answer) -> list[Hop]:
+    """The balancer, each STT server behind it, and the way through it."""
+    counted, journal = answers["counted"], logs(machine, BY_ROLE["stt_balancer"].unit)
+    told = counted.get("json", {}) if counted.get("status") == 200 else {}
+    up = f"{told['up']} of {told['servers']} servers take requests" if told else counted.get("msg", "no answer")
+    usual = Counter(", ".join(sorted(answer.get("models", []))) for answer in answers["each"] if answer.get("models"))
+    return [
+        _unit("stt_balancer", machine, answers["seen"]),
+        _hop(f"port {answers['port']}", bool(told and told["up"]), up, journal),
+        *(_behind(answer, usual, answers["spoken"]) for answer in answers["each"]),
+        _sentence("balancer", answers["heard"], answers["spoken"], journal),
+    ]
+
+
+def _behind(answer: Answer, usual: Counter[str], spoken: str) -> Hop:
+    """One of the servers: where it is well it may be of no use, for another model, or for what HAProxy cannot see."""
+    name = answer["item"]["name"]
+    hop = _sentence(
+        f"balancer to {name}", answer, spoken, f"is {name} well, and does it have the right key? make apply"
+    )
+    models, most = ", ".join(sorted(answer.get("models", []))), next(iter(usual.most_common(1)), ("", 0))[0]
+    if answer.get("healthy") and models and not hop["ok"]:
+        hop["detail"] = f"it says that it is healthy, and {hop['detail']}"
+        hop["next_step"] = f"stt-balancer drain {name} takes it out; then look at its log"
+    elif hop["ok"] and models != most:
+        hop["ok"], hop["next_step"] = False, f"give {name} the model of the others"
+        hop["detail"] = f"it serves {models} and not {most}, as the others do"
+    return hop
 
 
 def _ollama_server(machine: Answer, answers: Answer) -> list[Hop]:
@@ -173,6 +204,7 @@ def _hop(hop: str, ok: bool, detail: str, next_step: str) -> Hop:
 
 _HOPS: dict[str, Callable[[Answer, Answer], list[Hop]]] = {
     "stt_server": _stt_server,
+    "stt_balancer": _stt_balancer,
     "ollama_server": _ollama_server,
     "open_webui": _open_webui,
     "wyoming": _wyoming,

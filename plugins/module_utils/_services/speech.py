@@ -94,6 +94,11 @@ def key_files(given: str, named: Mapping[str, str], machine: str, project_dir: s
     ]
 
 
+def stt_machines(groups: Mapping[str, Iterable[str]]) -> list[str]:
+    """The machines at whose address an STT server may be found: those that have one, and those with a balancer."""
+    return list(dict.fromkeys([*groups.get("role_stt_server", ()), *groups.get("role_stt_balancer", ())]))
+
+
 def stt_machine(url: str, machines: Iterable[str], hostvars: Mapping[str, Any]) -> str:
     """The machine of ours that an STT server's address names, by its name or its address; empty when it is none."""
     host = urlsplit("//" + url.rpartition("//")[2]).hostname if url else ""
@@ -103,25 +108,73 @@ def stt_machine(url: str, machines: Iterable[str], hostvars: Mapping[str, Any]) 
     return next((name for name in known if host and hostvars[name].get("ansible_host") == host), "")
 
 
+def _balancer_at(url: str, machine: str, hostvars: Mapping[str, Any]) -> bool:
+    """Whether it is a balancer of ours that answers at an address of a machine."""
+    variables = hostvars[machine] if machine else {}
+    port = int(variables.get("stt_balancer_port") or BY_ROLE["stt_balancer"].port)
+    return "role_stt_balancer" in variables.get("group_names", ()) and port_of(url) == port
+
+
+def port_of(url: str) -> int | None:
+    """The port in an address, with or without a scheme."""
+    return urlsplit("//" + url.rpartition("//")[2]).port
+
+
+def behind(balancer: Mapping[str, Any], machines: Iterable[str]) -> list[str]:
+    """The machines whose STT servers a balancer sends requests to, by its variables; all where it names none."""
+    return list(balancer.get("stt_balancer_machines") or machines)
+
+
+def server_keys(variables: Mapping[str, Any], machine: str, project_dir: str) -> list[str]:
+    """All keys of a machine's STT server, the first one first."""
+    first = api_key(variables.get("stt_server_api_key"), machine, project_dir)
+    named = api_keys(variables.get("stt_server_api_keys") or {}, machine, project_dir)
+    return list(dict.fromkeys(filter(None, [first, *named]))) if first else []
+
+
+def _servers_of(balancer: str, machines: Iterable[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """The machines behind one of our balancers, of those that may have an STT server."""
+    own = [name for name in machines if "role_stt_server" in hostvars[name].get("group_names", ())]
+    return behind(hostvars[balancer], own)
+
+
 def server_at(
     url: str, key: str, machines: Iterable[str], hostvars: Mapping[str, Any], project_dir: str
 ) -> dict[str, Any]:
     """An STT server as its clients need it (url, api_key, aliases): of ours we know the key, and the name whisper-1.
 
-    `machines` are those with an STT server, `hostvars` their variables; `key` is one that was given.
+    `machines` are those with an STT server or a balancer, `hostvars` their variables; `key` is one that was given. A
+    balancer takes its own key, or any of the servers behind it.
     """
-    machine = stt_machine(url, machines, hostvars)
-    made = api_key(hostvars[machine].get("stt_server_api_key"), machine, project_dir) if machine else ""
-    return {"url": url, "api_key": key or made, "aliases": ["whisper-1"] if machine else []}
+    known = list(machines)
+    machine = stt_machine(url, known, hostvars)
+    servers, keys, others = [machine] if machine else [], [key], ()
+    if _balancer_at(url, machine, hostvars):
+        servers = _servers_of(machine, known, hostvars)
+        keys.append(hostvars[machine].get("stt_balancer_api_key"))
+        others = hostvars[machine].get("stt_balancer_extra_servers")
+    keys += [api_key(hostvars[name].get("stt_server_api_key"), name, project_dir) for name in servers]
+    return {
+        "url": url,
+        "api_key": next(filter(None, keys), ""),
+        "aliases": ["whisper-1"] if machine and not others else [],
+    }
 
 
 def speaking_machine(url: str, machines: Iterable[str], hostvars: Mapping[str, Any]) -> str:
-    """The machine of ours whose STT server speaks at this address; empty for another program there, or elsewhere."""
-    machine = stt_machine(url, machines, hostvars)
+    """The machine of ours whose STT server speaks at this address; empty for another program there, or elsewhere.
+
+    Of a balancer it is the first one behind it, where all of them speak.
+    """
+    known = list(machines)
+    machine = stt_machine(url, known, hostvars)
+    if _balancer_at(url, machine, hostvars):
+        servers = _servers_of(machine, known, hostvars)
+        return servers[0] if all(hostvars[name].get("stt_server_tts_models") for name in servers) else ""
     if not machine or not hostvars[machine].get("stt_server_tts_models"):
         return ""
-    port = urlsplit("//" + url.rpartition("//")[2]).port
-    return machine if port == int(hostvars[machine].get("stt_server_port") or BY_ROLE["stt_server"].port) else ""
+    own = int(hostvars[machine].get("stt_server_port") or BY_ROLE["stt_server"].port)
+    return machine if port_of(url) == own else ""
 
 
 SENTENCES = {

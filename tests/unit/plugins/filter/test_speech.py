@@ -14,7 +14,9 @@ from ansible_collections.anklume.stt.plugins.filter import stt_api_key as keys
 from ansible_collections.anklume.stt.plugins.module_utils._services.speech import stt_machine
 
 spoken_clip = clips.FilterModule().filters()["spoken_clip"]
-stt_api_key, stt_api_keys, stt_key_files, stt_server_at = keys.FilterModule().filters().values()
+found = keys.FilterModule().filters()
+stt_api_key, stt_api_keys, stt_key_files = (found[f"stt_{name}"] for name in ("api_key", "api_keys", "key_files"))
+stt_server_at = found["stt_server_at"]
 
 
 @pytest.mark.parametrize(

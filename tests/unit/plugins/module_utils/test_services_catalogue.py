@@ -91,6 +91,11 @@ def test_the_playbook_has_a_play_for_each_stage() -> None:
     assert [play["vars"]["__stage"] for play in plays] == list(range(STAGES))
 
 
+def test_only_a_balancer_has_the_turn_that_the_play_of_its_machines_leaves_to_it() -> None:
+    """The other machines are not in that play."""
+    assert [service.role for service in SERVICES if stage(service.role) == 1] == ["stt_balancer"]
+
+
 def test_all_roles_of_the_collection_are_known() -> None:
     helpers = {"incus_host", "uv"}  # of the Incus host, and of other roles
     assert {path.name for path in (ROOT / "roles").iterdir()} - helpers == set(MACHINE_ROLES)
@@ -100,11 +105,12 @@ def test_all_roles_of_the_collection_are_known() -> None:
 @pytest.mark.parametrize(
     ("roles", "stages"),
     [
-        (["base_system", "mine", "open_webui", "after"], [["base_system", "mine"], ["open_webui", "after"]]),
-        (["base_system"], [["base_system"], []]),
-        (["open_webui", "stt_server"], [[], ["open_webui", "stt_server"]]),
-        (["anklume.stt.open_webui"], [[], ["anklume.stt.open_webui"]]),
-        ([], [[], []]),
+        (["base_system", "mine", "open_webui", "after"], [["base_system", "mine"], [], ["open_webui", "after"]]),
+        (["stt_server", "stt_balancer", "mine", "wyoming"], [["stt_server"], ["stt_balancer", "mine"], ["wyoming"]]),
+        (["base_system"], [["base_system"], [], []]),
+        (["open_webui", "stt_server"], [[], [], ["open_webui", "stt_server"]]),
+        (["anklume.stt.open_webui"], [[], [], ["anklume.stt.open_webui"]]),
+        ([], [[], [], []]),
     ],
 )
 def test_every_role_runs_once_and_the_order_of_a_machine_is_kept(roles: list[str], stages: list[list[str]]) -> None:

@@ -253,3 +253,49 @@ def test_edge_tts_that_does_not_answer(heard: dict[str, Any]) -> None:
     seen = edge_tts(seen=DOWN, heard=heard)
     assert [hop["ok"] for hop in seen.values()] == [False] * 3
     assert {seen["port 3002"]["detail"], seen["Edge TTS speaks"]["detail"]} == {"connection refused"}
+
+
+def behind(name: str, **answer: Any) -> dict[str, Any]:
+    return {"item": {"name": name}, **HEARD, **answer}
+
+
+def balancer(*each: dict[str, Any], **answers: Any) -> dict[str, dict[str, Any]]:
+    counted = {"status": 200, "json": {"release": "haproxy-1", "servers": 2, "up": 2}}
+    given = {"seen": UP, "counted": counted, "each": each, "heard": HEARD, "port": 8000, "spoken": FOX}
+    return {hop["hop"]: hop for hop in hops("stt_balancer", MACHINE, given | answers)}
+
+
+def test_a_balancer_whose_servers_all_hear() -> None:
+    seen = balancer(behind("one"), behind("two"))
+    assert list(seen) == ["unit stt-balancer", "port 8000", "balancer to one", "balancer to two", "balancer"]
+    assert all(hop["ok"] for hop in seen.values())
+    assert seen["port 8000"]["detail"] == "2 of 2 servers take requests"
+    assert seen["balancer"]["recognised"] == FOX
+
+
+def test_a_server_behind_the_balancer_that_is_of_no_use_is_named_with_its_reason() -> None:
+    refused = {"item": {"name": "key"}, "healthy": True, "msg": "HTTP 401: Incorrect API key provided"}
+    gone = {"item": {"name": "gone"}, "healthy": False, "msg": "connection refused"}
+    liar = {"item": {"name": "liar"}, "healthy": True, "models": ["a/b"], "msg": "HTTP 500: no"}
+    seen = balancer(behind("one"), behind("two"), behind("other", models=["c/d"]), refused, gone, liar)
+    assert {name for name, hop in seen.items() if not hop["ok"]} == {
+        *("balancer to other", "balancer to key", "balancer to gone", "balancer to liar"),
+    }
+    assert seen["balancer to other"]["detail"] == "it serves c/d and not a/b, as the others do"
+    assert seen["balancer to key"]["detail"] == "HTTP 401: Incorrect API key provided"
+    assert seen["balancer to gone"]["detail"] == "connection refused"
+    assert seen["balancer to liar"]["detail"] == "it says that it is healthy, and HTTP 500: no"
+    assert seen["balancer to liar"]["next_step"].startswith("stt-balancer drain liar")
+
+
+@pytest.mark.parametrize("counted", [{"status": -1, "msg": "connection refused"}, {"msg": "timed out"}])
+def test_a_balancer_that_does_not_answer(counted: dict[str, Any]) -> None:
+    seen = balancer(behind("one"), seen=DOWN, counted=counted, heard={"msg": "connection refused"})
+    assert [name for name, hop in seen.items() if hop["ok"]] == ["balancer to one"]
+    assert seen["port 8000"]["detail"] == counted["msg"]
+
+
+def test_a_balancer_without_a_server_that_is_up_is_not_well() -> None:
+    counted = {"status": 200, "json": {"release": "haproxy-1", "servers": 2, "up": 0}}
+    assert balancer(behind("one"), counted=counted)["port 8000"]["detail"] == "0 of 2 servers take requests"
+    assert not balancer(behind("one"), counted=counted)["port 8000"]["ok"]

@@ -1,0 +1,229 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role's configuration in Debian's HAProxy, before two real engines: nothing is lost where one is killed."""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+import pytest
+
+from .conftest import CLIPS, MODEL, ROOT, Server, free_port, sentence_of, until, wav
+
+sys.path.append(str(ROOT / "tests"))
+import haproxy
+
+LONG = bool(os.environ.get("ANKLUME_TEST_LONG"))
+long = pytest.mark.skipif(not LONG, reason="part of make test-long")
+FOX = (CLIPS / "en-fox.wav").read_bytes()
+SENTENCE = "The quick brown fox jumps over the lazy dog."
+KEYS = ("first-key", "second-key")
+
+
+class Pair:
+    """Two engines on ports of their own, which come back there, and HAProxy before them."""
+
+    def __init__(self, folder: Path, hub_home: Path, **given: Any) -> None:
+        self.folder, self.hub_home, self.number = folder, hub_home, 0
+        self.ports = [free_port(), free_port()]
+        self.port, self.metrics = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.servers = [self.engine(index) for index in range(2)]
+        names = [f"server{index}" for index in range(2)]
+        hostvars = {
+            name: {"ansible_host": "127.0.0.1", "stt_server_port": port, "stt_server_api_key": key}
+            for name, port, key in zip(names, self.ports, KEYS, strict=True)
+        }
+        variables = {
+            "given": {
+                "stt_balancer_host": "127.0.0.1",
+                "stt_balancer_port": self.port,
+                "stt_balancer_metrics_port": self.metrics,
+                **given,
+            },
+            "groups": {"role_stt_server": names},
+            "hostvars": {"lb": {}, **hostvars},
+        }
+        (files,) = haproxy.render(variables)
+        config = haproxy.write(folder / "lb", files)
+        assert haproxy.check(config) == ""
+        self.log = (folder / "haproxy.log").open("wb")
+        self.haproxy = subprocess.Popen(
+            [haproxy.BINARY, "-W", "-f", config],
+            env=haproxy.ENVIRONMENT,
+            stdout=self.log,
+            stderr=self.log,
+        )
+        until(lambda: self.up() == 2, 60)
+
+    def engine(self, index: int) -> Server:
+        """One of the engines, started on its port."""
+        self.number += 1
+        return Server(
+            self.hub_home,
+            self.folder / f"engine{self.number}",
+            STT_PORT=self.ports[index],
+            STT_API_KEY=KEYS[index],
+        )
+
+    def up(self) -> int:
+        """How many servers HAProxy sends requests to."""
+        try:
+            return int(httpx.get(f"{self.url}/balancer").json()["up"])
+        except httpx.TransportError:
+            return -1
+
+    def kill(self, index: int) -> None:
+        self.servers[index].stop(signal.SIGKILL)
+
+    def bring_back(self, index: int) -> None:
+        self.servers[index] = self.engine(index)
+
+    def post(self, content: bytes = FOX, key: str = KEYS[0], **fields: str) -> httpx.Response:
+        return httpx.post(
+            f"{self.url}/v1/audio/transcriptions",
+            files={"file": ("clip.wav", content)},
+            data={"model": MODEL, **fields},
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=120,
+        )
+
+    def close(self) -> None:
+        self.haproxy.terminate()
+        self.haproxy.wait(10)
+        self.log.close()
+        for each in self.servers:
+            each.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def pair(hub_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    made = Pair(tmp_path_factory.mktemp("balancer"), hub_home)
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def both_serve(pair: Pair) -> Iterator[None]:
+    """Whatever a test does: both are there before the next."""
+    yield
+    for index, each in enumerate(pair.servers):
+        if each.process.poll() is not None:
+            pair.bring_back(index)
+    until(lambda: pair.up() == 2, 60)
+
+
+class Load:
+    """Clients that send one sentence after the other; what came of each, and how long it took."""
+
+    def __init__(self, pair: Pair, clients: int, content: bytes = FOX) -> None:
+        self.pair, self.content = pair, content
+        self.results: collections.Counter[Any] = collections.Counter()
+        self.seconds: list[float] = []
+        self.stopped = threading.Event()
+        self.threads = [threading.Thread(target=self.run) for _ in range(clients)]
+
+    def run(self) -> None:
+        while not self.stopped.is_set():
+            start = time.monotonic()
+            try:
+                answer = self.pair.post(self.content)
+                told = sentence_of(answer.json()["text"]) if answer.status_code == 200 else answer.text
+                result: Any = "heard" if told == SENTENCE else (answer.status_code, told)
+            except httpx.TransportError as error:
+                result = type(error).__name__
+            self.seconds.append(time.monotonic() - start)
+            self.results[result] += 1
+
+    def __enter__(self) -> Load:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join()
+        print(dict(self.results), f"median {statistics.median(self.seconds):.2f} s, longest {max(self.seconds):.2f} s")
+
+    def until(self, requests: int, seconds: float = 600) -> None:
+        until(lambda: self.results.total() >= requests, seconds)
+
+
+def test_no_request_is_lost_where_servers_are_killed(pair: Pair) -> None:
+    kills, requests = (9, 600) if LONG else (2, 40)
+    with Load(pair, 6 if LONG else 4) as load:
+        for number in range(kills):
+            load.until(requests * (number + 1) // (kills + 1))
+            pair.kill(number % 2)
+            pair.bring_back(number % 2)
+            until(lambda: pair.up() == 2, 60)
+        load.until(requests)
+    assert set(load.results) == {"heard"} and load.results["heard"] >= requests
+
+
+def test_where_no_server_is_there_clients_are_told_to_come_again(pair: Pair) -> None:
+    for index in range(2):
+        pair.kill(index)
+    until(lambda: pair.up() == 0)
+    start = time.monotonic()
+    answer = pair.post()
+    assert time.monotonic() - start < 2
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    with pytest.raises(openai.InternalServerError) as told:
+        client = openai.OpenAI(base_url=pair.url + "/v1", api_key=KEYS[0], max_retries=0)
+        client.audio.transcriptions.create(model=MODEL, file=("clip.wav", FOX))
+    assert (told.value.status_code, told.value.code) == (503, "no_server")
+    for index in range(2):
+        pair.bring_back(index)
+    until(lambda: pair.up() == 2, 60)
+    assert sentence_of(pair.post().json()["text"]) == SENTENCE
+
+
+def test_a_key_of_any_server_opens_all_and_no_other_does(pair: Pair) -> None:
+    for key in KEYS:
+        assert {pair.post(key=key).status_code for _ in range(4)} == {200}
+    named = httpx.get(f"{pair.url}/v1/models", headers={"X-API-Key": KEYS[1]})
+    assert [model["id"] for model in named.json()["data"]] == [MODEL]
+    start = time.monotonic()
+    answer = pair.post(key="wrong")
+    assert time.monotonic() - start > 0.9, "whoever tries keys has to wait"
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert httpx.get(f"{pair.url}/v1/models").status_code == 401
+    assert httpx.get(f"{pair.url}/health").status_code == 200
+
+
+def test_a_stream_comes_piece_by_piece(pair: Pair) -> None:
+    client = openai.OpenAI(base_url=pair.url + "/v1", api_key=KEYS[0], max_retries=0)
+    events = list(client.audio.transcriptions.create(model=MODEL, file=("clip.wav", FOX), stream=True))
+    assert events[-1].type == "transcript.text.done"
+    assert sentence_of(events[-1].text) == SENTENCE
+
+
+def test_a_long_upload_takes_its_own_lane(pair: Pair) -> None:
+    def sent(lane: str) -> float:
+        numbers = httpx.get(f"http://127.0.0.1:{pair.metrics}/metrics").text
+        line = next(
+            x for x in numbers.splitlines() if x.startswith(f'haproxy_backend_sessions_total{{proxy="{lane}"}}')
+        )
+        return float(line.rpartition(" ")[2])
+
+    before = {lane: sent(lane) for lane in ("short", "long")}
+    pair.post()
+    long_one = pair.post(wav(np.zeros(90 * 16000, np.float32)))
+    assert long_one.status_code == 200, long_one.text
+    assert {lane: sent(lane) - before[lane] for lane in before} == {"short": 1, "long": 1}
