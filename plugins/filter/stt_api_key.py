@@ -13,6 +13,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.speech impor
     api_keys,
     key_files,
     server_at,
+    stt_behind,
     stt_machines,
 )
 
@@ -25,6 +26,7 @@ class FilterModule:
         return {
             "stt_api_key": api_key,
             "stt_api_keys": api_keys,
+            "stt_behind": stt_behind,
             "stt_key_files": key_files,
             "stt_machines": stt_machines,
             "stt_server_at": server_at,

@@ -99,6 +99,11 @@ def stt_machines(groups: Mapping[str, Iterable[str]]) -> list[str]:
     return list(dict.fromkeys([*groups.get("role_stt_server", ()), *groups.get("role_stt_balancer", ())]))
 
 
+def stt_behind(groups: Mapping[str, Iterable[str]]) -> list[str]:
+    """The machines whose STT server is changed while others serve, as a balancer is there; none without one."""
+    return list(groups.get("role_stt_server", ())) if groups.get("role_stt_balancer") else []
+
+
 def stt_machine(url: str, machines: Iterable[str], hostvars: Mapping[str, Any]) -> str:
     """The machine of ours that an STT server's address names, by its name or its address; empty when it is none."""
     host = urlsplit("//" + url.rpartition("//")[2]).hostname if url else ""

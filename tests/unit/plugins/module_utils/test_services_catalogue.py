@@ -88,7 +88,8 @@ class TestRecord:
 
 def test_the_playbook_has_a_play_for_each_stage() -> None:
     plays = yaml.safe_load((ROOT / "playbooks/services.yml").read_text())
-    assert [play["vars"]["__stage"] for play in plays] == list(range(STAGES))
+    # the STT servers behind a balancer have a play of their own
+    assert [play["vars"]["__stage"] for play in plays] == [0, *range(STAGES)]
 
 
 def test_only_a_balancer_has_the_turn_that_the_play_of_its_machines_leaves_to_it() -> None:
