@@ -244,6 +244,9 @@ test-release: venv-test ## a made-up service gets all from a few lines; it chang
 .PHONY: test-archive
 test-archive: venv-test ## every pinned package has a wheel for x86_64 and for aarch64, by its digest; fragments become a changelog
 	@pytest -q -n 4 $(ARGS) tests/integration/archive
+.PHONY: simulate-capacity
+simulate-capacity: venv ## how long people wait for how many STT servers; ARGS="--people 20 50 --servers 1 2 3"
+	@python scripts/simulate_capacity.py $(ARGS)
 bench-sync: venv-test ## load, check, render and write times of infra.yml for 10 to 10,000 machines
 	@python tests/bench/bench_sync.py $(ARGS)
 test-host: venv-test ## the role incus_host on this machine, twice
