@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -38,7 +39,7 @@ class Pair:
     """Two engines on ports of their own, which come back there, and HAProxy before them."""
 
     def __init__(self, folder: Path, hub_home: Path, **given: Any) -> None:
-        self.folder, self.hub_home, self.number = folder, hub_home, 0
+        self.folder, self.hub_home, self.started = folder, hub_home, 0
         self.ports = [free_port(), free_port()]
         self.port, self.metrics = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -72,10 +73,10 @@ class Pair:
 
     def engine(self, index: int) -> Server:
         """One of the engines, started on its port."""
-        self.number += 1
+        self.started += 1
         return Server(
             self.hub_home,
-            self.folder / f"engine{self.number}",
+            self.folder / f"engine{self.started}",
             STT_PORT=self.ports[index],
             STT_API_KEY=KEYS[index],
         )
@@ -98,6 +99,12 @@ class Pair:
     def working(self, lane: str) -> float:
         """How many requests of a lane servers are working on."""
         return self.number("current_sessions", lane) - self.number("current_queue", lane)
+
+    def command(self, *words: str) -> str:
+        """What the machine's command stt-balancer prints."""
+        text = (haproxy.ROLE / "files/stt-balancer").read_text().replace("/run/stt-balancer", str(self.folder / "lb"))
+        run = subprocess.run([sys.executable, "-c", text, *words], capture_output=True, text=True)
+        return run.stdout + run.stderr
 
     def kill(self, index: int) -> None:
         self.servers[index].stop(signal.SIGKILL)
@@ -193,6 +200,34 @@ def test_no_request_is_lost_where_servers_are_killed(pair: Pair) -> None:
             until(lambda: pair.up() == 2, 60)
         load.until(requests)
     assert set(load.results) == {"heard"} and load.results["heard"] >= requests
+
+
+def test_one_is_taken_out_and_in_again(pair: Pair) -> None:
+    before = pair.number("sessions_total", "short")
+    assert re.search(r"^server0  DRAIN  0 in work", pair.command("drain", "server0"), re.M)
+    assert pair.up() == 1
+    for _ in range(4):
+        assert pair.post().status_code == 200
+    said = pair.command()
+    assert pair.number("sessions_total", "short") == before + 4
+    assert pair.command("drain", "server0") == said, "it had a request"
+    assert re.search(r"^server0  UP ", pair.command("ready", "server0"), re.M)
+    assert "there is no server third: server0, server1" in pair.command("drain", "third")
+    assert "usage: stt-balancer" in pair.command("drain")
+
+
+@long
+def test_nothing_is_lost_where_one_after_the_other_is_changed(pair: Pair) -> None:
+    with Load(pair, 6) as load:
+        for index in (0, 1):
+            load.until(load.results.total() + 20)
+            pair.command("drain", f"server{index}")
+            assert pair.servers[index].stop() == 0
+            pair.bring_back(index)
+            pair.servers[index].wait()
+            assert "UP" in pair.command("ready", f"server{index}")
+        load.until(load.results.total() + 20)
+    assert set(load.results) == {"heard"}
 
 
 def test_where_no_server_is_there_clients_are_told_to_come_again(pair: Pair) -> None:
