@@ -85,12 +85,14 @@ def _service_urls(model: Model) -> dict[str, str]:
 
 
 def _service_url(model: Model, service: Service) -> str | None:
-    """Where the only machine with a service answers; its port is looked up when the variable is used."""
+    """Where the machine with a service answers, or all of them; the port is looked up when the variable is used."""
     having = [machine for machine in model.machines if role_group(service.role) in map(role_group, machine.roles)]
-    if len(having) != 1 or not having[0].ip:
+    if not having or not all(machine.ip for machine in having) or (len(having) > 1 and not service.url_of_several):
         return None
-    port = f"hostvars['{having[0].name}'].{service.port_expression}"
-    return f"http://{having[0].ip}:{{{{ {port} }}}}{service.url_path}"
+    return ";".join(
+        f"http://{machine.ip}:{{{{ hostvars['{machine.name}'].{service.port_expression} }}}}{service.url_path}"
+        for machine in having
+    )
 
 
 def _policy_vars(policy: Policy) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Service:
     url_variable: str = ""
     """The variable that sync writes with its address, for whoever talks to it; a later record's goes before."""
     url_path: str = ""
+    url_of_several: bool = False
+    """Whether that variable names all machines that have it, separated by semicolons, and not only a single one."""
     talks_to: tuple[str, ...] = ()
     """Roles of the services that must be there before it."""
     gpu: bool = False
@@ -88,6 +90,7 @@ SERVICES = (
         port=11434,
         port_in_address=True,
         url_variable="infra_ollama_url",
+        url_of_several=True,
         gpu=True,
     ),
     Service(

@@ -221,14 +221,15 @@ def files(given: Given, kind: str, role: str, internal: str) -> dict[str, list[d
 
 def settings(given: Given, planned: Plan) -> dict[str, Any]:
     """The settings in the database, but for those of the STT server."""
-    ollama, roles = given["open_webui_ollama_url"], new_roles(given)
+    ollama = [url.strip().rstrip("/") for url in given["open_webui_ollama_url"].split(";") if url.strip()]
+    roles = new_roles(given)
     return {
         "webui.url": planned["url"],
         "ui.enable_signup": given["open_webui_signup"] != "closed",
         # where nobody signs up, what new accounts may do is left to the page
         **({"ui.default_user_role": roles[0]} if roles else {}),
         "ollama.enable": bool(ollama),
-        "ollama.base_urls": [ollama.rstrip("/")] if ollama else [],
+        "ollama.base_urls": ollama,
     }
 
 

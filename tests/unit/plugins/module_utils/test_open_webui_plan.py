@@ -181,6 +181,8 @@ class TestFiles:
 def test_settings_name_ollama_without_a_slash_at_its_end_or_turn_it_off() -> None:
     found = settings(given(ollama_url="http://ai:11434/"), planned())
     assert (found["ollama.enable"], found["ollama.base_urls"]) == (True, ["http://ai:11434"])
+    several = settings(given(ollama_url="http://ai:11434/;http://two:11434"), planned())
+    assert several["ollama.base_urls"] == ["http://ai:11434", "http://two:11434"]
     found = settings(given(ollama_url=""), planned())
     assert (found["ollama.enable"], found["ollama.base_urls"], found["webui.url"]) == (False, [], "https://web")
 

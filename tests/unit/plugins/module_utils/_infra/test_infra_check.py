@@ -423,6 +423,40 @@ def test_a_key_that_no_role_makes_is_to_be_set(tmp_path):
     assert line.endswith(""":{{ hostvars['one'].edge_tts_port | default(3002) }}/v1\"""")
 
 
+@pytest.mark.parametrize(
+    ("machines", "variable", "url"),
+    [
+        ({"one": "stt_server", "two": "stt_server"}, "infra_stt_url", ""),
+        (
+            {"one": "stt_server", "two": "stt_server", "lb": "stt_balancer"},
+            "infra_stt_url",
+            "http://10.1.1.13:{{ hostvars['lb'].stt_balancer_port | default(8000) }}/v1",
+        ),
+        (
+            {"one": "stt_balancer", "two": "stt_server"},
+            "infra_stt_url",
+            "http://10.1.1.11:{{ hostvars['one'].stt_balancer_port | default(8000) }}/v1",
+        ),
+        (
+            {"one": "ollama_server", "two": "ollama_server"},
+            "infra_ollama_url",
+            "http://10.1.1.11:{{ hostvars['one'].ollama_host | default(':11434') | split(':') | last }};"
+            "http://10.1.1.12:{{ hostvars['two'].ollama_host | default(':11434') | split(':') | last }}",
+        ),
+    ],
+)
+def test_where_several_have_a_service_its_address_is_the_balancers_or_a_list(machines, variable, url, tmp_path):
+    lines = [
+        f'      {name}: {{ip: "10.1.1.1{number}", roles: [{role}]}}'
+        for number, (name, role) in enumerate(machines.items(), 1)
+    ]
+    head = 'project_name: p\nglobal: {base_subnet: "10.1"}\ndomains:\n  lab:\n    subnet_id: 1\n    machines:\n'
+    model, found = judge(head + "\n".join(lines) + "\n", tmp_path)
+    assert model is not None and errors(found) == []
+    written = yaml.safe_load(render(model)["group_vars/all.yml"])
+    assert written.get(variable, "") == url
+
+
 def test_variables_are_read_of_machines_that_publish_such_a_service_only(tmp_path, monkeypatch):
     def read(*_arguments: object) -> None:
         raise AssertionError
