@@ -10,6 +10,9 @@ A real Whisper base from PyPI hears
 - espeak: commands.json, by espeak-ng;
 - long: joe's sentences in one file, in windows as long as always and as short as beside commands.
 
+With --model FOLDER another model hears them, with full and short context alone. With --recordings FOLDER --language pl
+one's own sentences are heard; each lies in a file of sound and, under the same name, in one that ends in .txt.
+
 Every sentence goes through all variants before the next one comes, so that a machine that gets slower harms none of
 them. The upper bound is that of the difference to full context, sentence by sentence (bootstrap, 95 %, one-sided). Run
 by `make bench-accuracy`, which gets all that is needed; it takes 3 s of two cores for each of joe's sentences, 1 s for
@@ -48,17 +51,17 @@ PACKAGE = ROOT / "roles" / "stt_server" / "files" / "server"
 sys.path.insert(0, str(PACKAGE))
 
 from anklume_stt_server import context, forms  # noqa: E402
-from anklume_stt_server.languages import LANGUAGES  # noqa: E402
 from anklume_stt_server.settings import Settings  # noqa: E402
 from anklume_stt_server.whisper import Whisper  # noqa: E402
 
 WORDNET = Path("/usr/share/wordnet")  # from Debian's package wordnet-base
 EXAMPLE = re.compile(r'"([A-Z][a-z ,\']{20,90}[a-z])"')  # a plain sentence: no names, no digits
-FULL = "full context"
+FULL, LESS = "full context", "short context"
 ASTERISK = Path("/usr/share/asterisk/sounds"), Path("/usr/share/doc")
 PEOPLE = {"en": "en_US_f_Allison", "fr": "fr_CA_f_June", "es": "es_MX_f_Allison", "it": "it_IT_m_Carlo"}
 PEOPLE |= {"ru": "ru_RU_f_IvrvoiceRU"}
-COMMANDS = Path(__file__).with_name("commands.json")  # the same ten things to say, by language
+# the same ten things to say, by language
+COMMANDS: dict[str, list[str]] = json.loads(Path(__file__).with_name("commands.json").read_text(encoding="utf-8"))
 SECONDS = 300  # of the long file
 STANDARD: dict[str, Any] = {"batch_size": 8, "beam_size": 5}
 Sentences = Iterator[tuple[str, Any]]  # text and samples
@@ -113,9 +116,16 @@ def by_people(language: str) -> Sentences:
             yield text, decode_audio(str(file))
 
 
+def by_oneself(folder: Path) -> Sentences:
+    """One's own recordings."""
+    for written in sorted(folder.glob("*.txt")):
+        (sound,) = (path for path in folder.glob(f"{written.stem}.*") if path != written)
+        yield written.read_text(encoding="utf-8"), decode_audio(str(sound))
+
+
 def by_espeak(language: str) -> Sentences:
     """Commands in the voice of a machine."""
-    for text in json.loads(COMMANDS.read_text(encoding="utf-8"))[language]:
+    for text in COMMANDS[language]:
         made = subprocess.run(["espeak-ng", "-v", language, "--stdout", text], check=True, capture_output=True)
         yield text, decode_audio(io.BytesIO(made.stdout))
 
@@ -188,11 +198,12 @@ def engine(model: Whisper, **changes: Any) -> Callable[[Any], str]:
     """The engine as a request uses it."""
     query = forms.check(FormData({"file": UploadFile(io.BytesIO())}), "transcribe", changes.pop("language", "en"))
     hurried = changes.pop("hurried", False)
+    shorts = context.languages_for(Path(), changes.pop("context"))
     if changes.pop("word_times", False):
         query = replace(query, format="verbose_json", granularities=("word",))
 
     def hear(samples: Any) -> str:
-        model.settings = replace(model.settings, **changes)
+        model.settings, model.shorts = replace(model.settings, **changes), shorts
         steps = model.transcribe(samples, query, lambda: hurried)
         return "".join(segment.text for step in steps for segment in step.segments)
 
@@ -218,10 +229,10 @@ def one_by_one(model: Whisper, detection: bool) -> Callable[[Any], str]:
 
 def pair(model: Whisper, name: str, **changes: Any) -> dict[str, Variant]:
     """Full and short context of the engine."""
-    full, auto = f"{FULL}, {name}", f"auto context, {name}"
+    full, short = f"{FULL}, {name}", f"{LESS}, {name}"
     return {
-        full: Variant(engine(model, **STANDARD | {"audio_context": "full"} | changes)),
-        auto: Variant(engine(model, **STANDARD | {"audio_context": "auto"} | changes), than=full),
+        full: Variant(engine(model, **STANDARD | {"context": "full"} | changes)),
+        short: Variant(engine(model, **STANDARD | {"context": "short"} | changes), than=full),
     }
 
 
@@ -239,11 +250,11 @@ def long_ways(model: Whisper) -> dict[str, Variant]:
 def variants(folder: Path, model: Whisper) -> dict[str, Variant]:
     """All ways to hear a sentence, one factor varied at a time."""
     floats = Whisper(folder, replace(model.settings, compute_type="float32"))
-    full, auto = STANDARD | {"audio_context": "full"}, STANDARD | {"audio_context": "auto"}
+    full, short = STANDARD | {"context": "full"}, STANDARD | {"context": "short"}
     found = {
         "direct": Variant(direct(model), every=4),
         FULL: Variant(engine(model, **full)),
-        "auto context": Variant(engine(model, **auto)),
+        LESS: Variant(engine(model, **short)),
     }
     pairs: dict[str, tuple[Whisper, dict[str, Any], Callable[[Any], Any]]] = {
         "language detected": (model, {"language": None}, lambda samples: samples),
@@ -257,7 +268,7 @@ def variants(folder: Path, model: Whisper) -> dict[str, Variant]:
     }
     for name, (which, changes, sound) in pairs.items():
         found[f"{FULL}, {name}"] = Variant(engine(which, **full | changes), sound, 20)
-        found[f"auto context, {name}"] = Variant(engine(which, **auto | changes), sound, 20, f"{FULL}, {name}")
+        found[f"{LESS}, {name}"] = Variant(engine(which, **short | changes), sound, 20, f"{FULL}, {name}")
         if name == "language detected":
             found[f"direct, {name}"] = Variant(direct(model, None), sound, 20, f"{FULL}, {name}")
     return found
@@ -288,10 +299,10 @@ def table(found: dict[str, Variant]) -> Iterator[str]:
 def ratios(found: dict[str, Variant]) -> Iterator[str]:
     """How many times as many requests per CPU second as direct use, over the sentences that both heard."""
     for end, goal in (("", 2.0), (", language detected", 2.5)):
-        direct, ours = found.get(f"direct{end}"), found.get(f"auto context{end}")
+        direct, ours = found.get(f"direct{end}"), found.get(f"{LESS}{end}")
         if direct and ours and (shared := direct.results.keys() & ours.results.keys()):
             times = sum(direct.results[n][2] for n in shared) / sum(ours.results[n][2] for n in shared)
-            yield f"auto context{end}: {times:.2f} times direct use in requests per CPU second; goal {goal:.1f}"
+            yield f"{LESS}{end}: {times:.2f} times direct use in requests per CPU second; goal {goal:.1f}"
 
 
 def hear(found: dict[str, Variant], spoken_sentences: Sentences, count: int) -> None:
@@ -312,21 +323,26 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=1000, help="of each voice at most")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", choices=("joe", "people", "espeak", "long"))
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="another one than Whisper base")
+    parser.add_argument("--recordings", type=Path, metavar="FOLDER", help="one's own, and nothing else")
+    parser.add_argument("--language", help="of the recordings, or the only one of people and espeak")
     options = parser.parse_args()
-    context.MEASURED = tuple(LANGUAGES)  # to see in which languages it may be used
     with tempfile.TemporaryDirectory() as folder:
-        path = whisper_base(Path(folder))
-        model = Whisper(path, Settings(model=folder, compute_type="int8", cpu_threads=options.threads))
-        if options.only in (None, "people"):
-            for language in PEOPLE:
-                hear(pair(model, f"{language}, a person", language=language), by_people(language), options.sentences)
-        if options.only in (None, "espeak"):
-            for language in json.loads(COMMANDS.read_text(encoding="utf-8")):
-                hear(pair(model, f"{language}, espeak-ng", language=language), by_espeak(language), options.sentences)
+        path = options.model or whisper_base(Path(folder))
+        model = Whisper(path, Settings(model=str(path), compute_type="int8", cpu_threads=options.threads))
+        if options.recordings:
+            found = pair(model, options.recordings.name, language=options.language or "en")
+            hear(found, by_oneself(options.recordings), options.sentences)
+            options.only = "recordings"
+        for only, languages, speak in (("people", PEOPLE, by_people), ("espeak", COMMANDS, by_espeak)):
+            for language in languages if options.only in (None, only) else ():
+                if options.language in (None, language):
+                    hear(pair(model, f"{language}, {only}", language=language), speak(language), options.sentences)
         if options.only in (None, "long"):
             hear(long_ways(model), in_one_file(), 1)
         if options.only in (None, "joe"):
-            hear(variants(path, model), by_joe(options.sentences), options.sentences)
+            found = pair(model, "joe") if options.model else variants(path, model)
+            hear(found, by_joe(options.sentences), options.sentences)
     print(
         f"\nheard with short context: {context.counts['short']}, again with thirty seconds: {context.counts['again']}"
     )

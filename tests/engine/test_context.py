@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from anklume_stt_server import context
+from anklume_stt_server.languages import LANGUAGES
 
 from .conftest import CLIPS, SENTENCES, Start
 
@@ -58,22 +62,46 @@ def counted(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -
     return caplog
 
 
+BASE = {"alignment_heads": [[3, 1], [4, 2], [4, 3], [4, 7], [5, 1], [5, 2], [5, 4], [5, 6]]}
+TURBO = {"alignment_heads": [[2, 4], [2, 11], [3, 3], [3, 6], [3, 11], [3, 14]]}
+
+
+@pytest.mark.parametrize(
+    ("mode", "config", "shorts"),
+    [
+        ("auto", BASE, {"en"}),
+        ("auto", TURBO, set()),
+        ("auto", {"alignment_heads": [[1, 0]]}, set()),
+        ("auto", {}, set()),
+        ("full", BASE, set()),
+        ("short", TURBO, LANGUAGES),
+    ],
+)
+def test_what_was_not_measured_is_fed_all_by_itself(
+    tmp_path: Path, mode: str, config: dict[str, Any], shorts: set[str]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert set(context.languages_for(tmp_path, mode)) == set(shorts)
+
+
 @pytest.mark.parametrize(
     ("asked_for", "found", "said", "shorts"),
     [
-        (("en", 3, "auto"), "en", segment(), [True]),
-        (("en", 3, "full"), "en", segment(), [False]),
-        (("en", 25, "auto"), "en", segment(), [False]),
-        (("pl", 3, "auto"), "pl", segment(), [False]),
-        ((None, 3, "auto"), "en", segment(), [True]),
-        ((None, 3, "auto"), "pl", segment(), [True, False]),
-        (("en", 3, "auto"), "en", segment(compression_ratio=2.5), [True, False]),
-        (("en", 3, "auto"), "en", segment(avg_logprob=-1.1), [True, False]),
-        (("en", 3, "auto"), "en", segment(tokens=[1] * 225), [True, False]),
+        (("en", 3, {"en"}), "en", segment(), [True]),
+        (("en", 3, ()), "en", segment(), [False]),
+        (("en", 25, {"en"}), "en", segment(), [False]),
+        (("pl", 3, {"en"}), "pl", segment(), [False]),
+        (("pl", 3, LANGUAGES), "pl", segment(), [True]),
+        ((None, 3, {"en"}), "en", segment(), [True]),
+        ((None, 3, ()), "en", segment(), [False]),
+        ((None, 3, {"en"}), "pl", segment(), [True, False]),
+        (("en", 3, {"en"}), "en", segment(compression_ratio=2.5), [True, False]),
+        (("en", 3, {"en"}), "en", segment(avg_logprob=-1.1), [True, False]),
+        (("en", 3, {"en"}), "en", segment(tokens=[1] * 225), [True, False]),
     ],
 )
 def test_what_looks_wrong_and_what_was_not_measured_is_heard_with_all(
-    asked_for: tuple[str | None, float, str],
+    asked_for: tuple[str | None, float, Collection[str]],
     found: str,
     said: Any,
     shorts: list[bool],
@@ -97,14 +125,14 @@ def test_what_looks_wrong_and_what_was_not_measured_is_heard_with_all(
 def test_many_windows_with_a_few_words_each_are_no_repeat() -> None:
     model = Recorder()
     said = [segment(seek=3000 * number, tokens=[1] * 100) for number in range(8)]
-    heard = context.heard(model, "en", 20, "auto", lambda which, language: (said, SimpleNamespace(language="en")))
+    heard = context.heard(model, "en", 20, {"en"}, lambda which, language: (said, SimpleNamespace(language="en")))
     assert heard[0] == said and heard[1].language == "en"
 
 
 @pytest.mark.parametrize("temperature", ["0", "0.1"])
 def test_both_contexts_hear_the_sentence(start: Start, temperature: str) -> None:
     sound = (CLIPS / "en-fox.wav").read_bytes()
-    for mode in ("auto", "full"):
+    for mode in ("short", "full"):
         server = start(STT_AUDIO_CONTEXT=mode)
         for language in ("en", "auto"):
             answer = server.post(sound, language=language, temperature=temperature, response_format="verbose_json")

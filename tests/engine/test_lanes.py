@@ -214,7 +214,7 @@ def test_a_long_sound_is_heard_as_the_librarys_pipeline_hears_it(
     assert [len(s.words or ()) for s in got] == [len(s.words or ()) for s in want]
 
 
-@pytest.mark.parametrize(("mode", "most"), [("auto", 10), ("full", 24)])
+@pytest.mark.parametrize(("mode", "most"), [("short", 10), ("full", 24)])
 def test_who_is_in_a_hurry_makes_short_steps_and_hears_all_of_it(
     hub_home: Path, monkeypatch: pytest.MonkeyPatch, mode: str, most: int
 ) -> None:

@@ -67,7 +67,7 @@ def test_many_clients_at_once_get_their_own_answers(start: Start) -> None:
 
 @pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long")
 def test_memory_stays_flat_over_two_thousand_requests(start: Start) -> None:
-    server = start(STT_WORKERS=2, STT_AUDIO_CONTEXT="auto")
+    server = start(STT_WORKERS=2, STT_AUDIO_CONTEXT="short")
     sounds = [(name, (CLIPS / name).read_bytes()) for name in ("en-fox.wav", "fr-bonjour.webm", "en-ansible.mp3")]
 
     def ask(number: int) -> None:
@@ -117,6 +117,17 @@ def test_decoded_seconds_are_limited(start: Start) -> None:
     answer = server.post(FOX.read_bytes())
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "audio_too_long")
     assert server.post((CLIPS / "en-ansible.wav").read_bytes()).status_code == 200
+
+
+def test_numpy_has_one_thread() -> None:
+    program = """
+import anklume_stt_server, ctypes, numpy, pathlib
+library, = (pathlib.Path(numpy.__file__).parent.parent / "numpy.libs").glob("*openblas*")
+print(ctypes.CDLL(str(library)).scipy_openblas_get_num_threads64_())
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment["PYTHONPATH"] = str(PACKAGE)
+    assert subprocess.check_output([sys.executable, "-c", program], env=environment) == b"1\n"
 
 
 def test_no_answer_waits_on_a_connection_that_is_kept(server: Server) -> None:

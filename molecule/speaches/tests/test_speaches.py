@@ -427,12 +427,21 @@ class TestVariables:
             assert {answer.split(" ")[0] for answer in answers} == statuses
             assert all(int(answer.split(" ")[1]) >= 1 for answer in answers if answer.startswith("503"))
 
+    def test_numpy_has_one_thread(self, ai: Any) -> None:
+        program = (
+            "import anklume_speaches, ctypes, numpy, pathlib;"
+            "library, = (pathlib.Path(numpy.__file__).parent.parent / 'numpy.libs').glob('*openblas*');"
+            "print(ctypes.CDLL(str(library)).scipy_openblas_get_num_threads64_())"
+        )
+        assert in_its_place(ai, program) == "1"
+
     def test_batch_and_beam(self, ai: Any) -> None:
         program = (
             "import anklume_speaches as a, faster_whisper as f; seen = {};"
             "f.BatchedInferencePipeline.transcribe = lambda s, *p, **o: seen.update(o) or ((), None);"
             "a.batch_beam_and_times(); kind = a.whisper.BatchedInferencePipeline;"
-            "kind(None).transcribe(bytes(960_000), task='transcribe'); print(seen['batch_size'], seen['beam_size'])"
+            "kind(a.SimpleNamespace(shorts=())).transcribe(bytes(960_000), task='transcribe');"
+            "print(seen['batch_size'], seen['beam_size'])"
         )
         assert in_its_place(ai, program) == "4 1"
 

@@ -22,10 +22,10 @@ from tempfile import SpooledTemporaryFile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
+import anklume_stt_server  # noqa: F401 isort: skip  it sets up onnxruntime and NumPy, and so comes before all of them
 import anklume_page
 import anklume_realtime
 import anklume_speech
-import anklume_stt_server  # noqa: F401 it silences onnxruntime, and so comes before Speaches
 import speaches.main
 import starlette.formparsers
 import uvicorn
@@ -94,7 +94,13 @@ def default_language() -> None:
 def batch_beam_and_times() -> None:
     """Give the model our batch, beam and context, and no language that it never learnt, and keep times in the sound."""
     sizes = {"batch_size": int(setting("BATCH_SIZE", "8")), "beam_size": int(setting("BEAM_SIZE", "5"))}
-    mode = setting("AUDIO_CONTEXT", "full")
+    mode = setting("AUDIO_CONTEXT", "auto")
+    load = WhisperModelManager._load_fn
+
+    def loaded(self: WhisperModelManager, name: str) -> Any:
+        model = load(self, name)
+        model.shorts = context.languages_for(Path(snapshot_download(name, local_files_only=True)), mode)
+        return model
 
     class Pipeline(BatchedInferencePipeline):
         def transcribe(self, audio: Any, **options: Any) -> Any:
@@ -104,9 +110,10 @@ def batch_beam_and_times() -> None:
             def hear(model: Any, language: str | None) -> Any:
                 return BatchedInferencePipeline(model).transcribe(audio, language=language, **(sizes | options))
 
-            segments, info = context.heard(self.model, language, len(audio) / RATE, mode, hear)
+            segments, info = context.heard(self.model, language, len(audio) / RATE, self.model.shorts, hear)
             return (within(segment, info.duration) for segment in segments), info
 
+    WhisperModelManager._load_fn = loaded
     whisper.BatchedInferencePipeline = Pipeline
 
 

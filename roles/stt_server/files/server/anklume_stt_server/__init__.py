@@ -7,3 +7,5 @@ import os
 
 # onnxruntime, from 1.29 on, reports to its makers unless this is set before its import
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# NumPy only works out features, for which one thread is enough: those of OpenBLAS spin on every core after each use
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -14,8 +14,6 @@ import threading
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # the server never downloads
-# NumPy only works out features, for which one thread is enough: those of OpenBLAS spin on every core after each use.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import uvicorn
 

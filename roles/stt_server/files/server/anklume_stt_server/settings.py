@@ -35,7 +35,7 @@ class Settings:
     batch_size: int = _number(8, 1, 256)
     beam_size: int = _number(5, 1, 20)
     language: str = ""
-    audio_context: str = _choice("full", "auto")
+    audio_context: str = _choice("auto", "full", "short")
     host: str = "127.0.0.1"
     port: int = _number(8000, 0, 65535)
     api_key: str = ""

@@ -39,6 +39,7 @@ class Whisper:
         self.settings = settings
         place = {"device": settings.device, "compute_type": settings.compute_type}
         self.model = WhisperModel(str(path), cpu_threads=settings.cpu_threads, num_workers=settings.workers, **place)
+        self.shorts = context.languages_for(path, settings.audio_context)
 
     def prove(self) -> None:
         """Recognise a noise the way a request does, so that the first one finds all libraries ready."""
@@ -91,7 +92,7 @@ class Whisper:
         room = int(STEP_SECONDS / pace) if pace else 0
         most = voice.WINDOW
         if hurried:
-            short = context.is_short(self.settings.audio_context, language)
+            short = context.is_short(language, self.shorts)
             most = min(most, max(RATE * (SHORT_WINDOW if short else FULL_WINDOW), room))
         group: list[voice.Window] = []
         while len(group) < self.settings.batch_size and (not group or room >= most):
@@ -109,7 +110,7 @@ class Whisper:
         def hear(model: Any, language: str | None) -> tuple[Any, Any]:
             return _heard(model, samples, group, options | {"language": language})
 
-        segments, info = context.heard(self.model, options["language"], longest, self.settings.audio_context, hear)
+        segments, info = context.heard(self.model, options["language"], longest, self.shorts, hear)
         return segments, info.language
 
     def _one_by_one(self, samples: Any, query: Query, options: dict[str, Any]) -> Iterator[Step]:
@@ -121,7 +122,7 @@ class Whisper:
             return segments, info
 
         seconds = len(samples) / RATE
-        segments, info = context.heard(self.model, query.language, seconds, self.settings.audio_context, hear)
+        segments, info = context.heard(self.model, query.language, seconds, self.shorts, hear)
         for segment in segments:
             yield Step(seconds - segment.end, info.language, [segment])
         yield Step(0, info.language, last=True)
