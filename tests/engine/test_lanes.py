@@ -13,6 +13,7 @@ import time
 import wave
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from .conftest import CLIPS, MODEL, SENTENCES, Server, wav
 RATE = 16000
 NAMES = ("en-fox.wav", "fr-bonjour.wav", "en-ansible.wav", "fr-serveur.wav")
 PAUSES = VadOptions(max_speech_duration_s=30, min_silence_duration_ms=160)
+find = partial(get_speech_timestamps, vad_options=PAUSES)
 
 
 def clip(name: str) -> np.ndarray:
@@ -125,7 +127,7 @@ def test_who_leaves_at_the_moment_of_a_change_takes_no_turn() -> None:
 def test_a_sound_searched_piece_by_piece_has_the_same_places() -> None:
     samples = spoken(24, 1.3)
     whole = get_speech_timestamps(samples, PAUSES)
-    pieces = list(voice.places(samples, PAUSES, piece=31 * RATE))
+    pieces = list(voice.places(samples, find, piece=31 * RATE))
     assert len(pieces) > 3
     found = [place for part, _ in pieces for place in part]
     assert [last for _, last in pieces] == [False] * (len(pieces) - 1) + [True]
@@ -138,7 +140,11 @@ def test_a_sound_searched_piece_by_piece_has_the_same_places() -> None:
 def test_speech_without_a_pause_is_found_whatever_the_pieces() -> None:
     samples = np.tile(clip("en-ansible.wav"), 12)
     endless = VadOptions(min_silence_duration_ms=5000)
-    (place,) = [place for part, _ in voice.places(samples, endless, piece=5 * RATE) for place in part]
+    (place,) = [
+        place
+        for part, _ in voice.places(samples, partial(get_speech_timestamps, vad_options=endless), piece=5 * RATE)
+        for place in part
+    ]
     assert place["end"] - place["start"] > len(samples) - RATE
 
 
@@ -153,7 +159,7 @@ def test_windows_hold_what_the_librarys_hold() -> None:
 def taken(samples: np.ndarray, most: int = voice.WINDOW, piece: int = voice.PIECE) -> Iterator[voice.Window]:
     """The windows of a sound that is searched piece by piece."""
     speech = voice.Speech(samples)
-    for found, last in voice.places(samples, PAUSES, piece):
+    for found, last in voice.places(samples, find, piece):
         speech.add(found, last)
         yield from iter(lambda: speech.take(most), [])
     assert not speech.places

@@ -31,7 +31,7 @@ from anklume_stt_server.app import create_app
 from anklume_stt_server.errors import ApiError
 from anklume_stt_server.forms import Query
 from anklume_stt_server.keys import WRONG_AT_ONCE, WRONG_SECONDS
-from anklume_stt_server.recognizer import Hurried, Step
+from anklume_stt_server.recognizer import Abilities, Hurried, Step
 from anklume_stt_server.settings import Settings
 from anklume_stt_server.whisper import Whisper
 from faster_whisper import BatchedInferencePipeline
@@ -202,7 +202,7 @@ def test_a_waiting_request_whose_client_leaves_is_never_run(start: Start, tmp_pa
 class SlowEngine:
     """An engine that says a word each 50 ms, for ever."""
 
-    name, healthy = MODEL, True
+    name, healthy, abilities = MODEL, True, Abilities(frozenset({"en"}))
 
     def __init__(self) -> None:
         self.words, self.closed = 0, 0

@@ -11,9 +11,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, BinaryIO
 
-from faster_whisper.vad import VadOptions
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
@@ -91,7 +91,7 @@ class Service:
         """Where somebody speaks, in milliseconds."""
         async with self._sound(search.file) as samples:
             found, last = [], False
-            work = voice.places(samples, VadOptions(**search.options))
+            work = voice.places(samples, partial(self.engine.find_speech, **search.options))
             while not last:
                 async with self.turns.turn(len(samples) / RATE):
                     places, last = await _in_thread(self.workers, next, work)
@@ -174,6 +174,7 @@ class Text(Audio):
         """The checked form."""
         query = forms.check(form, self.task, self.service.settings.language or None)
         self.service.check_model(query.model)
+        self.service.engine.abilities.check(query)
         return query
 
     async def answer(self, query: Query, scope: Scope, receive: Receive, send: Send) -> None:
@@ -225,6 +226,7 @@ async def _until_gone(answer: Coroutine[Any, Any, None], receive: Receive) -> No
 def create_app(settings: Settings, engine: Engine) -> ASGIApp:
     """The whole application."""
     service = Service(settings, engine)
+    document = docs.document(settings.engine, engine.abilities)
     model = {"id": engine.name, "object": "model", "created": int(time.time()), "owned_by": "anklume"}
 
     async def health(_: Request) -> Response:
@@ -246,10 +248,10 @@ def create_app(settings: Settings, engine: Engine) -> ASGIApp:
         return metrics.answer()
 
     async def describe(_: Request) -> Response:
-        return JSONResponse(docs.DOCUMENT)
+        return JSONResponse(document)
 
     async def explain(_: Request) -> Response:
-        return HTMLResponse(docs.page(docs.DOCUMENT))
+        return HTMLResponse(docs.page(document))
 
     async def refuse(request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException) and not isinstance(error, ApiError):
@@ -298,6 +300,6 @@ def create_app(settings: Settings, engine: Engine) -> ASGIApp:
     ]
     handlers: Any = {ApiError: refuse, HTTPException: refuse, Exception: refuse}
     metrics.now.loaded = lambda: int(engine.loaded)
-    metrics.info.labels("faster_whisper", engine.name, settings.device, settings.compute_type).set(1)
+    metrics.info.labels(settings.engine, engine.name, settings.device, settings.compute_type).set(1)
     app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)
     return metrics.Measure(app)

@@ -11,6 +11,7 @@ from math import inf
 from typing import Any
 
 from .forms import DETECTION, DETECTOR, FORMATS, GRANULARITIES
+from .recognizer import Abilities
 
 TEXT = {"type": "string"}
 FIELDS: dict[str, Any] = {
@@ -47,15 +48,15 @@ def _audio(
     return {"post": {"summary": summary, "requestBody": {"required": True, "content": form}, "responses": responses}}
 
 
+TRANSLATIONS = "/v1/audio/translations"
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
-    "info": {"title": "Speech to text (anklume.stt, faster_whisper)", "version": "1"},
     "paths": {
         "/health": _get("Whether the model can transcribe. Asks for no key.", "It can."),
         "/v1/models": _get("The one model.", "A list."),
         "/v1/models/{id}": _get("The model by any of its names.", "The model.", "id"),
         "/v1/audio/transcriptions": _audio("What is said."),
-        "/v1/audio/translations": _audio("What is said, in English."),
+        TRANSLATIONS: _audio("What is said, in English."),
         "/v1/audio/speech/timestamps": _audio("Where somebody speaks.", SEARCH, "A list of start and end, in ms."),
         "/api/ps": _get("What is loaded now.", "The ids of the loaded models."),
         "/metrics": _get("Counters and gauges for Prometheus.", "Prometheus' text format."),
@@ -64,6 +65,12 @@ DOCUMENT: dict[str, Any] = {
     "security": [{"key": []}, {}],
 }
 STYLE = "body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto;padding:0 1em}code{font-weight:bold}"
+
+
+def document(engine: str, abilities: Abilities) -> dict[str, Any]:
+    """The description of the API of one engine, without what its model cannot do."""
+    paths = {path: said for path, said in DOCUMENT["paths"].items() if path != TRANSLATIONS or abilities.translation}
+    return DOCUMENT | {"info": {"title": f"Speech to text (anklume.stt, {engine})", "version": "1"}, "paths": paths}
 
 
 def page(document: dict[str, Any]) -> str:

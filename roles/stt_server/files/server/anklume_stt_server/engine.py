@@ -6,27 +6,28 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import ctranslate2
 from huggingface_hub import snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from . import languages, models
+from . import models
 from .audio import check_decoding
 from .errors import SettingsError
 from .forms import Query
-from .recognizer import Hurried, Recognizer, Step
+from .recognizer import Hurried, Kind, Recognizer, Step
 from .settings import Settings
-from .whisper import Whisper
 
 log = logging.getLogger(__name__)
+# by STT_ENGINE the module with its Kind; one imports what another's release does not hold
+MODULES = {"faster_whisper": ".whisper"}
 
 
 class Engine:
@@ -34,12 +35,15 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.path = _find_model(settings.model)
+        self.kind = cast(Kind, importlib.import_module(MODULES[settings.engine], __package__))
+        self.needed = self.kind.needed(settings)
+        self.path = _find_model(settings.model, self.needed)
         self.name = Path(settings.model).name if Path(settings.model).is_dir() else settings.model
         self.healthy = False
-        if settings.language and settings.language not in languages.LANGUAGES:
-            raise SettingsError(f"STT_LANGUAGE={settings.language}: not a language code that Whisper knows")
-        _check_device(settings)
+        self.abilities = self.kind.abilities(self.path)
+        if settings.language and settings.language not in self.abilities.languages:
+            raise SettingsError(f"STT_LANGUAGE={settings.language}: not a language code that the model knows")
+        self.kind.check(settings)
         self._model: Recognizer | None = None
         self._users = 0
         self._idle_since = time.monotonic()
@@ -52,7 +56,11 @@ class Engine:
             try:
                 model.prove()
             except Exception as error:
-                raise models.not_loaded(self.path, error) from error
+                raise models.not_loaded(self.path, error, self.needed) from error
+
+    def find_speech(self, samples: Any, **options: float | None) -> list[dict[str, int]]:
+        """Where somebody speaks; the model has no part in it."""
+        return self.kind.find_speech(samples, **options)
 
     def transcribe(self, samples: Any, query: Query, hurried: Hurried) -> Generator[Step, None, None]:
         """What the model recognises, step by step."""
@@ -90,10 +98,10 @@ class Engine:
     def _load(self) -> Recognizer:
         started = time.monotonic()
         try:
-            model = Whisper(self.path, self.settings)
+            model = self.kind.load(self.path, self.settings)
         except Exception as error:  # a damaged tokenizer.json is a bare one
             self.healthy = False
-            raise models.not_loaded(self.path, error) from error
+            raise models.not_loaded(self.path, error, self.needed) from error
         # What lives now lives on: without this the garbage collections of each request walk all of it.
         gc.collect()
         gc.freeze()
@@ -102,7 +110,7 @@ class Engine:
         return model
 
 
-def _find_model(name: str) -> Path:
+def _find_model(name: str, needed: tuple[str, ...]) -> Path:
     """The folder of a model: a folder as it is, or the current snapshot of a repository in the hub cache."""
     folder = Path(name)
     if not folder.is_dir():
@@ -110,16 +118,7 @@ def _find_model(name: str) -> Path:
             folder = Path(snapshot_download(name, local_files_only=True))
         except (OSError, ValueError):
             raise SettingsError(f"STT_MODEL={name}: neither a folder nor in the hub cache {HF_HUB_CACHE}") from None
-    for wanted in models.NEEDED:
+    for wanted in needed:
         if not (folder / wanted).is_file():
             raise SettingsError(f"STT_MODEL={name}: {folder} has no {wanted}")
     return folder
-
-
-def _check_device(settings: Settings) -> None:
-    if settings.device == "cuda" and not ctranslate2.get_cuda_device_count():
-        raise SettingsError("STT_DEVICE=cuda: no CUDA device found")
-    supported = {"default", "auto", *ctranslate2.get_supported_compute_types(settings.device)}
-    if settings.compute_type not in supported:
-        names = ", ".join(sorted(supported))
-        raise SettingsError(f"STT_COMPUTE_TYPE={settings.compute_type}: on {settings.device} it must be one of {names}")

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from faster_whisper.utils import format_timestamp
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from .forms import Query
-from .recognizer import Heard
+from .recognizer import Heard, Segment
 
 
-def full_text(segments: Sequence[Any]) -> str:
+def full_text(segments: Sequence[Segment]) -> str:
     """What was said; segments begin with a space where the language wants one."""
     return "".join(segment.text.rstrip() for segment in segments).lstrip()
 
@@ -63,6 +62,11 @@ def _result(heard: Heard) -> dict[str, Any]:
     return {"text": full_text(heard.segments), "usage": {"type": "duration", "seconds": seconds}}
 
 
-def _cue(segment: Any, point: str) -> str:
-    begin, end = (format_timestamp(seconds, True, point) for seconds in (segment.start, segment.end))
+def _cue(segment: Segment, point: str) -> str:
+    begin, end = (_timestamp(seconds, point) for seconds in (segment.start, segment.end))
     return f"{begin} --> {end}\n{segment.text.strip()}\n\n"
+
+
+def _timestamp(seconds: float, point: str) -> str:
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"

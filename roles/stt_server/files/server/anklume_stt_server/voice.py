@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 from .audio import RATE
 
@@ -19,6 +18,7 @@ QUIET = RATE // 10  # samples of the quietest moment, where speech without a pau
 
 Place = dict[str, int]  # start and end, in samples
 Window = list[Place]
+Find = Callable[[Any], list[Place]]  # where somebody speaks
 
 
 def length(window: Window) -> int:
@@ -26,7 +26,7 @@ def length(window: Window) -> int:
     return sum(place["end"] - place["start"] for place in window)
 
 
-def places(samples: Any, options: VadOptions, piece: int = PIECE) -> Iterator[tuple[list[Place], bool]]:
+def places(samples: Any, find: Find, piece: int = PIECE) -> Iterator[tuple[list[Place], bool]]:
     """The places of speech, a list for each piece and whether it is the last.
 
     What reaches the end of a piece is searched again with the next one.
@@ -34,10 +34,7 @@ def places(samples: Any, options: VadOptions, piece: int = PIECE) -> Iterator[tu
     begin, size = 0, piece
     while begin < len(samples):
         end = min(begin + size, len(samples))
-        found = [
-            {name: place + begin for name, place in each.items()}
-            for each in get_speech_timestamps(samples[begin:end], options)
-        ]
+        found = [{name: place + begin for name, place in each.items()} for each in find(samples[begin:end])]
         following, size = end, piece
         if end < len(samples) and found and found[-1]["end"] == end:
             following = found.pop()["start"]
@@ -50,8 +47,9 @@ def places(samples: Any, options: VadOptions, piece: int = PIECE) -> Iterator[tu
 class Speech:
     """What is spoken and not yet recognised, in the order of time; windows are taken from it."""
 
-    def __init__(self, samples: Any) -> None:
+    def __init__(self, samples: Any, size: Callable[[Window], int] = length) -> None:
         self.samples, self.places, self.complete = samples, list[Place](), False
+        self.size = size  # of a window, in samples
 
     def add(self, found: list[Place], last: bool) -> None:
         """The places of the next piece, and whether it is the last."""
@@ -62,7 +60,7 @@ class Speech:
         """As many places as the window holds; none while a place that is still to be found may belong to it."""
         window: Window = []
         for place in self.places:
-            if length([*window, place]) > most:
+            if self.size([*window, place]) > most:
                 break
             window.append(place)
         else:

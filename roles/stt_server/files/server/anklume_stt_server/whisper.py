@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import ctranslate2
 import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.transcribe import restore_speech_timestamps
-from faster_whisper.vad import VadOptions
+from faster_whisper.vad import VadOptions, get_speech_timestamps
 
-from . import context, languages, voice
+from . import context, languages, models, voice
 from .audio import RATE
+from .errors import SettingsError
 from .forms import Query
-from .recognizer import Hurried, Step
+from .recognizer import Abilities, Hurried, Segment, Step, Word
 from .settings import Settings
 from .times import within
 
@@ -30,6 +32,42 @@ STEP_SECONDS = 1.0  # what a step may take, where one window takes less
 SHORT_WINDOW, FULL_WINDOW = 10, 24
 # as the pipeline of faster-whisper has it
 PAUSES = VadOptions(max_speech_duration_s=voice.WINDOW / RATE, min_silence_duration_ms=160)
+
+
+def needed(_: Settings) -> tuple[str, ...]:
+    """The files that a model consists of."""
+    return models.NEEDED
+
+
+def check(settings: Settings) -> None:
+    """Refuse a device that is not there and a compute type that it does not have."""
+    if settings.device == "cuda" and not ctranslate2.get_cuda_device_count():
+        raise SettingsError("STT_DEVICE=cuda: no CUDA device found")
+    supported = {"default", "auto", *ctranslate2.get_supported_compute_types(settings.device)}
+    if settings.compute_type not in supported:
+        names = ", ".join(sorted(supported))
+        raise SettingsError(f"STT_COMPUTE_TYPE={settings.compute_type}: on {settings.device} it must be one of {names}")
+
+
+def abilities(_: Path) -> Abilities:
+    """All that the API has; which languages are newer than a model shows when it is loaded."""
+    return Abilities(languages.LANGUAGES, translation=True, temperature=True, hotwords=True)
+
+
+def load(folder: Path, settings: Settings) -> Whisper:
+    """The model, ready to be proved."""
+    return Whisper(folder, settings)
+
+
+def find_speech(samples: Any, **options: float | None) -> list[voice.Place]:
+    """Where somebody speaks."""
+    found: list[voice.Place] = get_speech_timestamps(samples, VadOptions(**options))
+    return found
+
+
+def _spoken(samples: Any) -> list[voice.Place]:
+    found: list[voice.Place] = get_speech_timestamps(samples, PAUSES)
+    return found
 
 
 class Whisper:
@@ -44,7 +82,7 @@ class Whisper:
     def prove(self) -> None:
         """Recognise a noise the way a request does, so that the first one finds all libraries ready."""
         noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
-        list(voice.places(noise, PAUSES))
+        list(voice.places(noise, _spoken))
         options = {"language": "en", "beam_size": self.settings.beam_size, "max_new_tokens": 1}
         _heard(self.model, noise, [[{"start": 0, "end": RATE}]], options)
 
@@ -65,14 +103,14 @@ class Whisper:
         else:
             work = self._one_by_one(samples, query, options)
         for step in work:
-            segments = [within(segment, seconds) for segment in step.segments if segment.text.strip()]
+            segments = [within(_ours(segment), seconds) for segment in step.segments if segment.text.strip()]
             yield replace(step, segments=segments)
 
     def _batches(self, samples: Any, query: Query, options: dict[str, Any], hurried: Hurried) -> Iterator[Step]:
         options["without_timestamps"] = query.format in ("json", "text") and not query.stream
         language, left, pace, done = query.language, len(samples) / RATE, 0.0, False
         speech = voice.Speech(samples)
-        for found, last in voice.places(samples, PAUSES):
+        for found, last in voice.places(samples, _spoken):
             if len(samples) > voice.PIECE:
                 yield Step(left, language)
             speech.add(found, last)
@@ -140,3 +178,9 @@ def _heard(model: Any, samples: Any, group: list[voice.Window], options: dict[st
     )
     begin = places[0]["start"] * model.frames_per_second // RATE if places else 0
     return [replace(s, seek=begin + s.seek) for s in restore_speech_timestamps(segments, places, RATE)], info
+
+
+def _ours(segment: Any) -> Segment:
+    """A segment of faster-whisper as the other engines have it, too."""
+    words = segment.words and [Word(**asdict(word)) for word in segment.words]
+    return Segment(**(vars(segment) | {"words": words}))
