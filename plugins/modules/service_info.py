@@ -33,9 +33,8 @@ options:
   release:
     description:
       - The versioned folder that the service should run from, as V(/opt/stt-server/1.0). A link C(current) stands
-        beside it.
+        beside it. Not for a service out of the distribution's packages, which has no releases.
     type: path
-    required: true
   former_home:
     description:
       - The folder that the releases lay in before. It is looked at in the place of the one of O(release) as long as
@@ -469,7 +468,7 @@ def look_at(wish: dict[str, Any], unit: Unit, listening: dict[int, list[tuple[st
 def look(module: AnsibleModule) -> dict[str, Any]:
     """What is so, and what differs from what is wanted."""
     params = module.params
-    release = Path(params["release"])
+    release = Path(params["release"] or "/usr/lib")  # where packages lie
     former = Path(params["former_home"] or release.parent)
     home = lie_in(former, release.parent)
     current = home / "current"
@@ -492,7 +491,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "python": python,
         "python_version": version,
-        "release": name,
+        "release": name if params["release"] else "",
         "release_lock": release_lock,
         "installed": installed,
         "current": served,
@@ -500,7 +499,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
         "before": before,
         "moves": moves(former, release.parent),
         "differing": different,
-        "configured": served == name and not under_way and not different,
+        "configured": (served == name or not params["release"]) and not under_way and not different,
         "free_mib": free if installed or (served and name in (served, "current")) else within_quota(release, free),
         **({"answer": ask(params["url"], params["host"])} if params["url"] else {}),
         **({"speech_models": look_at_models(models, params["user"])} if models else {}),
@@ -516,7 +515,7 @@ def main() -> None:
         argument_spec={
             "service": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
-            "release": {"type": "path", "required": True},
+            "release": {"type": "path"},
             "former_home": {"type": "path"},
             "lock": {"type": "str"},
             "port": {"type": "int", "required": True},

@@ -25,6 +25,8 @@ FILE_OPTIONS: dict[str, Any] = {
     "mode": {"type": "str"},
 }
 """What a module asks of each file."""
+MOST_SHOWN = 1 << 16
+"""Characters up to which a diff shows what a file holds."""
 _MODES = {"present": "0644", "directory": "0755", "absent": "0"}
 
 
@@ -89,9 +91,16 @@ def difference(file: Wanted) -> dict[str, Any] | None:
 
 
 def _content_diff(file: Wanted, before: str | None) -> dict[str, Any]:
-    texts = ("", "(secret)\n") if file.secret else (before or "", file.content or "")
+    texts = ("", "(secret)\n") if file.secret else (_shown(before or ""), _shown(file.content or ""))
     header = str(file.path)
     return {"before_header": header, "after_header": header, "before": texts[0], "after": texts[1]}
+
+
+def _shown(text: str) -> str:
+    """A text for a diff; of a long one, as a recording, what tells it from others."""
+    if len(text) <= MOST_SHOWN:
+        return text
+    return f"({len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()})\n"
 
 
 def _diff(file: Wanted, before: dict[str, str], after: dict[str, str]) -> dict[str, Any]:

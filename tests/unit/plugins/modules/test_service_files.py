@@ -44,6 +44,14 @@ def test_check_mode_shows_and_leaves(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
+def test_of_a_long_text_the_diff_says_what_tells_it_from_others(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("y" * 70_000)
+    shown = run([{"path": str(path), "content": "x" * 70_000}])["diff"][0]
+    assert shown["after"].startswith("(70000 characters, sha256 ") and shown["after"] != shown["before"]
+    assert path.read_text() == "x" * 70_000
+
+
 def test_a_wrong_mode_alone_is_put_right(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("same")

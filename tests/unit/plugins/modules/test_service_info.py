@@ -117,6 +117,14 @@ def test_releases_that_lie_in_a_folder_of_another_name(tmp_path: Path) -> None:
     assert (seen["moves"], seen["installed"], seen["current"]) == (False, True, "2")
 
 
+def test_a_service_out_of_packages_has_no_release(tmp_path: Path, machine: Path) -> None:
+    runs(machine, "active")
+    seen = look(tmp_path, release=None)
+    assert (seen["release"], seen["current"], seen["installed"], seen["configured"]) == ("", "", False, True)
+    missing = look(tmp_path, release=None, files=[{"path": str(tmp_path / "a"), "content": "x"}])
+    assert (missing["configured"], missing["differing"]) == (False, [str(tmp_path / "a")])
+
+
 def test_speech_models_that_are_not_there_and_that_nobody_asks_for(tmp_path: Path) -> None:
     (tmp_path / "cache/hub/models--a--b/refs").mkdir(parents=True)
     models = {"cache": str(tmp_path / "cache"), "wanted": ["c/d"]}
