@@ -233,6 +233,9 @@ def main(suite: str, chosen: list[str]) -> int:
     for sent in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sent, signal.default_int_handler)
     start = time.monotonic()
+    if unknown := set(chosen) - {part.name for part in PARTS}:
+        print(f"there is no part {', '.join(sorted(unknown))}: the parts are {', '.join(part.name for part in PARTS)}")
+        return 2
     wanted = [part for part in PARTS if part.name in chosen or (not chosen and part.runs(suite))]
     first, incus, beside, alone = ([part for part in wanted if part.place == place] for place in PLACES)
     runner = Runner(suite)

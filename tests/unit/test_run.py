@@ -84,6 +84,12 @@ def test_a_row_alone_is_shown_while_it_runs(run: ModuleType, capfd: pytest.Captu
     assert "=== begin\nbegun\n=== begin: passed" in capfd.readouterr().out
 
 
+def test_a_part_that_is_none_is_no_success(run: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    parts(run, ("begin", run.BESIDE), ("bad", run.INCUS))
+    assert run.main("test", ["begin", "beginn"]) == 2
+    assert capfd.readouterr().out == "there is no part beginn: the parts are begin, bad\n"
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("place", ["INCUS", "BESIDE"])
 def test_an_end_ends_the_children_too(run: ModuleType, tmp_path: Path, sent: signal.Signals, place: str) -> None:
