@@ -18,19 +18,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = """\
+.RECIPEPREFIX = >
 WAIT = until [ -e $(1) ]; do sleep 0.05; done
 begin:
-	@echo begun; touch begun
+>@echo begun; touch begun
 near:
-	@touch near; echo one; $(call WAIT,far); echo two
+>@touch near; echo one; $(call WAIT,far); echo two
 far:
-	@touch far; echo three; $(call WAIT,near); sleep 0.3; echo four; touch far-ended
+>@touch far; echo three; $(call WAIT,near); sleep 0.3; echo four; touch far-ended
 last:
-	@ls begun far-ended
+>@ls begun far-ended
 bad:
-	@echo it is bad; false
+>@echo it is bad; false
 sleeps:
-	@echo $$$$ >child; touch sleeps; exec sleep 4711
+>@echo $$$$ >child; touch sleeps; exec sleep 4711
 """
 
 
