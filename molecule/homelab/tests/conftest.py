@@ -66,6 +66,14 @@ def host_vars(project: Path) -> Iterator[Path]:
     path.write_text(before)
 
 
+def until_all_answer(ai: Any, webui: Any) -> None:
+    """Return once the services answer, which a verify that comes too early finds out more slowly."""
+    places = ((ai, "8000/health"), (ai, "11434/api/version"), (webui, "8080/health"))
+    for host, place in places:
+        url = f"http://127.0.0.1:{place}"
+        host.check_output(f"timeout 180 sh -c 'until curl -sf -o /dev/null {url}; do sleep 0.5; done'")
+
+
 def started(host: Any, unit: str) -> str:
     """When a unit was started last, to the microsecond; it changes with every restart."""
     return str(host.check_output(f"systemctl show -P ExecMainStartTimestampMonotonic {unit}"))

@@ -8,14 +8,18 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Any
 
-from conftest import Run
+from conftest import Run, until_all_answer
 from suite import ROOT
 
 
-def test_after_restarts_of_incus_and_of_the_instances_verify_is_green(make: Callable[..., Run]) -> None:
+def test_after_restarts_of_incus_and_of_the_instances_verify_is_green(
+    make: Callable[..., Run], ai: Any, webui: Any
+) -> None:
     restart_incus()
     subprocess.run(["incus", "restart", "--project", "homelab", "homelab-ai", "homelab-webui"], check=True)
+    until_all_answer(ai, webui)
     deadline = time.monotonic() + 180
     while (run := make("verify")).status != 0:
         assert time.monotonic() < deadline, run.why

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import wire
+from conftest import until_all_answer
 from pip._internal.models.index import PyPI
 from suite import LONG, ROOT
 
@@ -84,6 +85,7 @@ def test_from_the_first_start_on_nothing_leaves(capture: Path, make: Any, ai: An
     """All that the tests before did, and once more a restart, a transcription, a chat and a time without work."""
     ai.check_output("systemctl restart speaches ollama")
     webui.check_output("systemctl restart open-webui")
+    until_all_answer(ai, webui)
     run = make("verify")
     deadline = time.monotonic() + 120
     while run.status != 0 and time.monotonic() < deadline:
