@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a voice command costs beside the model, part by part, and whether the first one is as fast as the tenth.
 
-The parts are measured in this process, as the engine calls them; the whole is the server's on loopback, with the
-threads of BLAS as they come and as the server sets them. A real Whisper base in int8, and commands of 2 to 4 s. Run by
-`make bench-request`.
+The parts are measured in this process, as the engine calls them, with the threads of BLAS that NumPy takes by itself or
+as OPENBLAS_NUM_THREADS says; the whole is the server's on loopback, with the threads of BLAS as they come and as the
+server sets them. A real Whisper base in int8, and commands of 2 to 4 s. With --speaches RELEASE, a folder of Speaches
+as the role makes it, Speaches as it is and with our factory are measured too. Run by `make bench-request`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,8 +22,8 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
-from bench_accuracy import PACKAGE, by_joe, whisper_base
-from bench_lanes import PORT, ask, body, wait
+from bench_accuracy import by_joe
+from bench_lanes import ENGINE, MODELS, OURS, STOCK, ask, body, in_a_hub, serve
 from bench_stt import cpu_seconds
 from faster_whisper import WhisperModel
 from starlette.requests import Request
@@ -80,16 +79,13 @@ def parts(path: Path, clips: list[Any], threads: int) -> dict[str, float]:
 
 
 def served(
-    path: Path, contents: list[bytes], options: argparse.Namespace, changes: dict[str, str]
+    system: str, snapshot: Path, clips: list[Any], options: argparse.Namespace, changes: dict[str, str]
 ) -> tuple[float, float, float]:
     """CPU seconds of the first request, of the same one later, and of each on the average."""
-    settings = {"STT_MODEL": path, "STT_PORT": PORT, "STT_COMPUTE_TYPE": "int8", "STT_LANGUAGE": "en"}
-    settings |= {"STT_AUDIO_CONTEXT": options.context, "STT_CPU_THREADS": options.threads, "PYTHONPATH": PACKAGE}
-    environment = os.environ | changes | {name: str(value) for name, value in settings.items()}
-    server = subprocess.Popen([sys.executable, "-m", "anklume_stt_server"], env=environment, stderr=subprocess.DEVNULL)
+    contents = [body(clip, MODELS[system]) for clip in clips]
+    server, cpu = serve(system, snapshot, options, **changes)
     try:
-        wait()
-        used = [cpu_seconds(server.pid)]
+        used = [cpu]
         for content in (contents[0], *contents, *contents[:1] * 5):
             ask(content)
             used.append(cpu_seconds(server.pid))
@@ -107,23 +103,27 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--context", default="auto")
+    parser.add_argument("--speaches", metavar="RELEASE", type=os.path.abspath, help="measure Speaches too")
     options = parser.parse_args()
     clips = [samples for _, samples in by_joe(100) if 32_000 < len(samples) < 64_000][: options.commands]
-    contents = [body(clip) for clip in clips]
-    with tempfile.TemporaryDirectory() as folder:
-        path = whisper_base(Path(folder))
-        blas = os.environ.get("OPENBLAS_NUM_THREADS", os.cpu_count())
-        print(f"{os.cpu_count()} cores, {options.threads} threads, {blas} of BLAS\n\n| part | CPU ms |\n|---|---|")
-        for name, spent in parts(path, clips, options.threads).items():
+    with tempfile.TemporaryDirectory() as scratch:
+        snapshot = in_a_hub(Path(scratch))
+        print(f"{os.cpu_count()} cores, {options.threads} threads\n\n| part | CPU ms |\n|---|---|")
+        for name, spent in parts(snapshot, clips, options.threads).items():
             print(f"| {name} | {spent:.1f} |", flush=True)
         print("\n| threads of BLAS | CPU s of the first request | of the same one later | of all |\n|---|---|---|---|")
-        ways: dict[str, dict[str, str]] = {"as they come": AS_THEY_COME, "as the server sets them": {}}
+        ways: dict[tuple[str, str], dict[str, str]] = {}
+        for system in (ENGINE, OURS) if options.speaches else (ENGINE,):
+            ways |= {(system, "as they come"): AS_THEY_COME, (system, "as the server sets them"): {}}
+        if options.speaches:
+            ways[STOCK, "as they come"] = AS_THEY_COME
         rounds = [
-            [served(path, contents, options, changes) for changes in ways.values()] for _ in range(options.rounds)
+            [served(system, snapshot, clips, options, changes) for (system, _), changes in ways.items()]
+            for _ in range(options.rounds)
         ]
-        for name, results in zip(ways, zip(*rounds, strict=True), strict=True):
+        for (system, name), results in zip(ways, zip(*rounds, strict=True), strict=True):
             values = " | ".join(f"{median(column):.3f}" for column in zip(*results, strict=True))
-            print(f"| {name} | {values} |", flush=True)
+            print(f"| {system}, {name} | {values} |", flush=True)
 
 
 if __name__ == "__main__":
