@@ -280,9 +280,9 @@ $(ACCURACY_VENV)/.stamp: requirements-accuracy-test.txt $(ENGINE_VENV)/.stamp
 	@scripts/venv $(@D) $(PYTHON) $(ENGINE_REQUIREMENTS) $<
 	@touch $@
 .PHONY: bench-accuracy bench-lanes bench-request
-bench-accuracy: venv-test $(ACCURACY_VENV)/.stamp ## how well and how fast real weights hear, with short and full context; ARGS="--only people --sentences 50" (all: 90 minutes)
+bench-accuracy: venv-test $(ACCURACY_VENV)/.stamp ## how well and how fast real weights hear, with short and full context; ARGS="--only people --sentences 50" or "--model FOLDER" (all: 90 minutes)
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_accuracy.py $(ARGS)
-bench-lanes: venv-test $(ACCURACY_VENV)/.stamp ## voice commands beside an hour-long recording; ARGS="--minutes 10 --context auto"
+bench-lanes: venv-test $(ACCURACY_VENV)/.stamp ## voice commands beside an hour-long recording; ARGS="--minutes 10 --context full"
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_lanes.py $(ARGS)
 bench-request: venv-test $(ACCURACY_VENV)/.stamp ## what a voice command costs, part by part, and the first one after a start (5 minutes)
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_request.py $(ARGS)

@@ -26,12 +26,13 @@ from bench_accuracy import by_joe
 from bench_lanes import ENGINE, MODELS, OURS, STOCK, ask, body, in_a_hub, serve
 from bench_stt import cpu_seconds
 from faster_whisper import WhisperModel
+from faster_whisper.vad import get_speech_timestamps
 from starlette.requests import Request
 
 AS_THEY_COME = {"OPENBLAS_NUM_THREADS": str(os.cpu_count())}
 PROMPT = ("<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>")
 
-from anklume_stt_server import context, multipart, voice  # noqa: E402  bench_accuracy knows where it is
+from anklume_stt_server import context, multipart  # noqa: E402  bench_accuracy knows where it is
 from anklume_stt_server.audio import check_decoding, decode  # noqa: E402
 from anklume_stt_server.whisper import PAUSES  # noqa: E402
 
@@ -69,7 +70,7 @@ def parts(path: Path, clips: list[Any], threads: int) -> dict[str, float]:
     for clip in [clips[0], *clips]:  # the first one is thrown away
         file = timed("form", form, body(clip))["file"].file
         samples = timed("decoding", decode, file, 60)
-        timed("voice detection", lambda sound: list(voice.places(sound, PAUSES)), samples)
+        timed("voice detection", get_speech_timestamps, samples, PAUSES)
         features = timed("features", model.feature_extractor, samples)[..., :-1]
         window = np.pad(features, ((0, 0), (0, 3000 - features.shape[-1])))
         timed("encoder, 30 s", model.encode, window)
