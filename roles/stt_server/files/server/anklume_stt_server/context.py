@@ -39,7 +39,7 @@ def languages_for(folder: Path, mode: str) -> Collection[str]:
     """The languages in which a model is fed less: with auto those measured, so that one that is not known has none."""
     if mode != "auto":
         return LANGUAGES if mode == "short" else ()
-    heads = json.loads((folder / "config.json").read_bytes()).get("alignment_heads", ())
+    heads = json.loads((folder / "config.json").read_bytes()).get("alignment_heads") or ()
     return MEASURED.get(tuple(map(tuple, heads)), ())
 
 
