@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible_collections.anklume.stt.plugins.filter.models import hub_ids, model_aliases
 from ansible_collections.anklume.stt.plugins.filter.stt_server import role_defaults
 from ansible_collections.anklume.stt.plugins.module_utils._services.stt_balancer import balancer_plan
 
@@ -54,11 +55,24 @@ RETURN = r"""
 _value:
   description:
     - C(servers), each with C(name), C(address), C(url), C(host), C(tls), C(own) (whether the balancer gives it a key of
-      its own), C(extra), C(has_key), and in C(short) and C(long) how many requests of a kind it gets at once.
+      its own), C(extra), C(has_key), C(models), C(checked_in) (where HAProxy looks at it), and in C(short) and C(long)
+      how many requests of a kind it gets at once.
+    - C(routes), each with C(name), C(models), C(servers); the first is for requests that name none of them.
     - C(keys) by server, C(asks_key), C(client_keys) as digests, C(resolves) (whether names have to be looked up);
       C(refused) says why it cannot be had.
   type: dict
 """
+
+
+def _models(machine: Mapping[str, Any]) -> list[str]:
+    """All names of the models that a machine's STT server has; none where one is chosen on the machine itself."""
+    values = role_defaults("stt_server") | {
+        name: machine[name] for name in ("stt_server_model", "stt_server_extra_models") if name in machine
+    }
+    names = [values["stt_server_model"], *values["stt_server_extra_models"]]
+    if "auto" in names:
+        return []
+    return [*hub_ids(names), *model_aliases(names, machine.get("stt_server_aliases"))]
 
 
 def stt_balancer_plan(
@@ -70,7 +84,9 @@ def stt_balancer_plan(
         for name, value in role_defaults("stt_server").items()
         if name in ("stt_server_enabled", "stt_server_port", "stt_server_workers", "stt_server_queue")
     }
-    return balancer_plan(given, machine, machines, hostvars, defaults=defaults, project_dir=project_dir)
+    named = list(machines)
+    models = {name: _models(hostvars.get(name, {})) for name in [*named, *given["stt_balancer_machines"]]}
+    return balancer_plan(given, machine, named, hostvars, defaults=defaults, models=models, project_dir=project_dir)
 
 
 class FilterModule:

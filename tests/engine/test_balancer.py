@@ -33,6 +33,8 @@ long = pytest.mark.skipif(not LONG, reason="part of make test-long")
 FOX = (CLIPS / "en-fox.wav").read_bytes()
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 KEYS = ("first-key", "second-key")
+NAMES = ("first.one", "second.one")
+"""What the model is called on one of the servers alone."""
 
 
 class Pair:
@@ -46,8 +48,14 @@ class Pair:
         self.servers = [self.engine(index) for index in range(2)]
         names = [f"server{index}" for index in range(2)]
         hostvars = {
-            name: {"ansible_host": "127.0.0.1", "stt_server_port": port, "stt_server_api_key": key}
-            for name, port, key in zip(names, self.ports, KEYS, strict=True)
+            name: {
+                "ansible_host": "127.0.0.1",
+                "stt_server_port": port,
+                "stt_server_api_key": key,
+                "stt_server_model": MODEL,
+                "stt_server_aliases": {alias: MODEL},
+            }
+            for name, port, key, alias in zip(names, self.ports, KEYS, NAMES, strict=True)
         }
         variables = {
             "given": {
@@ -79,6 +87,7 @@ class Pair:
             self.folder / f"engine{self.started}",
             STT_PORT=self.ports[index],
             STT_API_KEY=KEYS[index],
+            STT_MODEL_ALIASES=NAMES[index],
         )
 
     def up(self) -> int:
@@ -259,6 +268,29 @@ def test_a_key_of_any_server_opens_all_and_no_other_does(pair: Pair) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
     assert httpx.get(f"{pair.url}/v1/models").status_code == 401
     assert httpx.get(f"{pair.url}/health").status_code == 200
+
+
+def form(model: str, content: bytes, last: bool) -> bytes:
+    """A form with the field before or after the file."""
+    field = f'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n{model}\r\n'.encode()
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\nContent-Type: audio/wav\r\n\r\n'
+    file = head + content + b"\r\n"
+    return b"".join([file, field] if last else [field, file]) + b"--b--\r\n"
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["before the file", "after it"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_request_goes_where_its_model_is(pair: Pair, name: str, last: bool) -> None:
+    headers = {"Authorization": f"Bearer {KEYS[0]}", "Content-Type": "multipart/form-data; boundary=b"}
+    url = f"{pair.url}/v1/audio/transcriptions"
+    for _ in range(3):
+        answer = httpx.post(url, content=form(name, FOX, last), headers=headers, timeout=60)
+        assert answer.status_code == 200, "the other one does not know it"
+    if not last:  # of a long one only the beginning is looked at
+        silence = wav(np.zeros(90 * 16000, np.float32))
+        assert httpx.post(url, content=form(name, silence, last), headers=headers, timeout=60).status_code == 200
+    strange = httpx.post(url, content=form("firstXone", FOX, last), headers=headers, timeout=60)
+    assert strange.json()["error"]["code"] == "model_not_found"
 
 
 def test_a_stream_comes_piece_by_piece(pair: Pair) -> None:

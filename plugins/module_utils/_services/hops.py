@@ -9,7 +9,7 @@ Pure: answers of modules in, hops out. A module that failed answers with `msg`; 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE, logs
@@ -91,29 +91,33 @@ def _stt_balancer(machine: Answer, answers: Answer) -> list[Hop]:
     counted, journal = answers["counted"], logs(machine, BY_ROLE["stt_balancer"].unit)
     told = counted.get("json", {}) if counted.get("status") == 200 else {}
     up = f"{told['up']} of {told['servers']} servers take requests" if told else counted.get("msg", "no answer")
-    usual = Counter(", ".join(sorted(answer.get("models", []))) for answer in answers["each"] if answer.get("models"))
     return [
         _unit("stt_balancer", machine, answers["seen"]),
         _hop(f"port {answers['port']}", bool(told and told["up"]), up, journal),
-        *(_behind(answer, usual, answers["spoken"]) for answer in answers["each"]),
+        *(_behind(answer, answers["each"], answers["spoken"]) for answer in answers["each"]),
         _sentence("balancer", answers["heard"], answers["spoken"], journal),
     ]
 
 
-def _behind(answer: Answer, usual: Counter[str], spoken: str) -> Hop:
+def _behind(answer: Answer, each: Iterable[Answer], spoken: str) -> Hop:
     """One of the servers: where it is well it may be of no use, for another model, or for what HAProxy cannot see."""
-    name = answer["item"]["name"]
-    hop = _sentence(
-        f"balancer to {name}", answer, spoken, f"is {name} well, and does it have the right key? make apply"
-    )
-    models, most = ", ".join(sorted(answer.get("models", []))), next(iter(usual.most_common(1)), ("", 0))[0]
+    name, meant = answer["item"]["name"], answer["item"].get("models")
+    hop = _sentence(f"balancer to {name}", answer, spoken, f"is {name} well, with the right key? make apply")
+    models = _models(answer)
+    # those that are to have the same; of a server elsewhere nobody may know what it is to have
+    alike = (_models(other) for other in each if not meant or other["item"].get("models") == meant)
+    usual = next(iter(Counter(filter(None, alike)).most_common(1)), ("", 0))[0]
     if answer.get("healthy") and models and not hop["ok"]:
         hop["detail"] = f"it says that it is healthy, and {hop['detail']}"
         hop["next_step"] = f"stt-balancer drain {name} takes it out; then look at its log"
-    elif hop["ok"] and models != most:
+    elif hop["ok"] and models != usual:
         hop["ok"], hop["next_step"] = False, f"give {name} the model of the others"
-        hop["detail"] = f"it serves {models} and not {most}, as the others do"
+        hop["detail"] = f"it serves {models} and not {usual}, as the others do"
     return hop
+
+
+def _models(answer: Answer) -> str:
+    return ", ".join(sorted(answer.get("models", [])))
 
 
 def _ollama_server(machine: Answer, answers: Answer) -> list[Hop]:

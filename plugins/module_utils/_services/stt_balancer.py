@@ -20,6 +20,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.speech impor
 
 Variables = Mapping[str, Any]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+MODEL = re.compile(r"[\w.:/@-]+")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -37,6 +38,8 @@ class Server:
     tls: bool = False
     extra: bool = False
     """Whether it is none of this inventory: no key of a client goes there."""
+    models: Sequence[str] = ()
+    """All names of the models that it has, the first one's first; empty where nobody knows."""
 
     @property
     def authority(self) -> str:
@@ -51,33 +54,31 @@ def balancer_plan(
     hostvars: Mapping[str, Any],
     *,
     defaults: Variables,
+    models: Mapping[str, Sequence[str]],
     project_dir: str,
 ) -> dict[str, Any]:
     """All that the configuration is made of; `refused` says why it cannot be had, each with what to do.
 
     `given` are the role's variables, `machines` those with an STT server, `defaults` the variables of the role
-    stt_server where nobody sets them. `servers` are told apart by `own`: to these the balancer goes by an entry of its
-    own, which gives them their key. `client_keys` are the digests that `asks_key` compares with.
+    stt_server where nobody sets them, `models` by machine the names of those that its server has. `servers` are told
+    apart by `own`: to these the balancer goes by an entry of its own, which gives them their key. `client_keys` are the
+    digests that `asks_key` compares with.
     """
     try:
         servers = [
-            *_own(behind(hostvars[machine], machines), hostvars, defaults, project_dir),
+            *_own(behind(hostvars[machine], machines), hostvars, defaults, models, project_dir),
             *map(_extra, given["stt_balancer_extra_servers"]),
         ]
     except Error as error:
-        return {
-            "servers": [],
-            "refused": [str(error)],
-            "asks_key": False,
-            "resolves": False,
-            "client_keys": [],
-            "keys": {},
-        }
+        nothing: dict[str, Any] = {"asks_key": False, "resolves": False, "client_keys": [], "keys": {}}
+        return nothing | {"servers": [], "routes": [], "refused": [str(error)]}
     keys = client_keys(given["stt_balancer_api_key"], servers)
     # those that let in whoever the balancer lets in, and nobody else, look at the client's key themselves
     own = {server.name for server in servers if server.extra or not set(keys) <= set(server.keys)}
+    found = routes(servers)
     return {
-        "servers": [_told(server, server.name in own) for server in servers],
+        "servers": [_told(server, server.name in own, found) for server in servers],
+        "routes": found,
         "asks_key": bool(keys and own),
         "resolves": any(_is_name(server.host) for server in servers),
         "client_keys": [hashlib.sha256(key.encode()).hexdigest().upper() for key in keys],
@@ -93,7 +94,33 @@ def client_keys(given: str, servers: Iterable[Server]) -> list[str]:
     return list(dict.fromkeys(key for server in servers if not server.extra for key in server.keys))
 
 
-def _own(names: Iterable[str], hostvars: Mapping[str, Any], defaults: Variables, project_dir: str) -> Iterator[Server]:
+def routes(servers: Sequence[Server]) -> list[dict[str, Any]]:
+    """Where requests go by the model that they name: each with `name`, `models` and `servers`.
+
+    The first, without models, is for all that name none or one that nobody has: the servers with the first one's
+    model. It is the only one where all have the same models.
+    """
+    first = servers[0].models[:1] if servers else ()
+    usual = tuple(server.name for server in servers if not server.models or server.models[:1] == first)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for model in sorted({model for server in servers for model in server.models}):
+        having = tuple(server.name for server in servers if model in server.models)
+        if having != usual and MODEL.fullmatch(model):
+            found.setdefault(having, []).append(model)
+    named = [
+        {"name": f"-{number}", "models": models, "servers": list(having)}
+        for number, (having, models) in enumerate(found.items(), 2)
+    ]
+    return [{"name": "", "models": [], "servers": list(usual)}, *named]
+
+
+def _own(
+    names: Iterable[str],
+    hostvars: Mapping[str, Any],
+    defaults: Variables,
+    models: Mapping[str, Sequence[str]],
+    project_dir: str,
+) -> Iterator[Server]:
     for name in names:
         if name not in hostvars:
             raise Error(f"stt_balancer_machines names {name}, which is no machine of this inventory")
@@ -107,6 +134,7 @@ def _own(names: Iterable[str], hostvars: Mapping[str, Any], defaults: Variables,
             int(found["stt_server_workers"]),
             int(found["stt_server_queue"]),
             server_keys(hostvars[name], name, project_dir),
+            models=models.get(name, ()),
         )
 
 
@@ -123,10 +151,11 @@ def _extra(server: Variables) -> Server:
         )
     key = server.get("api_key") or ""
     workers, queue = int(server.get("workers") or 1), int(server.get("queue") or 16)
-    return Server(server["name"], url.hostname, port, workers, queue, [key] if key else [], url.scheme == "https", True)
+    keys, tls, models = [key] if key else [], url.scheme == "https", server.get("models") or ()
+    return Server(server["name"], url.hostname, port, workers, queue, keys, tls, True, models)
 
 
-def _told(server: Server, own: bool) -> dict[str, Any]:
+def _told(server: Server, own: bool, found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """A server in the words of the configuration: how many requests each of its entries sends there at once.
 
     One recording more than there are workers waits at the server, so that it need not wait for the next. The short
@@ -142,6 +171,8 @@ def _told(server: Server, own: bool) -> dict[str, Any]:
         "own": own,
         "extra": server.extra,
         "has_key": bool(server.keys),
+        "models": list(server.models),
+        "checked_in": next((f"short{route['name']}" for route in found if server.name in route["servers"]), ""),
         "short": max(1, server.workers + server.queue - long),
         "long": long,
     }

@@ -36,6 +36,13 @@ CASES = {
     "open office": case({"one": ONE}, stt_balancer_extra_servers=[{"name": "office", "url": "http://10.9.9.9:8000"}]),
     "clients": case({"one": ONE}, stt_balancer_api_key="theirs"),
     "IPv6": case({"one": {"ansible_host": "fd42::7"}}, stt_balancer_host="::1"),
+    "models": case(
+        {
+            "one": ONE | {"stt_server_model": "small", "stt_server_extra_models": ["base"]},
+            "two": TWO | {"stt_server_model": "large-v3", "stt_server_extra_models": ["base"]},
+            "three": {"ansible_host": "10.1.1.13", "stt_server_model": "small"},
+        }
+    ),
     "small": case({"one": ONE}, stt_balancer_short_kib=64),
 }
 
@@ -128,3 +135,15 @@ def test_addresses_of_ipv6_are_written_as_haproxy_reads_them(made: dict[str, Any
 def test_the_release_tells_its_own_name_and_changes_with_all_that_it_is_made_of(made: dict[str, Any]) -> None:
     names = {re.findall(r'"release": "(haproxy-\w{12})"', files["haproxy.cfg"])[0] for files in made.values()}
     assert len(names) == len(CASES)
+
+
+def test_requests_go_by_the_model_that_they_name_where_servers_have_others(made: dict[str, Any]) -> None:
+    config = made["models"]["haproxy.cfg"]
+    routes = dict(re.findall(r"acl model(-\d) var\(txn.model\) -m str (.*)", config))
+    having = {name: [line.split()[1] for line in servers(config, f"short{name}")] for name in ("", *routes)}
+    by_model = {name: having[route] for route, models in routes.items() for name in models.split()}
+    assert having[""] == ["one", "three"], "those with the first one's model"
+    assert (by_model["base"], by_model["large-v3"]) == (["one", "two"], ["two"])
+    assert by_model["Systran/faster-whisper-large-v3"] == ["two"] and "small" not in by_model
+    assert "server two 10.1.1.12:8001 track short-" in config
+    assert "acl model" not in made["plain"]["haproxy.cfg"] and "lua" not in made["plain"]["haproxy.cfg"]
