@@ -52,7 +52,9 @@ def texts(given: dict[str, Any], hostvars: dict[str, Any], groups: dict[str, Any
         "server.keys": "__stt_balancer_server_keys",
         "model.lua": "__stt_balancer_lua",
     }
-    return {name: templar.template(trust_as_template("{{ " + made[name] + " }}")) for name in NAMES}
+    # what the role sends when it says a sentence
+    made["key"] = "__stt_balancer_key"
+    return {name: templar.template(trust_as_template("{{ " + made[name] + " }}")) for name in made}
 
 
 def render(*cases: dict[str, Any]) -> list[dict[str, str]]:
@@ -68,7 +70,7 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     """Write a configuration into a folder, its sockets too; the path of its file."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        (folder / name).write_text(text.replace("/run/stt-balancer", str(folder)))
+        (folder / name).write_text((text or "").replace("/run/stt-balancer", str(folder)))
     return folder / "haproxy.cfg"
 
 

@@ -58,8 +58,8 @@ _value:
       its own), C(extra), C(has_key), C(models), C(checked_in) (where HAProxy looks at it), and in C(short) and C(long)
       how many requests of a kind it gets at once.
     - C(routes), each with C(name), C(models), C(servers); the first is for requests that name none of them.
-    - C(keys) by server, C(asks_key), C(client_keys) as digests, C(resolves) (whether names have to be looked up);
-      C(refused) says why it cannot be had.
+    - C(server_keys) by server, C(asks_key), C(client_keys) as digests, C(resolves) (whether names have to be looked
+      up); C(refused) says why it cannot be had.
   type: dict
 """
 

@@ -70,7 +70,7 @@ def balancer_plan(
             *map(_extra, given["stt_balancer_extra_servers"]),
         ]
     except Error as error:
-        nothing: dict[str, Any] = {"asks_key": False, "resolves": False, "client_keys": [], "keys": {}}
+        nothing: dict[str, Any] = {"asks_key": False, "resolves": False, "client_keys": [], "server_keys": {}}
         return nothing | {"servers": [], "routes": [], "refused": [str(error)]}
     keys = client_keys(given["stt_balancer_api_key"], servers)
     # those that let in whoever the balancer lets in, and nobody else, look at the client's key themselves
@@ -82,7 +82,7 @@ def balancer_plan(
         "asks_key": bool(keys and own),
         "resolves": any(_is_name(server.host) for server in servers),
         "client_keys": [hashlib.sha256(key.encode()).hexdigest().upper() for key in keys],
-        "keys": {server.name: server.keys[0] for server in servers if server.keys},
+        "server_keys": {server.name: server.keys[0] for server in servers if server.keys},
         "refused": list(_refusals(given, machine, servers, keys)),
     }
 

@@ -101,6 +101,7 @@ def test_keys_of_their_own_are_given_to_the_servers_and_compared_before(made: di
     ]
     assert KEY not in config and "first-key" not in config
     assert "tarpit deny_status 401" in config
+    assert (files["key"], made["clients"]["key"], made["plain"]["key"]) == ("first-key", "theirs", "")
 
 
 def test_a_server_elsewhere_gets_its_own_key_and_nobody_elses(made: dict[str, Any]) -> None:

@@ -98,4 +98,4 @@ def test_keys_are_those_that_lie_on_the_controller(tmp_path: Path) -> None:
     (tmp_path / "secrets/one-speaches-api-key").write_text("made\n")
     hosts = {"one": ONE | {"stt_server_api_key": "auto", "stt_server_api_keys": {"phone": "p"}}}
     found = stt_balancer_plan(role_defaults("stt_balancer"), "lb", ["one"], HOSTS | hosts, str(tmp_path))
-    assert found["keys"] == {"one": "made"} and len(found["client_keys"]) == 2 and not found["asks_key"]
+    assert found["server_keys"] == {"one": "made"} and len(found["client_keys"]) == 2 and not found["asks_key"]
