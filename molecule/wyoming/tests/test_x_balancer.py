@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_wyoming import ADDRESS, CLIPS, NAME, SENTENCES, client, play
+from test_wyoming import ADDRESS, CLIPS, NAME, SCENARIO, SENTENCES, client, play
 
 SECOND = "mwyo-second"
 URL = "http://10.173.1.11:8010"
@@ -47,10 +47,10 @@ http.server.ThreadingHTTPServer(("", 8999), Handler).serve_forever()
 @pytest.fixture(scope="module")
 def second(project: Path, machine: Any) -> Any:
     """The other machine, once apply has made it, with all that it is to be."""
-    infra, variables = project / "infra.yml", (project / f"host_vars/{NAME}.yml").read_text()
+    infra, variables = project / "infra.yml", (SCENARIO / f"project/host_vars/{NAME}.yml").read_text()
     infra.write_text(infra.read_text().rstrip() + "\n" + MACHINE)
-    own = variables.rpartition("# Your custom variables below:")[2].replace("wyoming_announce: true", "")
-    (project / f"host_vars/{SECOND}.yml").write_text(own + "stt_balancer_port: 8010\n")
+    own = variables.removeprefix("---").replace("wyoming_announce: true", "stt_balancer_port: 8010")
+    (project / f"host_vars/{SECOND}.yml").write_text(own)
     for playbook in ("anklume.stt.sync", "anklume.stt.apply"):
         start = time.monotonic()
         status, said = play(project, playbook, project_dir=str(project), verify_json=f"{project}/hops.json")
