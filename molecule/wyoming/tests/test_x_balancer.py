@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import testinfra
 from test_wyoming import ADDRESS, CLIPS, NAME, SCENARIO, SENTENCES, client, play
 
 SECOND = "mwyo-second"
@@ -45,7 +46,7 @@ http.server.ThreadingHTTPServer(("", 8999), Handler).serve_forever()
 
 
 @pytest.fixture(scope="module")
-def second(project: Path, machine: Any) -> Any:
+def second(project: Path) -> Any:
     """The other machine, once apply has made it, with all that it is to be."""
     infra, variables = project / "infra.yml", (SCENARIO / f"project/host_vars/{NAME}.yml").read_text()
     infra.write_text(infra.read_text().rstrip() + "\n" + MACHINE)
@@ -56,7 +57,7 @@ def second(project: Path, machine: Any) -> Any:
         status, said = play(project, playbook, project_dir=str(project), verify_json=f"{project}/hops.json")
         print(f"{playbook}: {time.monotonic() - start:.0f} s")
         assert status == 0, said
-    return machine(SECOND)
+    return testinfra.get_host(f"incus://{SECOND}", project="mwyo")
 
 
 def keys(project: Path) -> list[str]:
