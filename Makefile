@@ -58,7 +58,7 @@ fit: venv ## which model fits the GPU, in which compute type, as a table; GPU="R
 	@$(call local_play,fit) | scripts/vram-colours
 
 ##@ Every day (PROJECT=dir names the folder of your infra.yml; ARGS="--limit homelab-ai -v" goes to ansible-playbook)
-.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-limit apply-stt verify doctor preflight logs bench-service destroy
+.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-limit apply-stt verify doctor preflight logs bench-service monitor-host destroy
 # what is said on the command line; a variable of the environment that happens to have that name is not meant
 said = $(if $(findstring command,$(origin $(1))),$(if $($(1)),-e '{"$(2)": "$($(1))"}'))
 init: venv ## look at this machine, write infra.yml and host_vars that end in speech here; GPU=no OLLAMA=yes PORT=8443 SPOKEN=fr …
@@ -94,6 +94,8 @@ logs: venv ## the logs of all services in one stream, with machine and unit; SIN
 bench-service: venv ## how fast your STT server is, as a table and a plot, in PROJECT/bench; QUICK=1 (3 minutes at most) MACHINE=name FORCE=1
 	@python scripts/bench_service.py $(call quote,$(PROJECT)) $(if $(QUICK),--quick) $(if $(FORCE),--force) \
 	  $(if $(MACHINE),--machine $(call quote,$(MACHINE))) $(ARGS)
+monitor-host: venv ## as root: node-exporter and the GPU's numbers on the Incus host, for the role monitoring; STATE=absent takes them away
+	@$(call play,monitor_host) $(if $(STATE),-e wanted_state=$(call quote,$(STATE)))
 destroy: venv ## delete everything that this infra.yml made in Incus; asks for the project's name
 	@$(call local_play,destroy) $(incus_options)
 

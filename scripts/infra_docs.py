@@ -131,8 +131,9 @@ their own beside it: `infra-base`, `infra-domains` and `infra-policies`.
 | `inventory/<domain>.yml` | group `<domain>` with its machines, and a group `role_<role>` per role |
 | `group_vars/all.yml` | `project_name`, `base_subnet` or `addressing`, `default_os_image`, `psot_default_connection`, \
 `psot_default_user`, `incus_all_images`, `network_policies`, `ansible_pipelining`; `infra_stt_url`, \
-`infra_ollama_url` and `infra_edge_tts_url` where exactly one machine has the role; `infra_stt_url` is the balancer's \
-where a machine has the role `stt_balancer`, and `infra_ollama_url` names all machines with Ollama |
+`infra_ollama_url`, `infra_edge_tts_url` and `infra_prometheus_url` where exactly one machine has the role; \
+`infra_stt_url` is the balancer's where a machine has the role `stt_balancer`, and `infra_ollama_url` names all \
+machines with Ollama |
 | `group_vars/<domain>.yml` | `domain_*`, `incus_project`, `incus_network`, `subnet_id`, `incus_profiles` |
 | `host_vars/<machine>.yml` | `instance_*`, `ansible_connection`, `ansible_shell_type`, `ansible_incus_host`, \
 `ansible_incus_project`, `ansible_host` |

@@ -31,6 +31,7 @@ options:
       - For the balancer also C(counted), the answer of M(ansible.builtin.uri) to C(/balancer), and C(each), the answers
         of M(anklume.stt.stt_transcribe) in a loop over the servers.
       - For Wyoming also C(asked), the answer of M(anklume.stt.stt_server_info).
+      - For the monitor C(heard) holds the answers of Prometheus as C(results), each with its question in C(item).
       - For Edge TTS C(heard) is the answer of M(ansible.builtin.uri) to C(/api/edge-tts/test).
     type: dict
     required: true

@@ -22,7 +22,7 @@ import httpx
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "roles/monitoring/files"))
 import gpu_textfile
 
 from .conftest import ROOT, Server, Start, clip, free_port, until, wav
@@ -41,7 +41,8 @@ KEY = "sesame-4711"
 
 def configuration() -> str:
     """That of the page."""
-    return re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)[0]
+    (found,) = re.findall(r"^```yaml\n(# /etc/prometheus/prometheus.yml\n.*?)^```", PAGE, re.M | re.S)
+    return str(found)
 
 
 def blackbox(language: str) -> str:
@@ -69,6 +70,42 @@ def test_prometheus_takes_the_configuration_of_the_page(tmp_path: Path, language
     (tmp_path / "prometheus.yml").write_text(here)
     assert "SUCCESS" in check(BIN / "promtool", "check", "config", tmp_path / "prometheus.yml")
     (tmp_path / "blackbox.yml").write_text(blackbox(language))
+    check(BIN / "prometheus-blackbox-exporter", "--config.check", f"--config.file={tmp_path}/blackbox.yml")
+
+
+ROLE = """
+import json, sys, yaml
+sys.path.insert(0, ".cache/collections")
+from ansible_collections.anklume.stt.plugins.module_utils._services import monitoring
+monitoring.FOLDER = sys.argv[1]
+given = yaml.safe_load(open("roles/monitoring/defaults/main.yml"))
+told = {"mail_to": ["a@x.org"], "mail_from": "b@x.org", "mail_server": "x.org:587", "mail_user": "stt",
+        "mail_password": "4711", "webhook_url": "http://x.org/", "watchdog_url": "http://x.org/",
+        "incus_host": True, "nodes": {"a": "b:9100"}}
+given |= {f"monitoring_{name}": value for name, value in told.items()}
+network = {"gateway": "10.1.1.254"}
+hosts = {"any": {"ansible_host": "10.1.1.9", "stt_server_api_key": "sesame", "incus_network": network},
+         "other": {"stt_server_language": "fr"}, "third": {}}
+groups = {f"role_{service.role}": list(hosts) for service in monitoring.SERVICES}
+print(json.dumps(monitoring.plan(given, "any", groups, hosts, "/nowhere")))
+"""
+
+
+def test_the_three_take_what_the_role_writes(tmp_path: Path) -> None:
+    """With every service, with keys and without, in two languages, and with all who can be told."""
+    program = [ROOT / ".venv/bin/python", "-c", ROLE, tmp_path]
+    planned = json.loads(subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout)
+    assert planned["faults"] == []
+    (tmp_path / "keys").mkdir()
+    for path, key in planned["keys"].items():
+        Path(path).write_text(key)
+    # JSON is YAML
+    (tmp_path / "prometheus.yml").write_text(json.dumps(planned["prometheus"]))
+    (tmp_path / "alertmanager.yml").write_text(json.dumps(planned["alertmanager"]))
+    (tmp_path / "blackbox.yml").write_text(planned["blackbox"])
+    (tmp_path / "stt.rules.yml").write_text(planned["rules"])
+    assert "SUCCESS" in check(BIN / "promtool", "check", "config", tmp_path / "prometheus.yml")
+    assert "SUCCESS" in check(BIN / "amtool", "check-config", tmp_path / "alertmanager.yml")
     check(BIN / "prometheus-blackbox-exporter", "--config.check", f"--config.file={tmp_path}/blackbox.yml")
 
 

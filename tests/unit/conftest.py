@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / ".cache" / "collections"), str(ROOT / "scripts")]
+sys.path[:0] = [str(ROOT / ".cache" / "collections"), str(ROOT / "scripts"), str(ROOT / "roles/monitoring/files")]
 
 
 @pytest.fixture(scope="session")

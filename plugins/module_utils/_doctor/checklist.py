@@ -81,7 +81,7 @@ AFTER = (
     INCUS,
     Item("every instance runs", ("INC-04", "INC-05", "DSK-04")),
     Item("every service runs", ("SVC-0[1-8]",), _no_hops),
-    Item("every hop answers, from the unit to a recognised sentence", ("HOP-01", "STT-06"), _no_hops),
+    Item("every hop answers, from the unit to a recognised sentence", ("HOP-01", "STT-06", "MON-01"), _no_hops),
     Item("models are whole and there", ("STT-0[1-4]",), _no_hops),
     Item("the GPU works", ("GPU-*",), _no_gpu),
     Item("settings are the project's", ("CFG-01", "CFG-05", "CFG-06"), _no_hops),

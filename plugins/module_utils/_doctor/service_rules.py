@@ -462,6 +462,15 @@ RULES = (
         look=prints(r"^[0-7]{3,4} (?P<folder>.*/secrets)\b", "secrets"),
     ),
     Rule(
+        code="MON-01",
+        title="the monitor does not see a machine",
+        cause="Prometheus cannot ask one of its targets: it does not run, or lies in another domain and no network"
+        " policy lets the monitor reach it.",
+        fix=("make verify", "make plan"),
+        look=prints(r"FAILED\s+Prometheus sees every target", "hops"),
+        hides=("HOP-01",),
+    ),
+    Rule(
         code="HOP-01",
         title="a hop is broken, and no rule says why",
         cause="verify has found a broken hop on the way to a recognised sentence, and nothing else that is wrong"

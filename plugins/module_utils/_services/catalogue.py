@@ -41,6 +41,12 @@ class Service:
     """Whether that variable may be "auto", for a key that the role makes."""
     folder: str = ""
     """The name of its folder in /opt, where it is not the unit's."""
+    packaged: bool = False
+    """Whether it comes out of the distribution's packages; then it has no releases."""
+    enabled_variable: str = ""
+    """The variable that turns it off, where it is not the role's name with _enabled."""
+    health: str = ""
+    """What is asked of it over HTTP, without a key, to see whether it serves; empty: only whether its port is open."""
 
     @property
     def home(self) -> str:
@@ -51,6 +57,21 @@ class Service:
     def data(self) -> str:
         """What outlives a release."""
         return f"/var/lib/{self.unit}"
+
+    def is_enabled(self, machine: Mapping[str, Any]) -> bool:
+        """Whether it runs on a machine that has its role, by the machine's variables."""
+        return bool(machine.get(self.enabled_variable or f"{self.role}_enabled", True))
+
+    def is_local(self, machine: Mapping[str, Any]) -> bool:
+        """Whether it listens to its own machine alone, by the machine's variables."""
+        given = str(machine.get(self.port_variable if self.port_in_address else f"{self.role}_host") or "")
+        host = given.rpartition(":")[0] if self.port_in_address else given
+        return host.startswith("127.") or host in ("localhost", "::1", "[::1]")
+
+    def port_on(self, machine: Mapping[str, Any]) -> int:
+        """Its port on a machine, by the machine's variables."""
+        given = str(machine.get(self.port_variable) or self.port)
+        return int(given.rpartition(":")[2] if self.port_in_address else given)
 
     @property
     def port_expression(self) -> str:
@@ -72,6 +93,7 @@ SERVICES = (
         key_variable="stt_server_api_key",
         key_made=True,
         folder="stt-server",
+        health="/health",
     ),
     Service(
         role="stt_balancer",
@@ -92,6 +114,8 @@ SERVICES = (
         url_variable="infra_ollama_url",
         url_of_several=True,
         gpu=True,
+        enabled_variable="ollama_service_enabled",
+        health="/api/version",
     ),
     Service(
         role="open_webui",
@@ -100,6 +124,7 @@ SERVICES = (
         port=3000,
         talks_to=("ollama_server", "stt_server", "stt_balancer"),
         login=True,
+        health="/health",
     ),
     Service(
         role="wyoming",
@@ -116,6 +141,16 @@ SERVICES = (
         url_variable="infra_edge_tts_url",
         url_path="/v1",
         key_variable="edge_tts_api_key",
+        health="/health",
+    ),
+    Service(
+        role="monitoring",
+        unit="prometheus",
+        port_variable="monitoring_port",
+        port=9090,
+        url_variable="infra_prometheus_url",
+        talks_to=("stt_server",),
+        packaged=True,
     ),
 )
 BY_ROLE = {service.role: service for service in SERVICES}

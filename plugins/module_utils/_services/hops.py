@@ -9,7 +9,7 @@ Pure: answers of modules in, hops out. A module that failed answers with `msg`; 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE, logs
@@ -202,6 +202,76 @@ def _edge_tts(machine: Answer, answers: Answer) -> list[Hop]:
     ]
 
 
+def _monitoring(machine: Answer, answers: Answer) -> list[Hop]:
+    """The monitor, whom it sees, its rules, who is told of alerts, and whether the spoken sentence comes back."""
+    journal = logs(machine, "prometheus")
+    answered = {one["item"]["about"]: one for one in answers["heard"].get("results", ()) if "item" in one}
+    told = {about: one["json"]["data"] for about, one in answered.items() if one.get("status") == 200}
+    version = told.get("version", {}).get("version", "")
+    why = (answered.get("version") or answers["heard"]).get("msg", "no answer")
+    active = bool(answers["seen"].get("active"))
+    return [
+        _hop("unit prometheus", active, "active" if active else "not running", journal),
+        _hop(f"port {answers['port']}", bool(version), f"Prometheus {version}" if version else why, journal),
+        _targets(told.get("targets", {}).get("activeTargets", ())),
+        _rules(told.get("rules", {}).get("groups", ()), journal),
+        _alertmanager(machine, answers["seen"], told),
+        *_probed_sentences(told.get("sentences", {}).get("result", ())),
+    ]
+
+
+def _targets(targets: Sequence[Answer]) -> Hop:
+    """Whom Prometheus asks; one that it has not asked yet, as after a start, is not down."""
+    down = [f"{_named(one)}: {one['lastError']}" for one in targets if one["health"] == "down"]
+    return _hop(
+        "Prometheus sees every target",
+        bool(targets) and not down,
+        "; ".join(down) or (f"{len(targets)} targets" if targets else "none"),
+        "is it running, and does a network policy let the monitor reach it? make doctor",
+    )
+
+
+def _rules(groups: Sequence[Answer], journal: str) -> Hop:
+    """The alerts; one that fires is told, and no fault of the monitor's."""
+    rules = [rule for group in groups for rule in group["rules"]]
+    bad = [f"{rule['name']}: {rule.get('lastError', '')}" for rule in rules if rule.get("health") == "err"]
+    firing = [
+        f"{rule['name']} {one['labels'].get('instance', '')}"
+        for rule in rules
+        for one in rule.get("alerts", ())
+        if one["state"] == "firing" and rule["name"] != "Watchdog"
+    ]
+    loaded = f"{len(rules)} alerts, {', '.join(firing) or 'none of them'} now"
+    return _hop("Prometheus has its rules", bool(rules) and not bad, "; ".join(bad) or loaded, journal)
+
+
+def _alertmanager(machine: Answer, seen: Answer, told: Answer) -> Hop:
+    unit = "prometheus-alertmanager"
+    runs = bool(seen.get("units", {}).get(unit, {}).get("active"))
+    known = told.get("alertmanagers", {}).get("activeAlertmanagers", ())
+    untold = sorted({one["metric"].get("integration", "") for one in told.get("untold", {}).get("result", ())})
+    detail = "takes alerts" if known else "Prometheus does not know it yet" if runs else "not running"
+    if untold:
+        detail = f"alerts cannot be told by {' and '.join(untold)}"
+    return _hop("Alertmanager", runs and bool(known) and not untold, detail, logs(machine, unit))
+
+
+def _probed_sentences(samples: Sequence[Answer]) -> list[Hop]:
+    """Whether STT servers heard the sentence the last time; a hop only where one was asked already."""
+    if not samples:
+        return []
+    deaf = [one["metric"]["instance"] for one in samples if float(one["value"][1]) == 0]
+    detail = f"not by {', '.join(deaf)}" if deaf else f"by {len(samples)} of {len(samples)} STT servers"
+    return [
+        _hop("spoken sentence is heard", not deaf, detail, "make verify names the hop that is broken, make doctor why")
+    ]
+
+
+def _named(target: Answer) -> str:
+    labels = target["labels"]
+    return f"{labels.get('instance', '')} ({labels.get('job', '')})"
+
+
 def _hop(hop: str, ok: bool, detail: str, next_step: str) -> Hop:
     return {"hop": hop, "ok": ok, "detail": detail, "next_step": next_step}
 
@@ -213,4 +283,5 @@ _HOPS: dict[str, Callable[[Answer, Answer], list[Hop]]] = {
     "open_webui": _open_webui,
     "wyoming": _wyoming,
     "edge_tts": _edge_tts,
+    "monitoring": _monitoring,
 }

@@ -51,7 +51,8 @@ class TestRecord:
         everything = "".join(path.read_text() for path in role.rglob("*") if path.suffix in {".yml", ".j2"})
         default = str(defaults[service.port_variable])
         assert default.endswith(f":{service.port}") if service.port_in_address else default == str(service.port)
-        for place in (service.home, service.data, f"User={service.unit}"):
+        own = () if service.packaged else (service.home, f"User={service.unit}")  # Debian's are in its packages
+        for place in (*own, service.data):
             assert place in everything
 
     def test_the_role_s_looks_and_switches_are_about_what_is_written_here(self, service: Service) -> None:
@@ -67,10 +68,15 @@ class TestRecord:
             for module in ("service_info", "service_release")
             if f"anklume.stt.{module}" in task
         ]
-        assert len(calls) >= 4, "a look, one of verify's, a switch and its end at least"
+        if service.packaged:
+            # no release to switch to; the exporter on the Incus host is a service of its own
+            calls = [call for call in calls if call["service"] == service.unit]
+            assert len(calls) == 2 and not any("release" in call for call in calls), "a look, and one of verify's"
+        else:
+            assert len(calls) >= 4, "a look, one of verify's, a switch and its end at least"
         for call in calls:
             assert call["service"] == service.unit == call.get("user", service.unit)
-            assert service.home in expanded(call.get("home") or call["release"], values)
+            assert service.packaged or service.home in expanded(call.get("home") or call["release"], values)
             if "port" in call:
                 assert service.port_variable in expanded(call["port"], values)
 
@@ -84,6 +90,31 @@ class TestRecord:
 
     def test_it_comes_after_all_that_it_talks_to(self, service: Service) -> None:
         assert all(stage(other) < stage(service.role) for other in service.talks_to)
+
+
+@pytest.mark.parametrize(
+    ("role", "machine", "port", "local", "enabled"),
+    [
+        ("stt_server", {}, 8000, False, True),
+        ("stt_server", {"stt_server_port": 81, "stt_server_host": "::1", "stt_server_enabled": False}, 81, True, False),
+        ("ollama_server", {"ollama_host": "0.0.0.0:4321"}, 4321, False, True),
+        ("ollama_server", {"ollama_host": "127.0.0.1:1", "ollama_service_enabled": False}, 1, True, False),
+        ("edge_tts", {"edge_tts_host": "localhost"}, 3002, True, True),
+    ],
+)
+def test_what_a_machine_s_variables_say(
+    role: str, machine: dict[str, Any], port: int, local: bool, enabled: bool
+) -> None:
+    service = BY_ROLE[role]
+    said = (service.port_on(machine), service.is_local(machine), service.is_enabled(machine))
+    assert said == (port, local, enabled)
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.role)
+def test_the_variable_that_turns_it_off_is_the_role_s(service: Service) -> None:
+    defaults = yaml.safe_load((ROOT / "roles" / service.role / "defaults/main.yml").read_text())
+    named = [name for name in defaults if name.endswith("_enabled")]
+    assert named in ([], [service.enabled_variable or f"{service.role}_enabled"])
 
 
 def test_the_playbook_has_a_play_for_each_stage() -> None:

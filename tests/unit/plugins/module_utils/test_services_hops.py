@@ -299,3 +299,94 @@ def test_a_balancer_without_a_server_that_is_up_is_not_well() -> None:
     counted = {"status": 200, "json": {"release": "haproxy-1", "servers": 2, "up": 0}}
     assert balancer(behind("one"), counted=counted)["port 8000"]["detail"] == "0 of 2 servers take requests"
     assert not balancer(behind("one"), counted=counted)["port 8000"]["ok"]
+
+
+def monitor(units: Any = None, **told: Any) -> dict[str, dict[str, Any]]:
+    """The hops of the monitor, by what Prometheus answers to each question; None: it does not."""
+    up = {"labels": {"instance": "ai", "job": "stt"}, "health": "up", "lastError": ""}
+    fires = {"name": "SttSlow", "health": "ok", "alerts": [{"state": "firing", "labels": {"instance": "ai"}}]}
+    watchdog = {"name": "Watchdog", "health": "ok", "alerts": [{"state": "firing", "labels": {}}]}
+    data = {
+        "version": {"version": "2.53.3"},
+        "targets": {"activeTargets": [up, up | {"health": "unknown"}]},
+        "rules": {"groups": [{"rules": [fires, watchdog]}]},
+        "alertmanagers": {"activeAlertmanagers": [{"url": "http://127.0.0.1:9093"}]},
+        "untold": {"result": []},
+        "sentences": {"result": [{"metric": {"instance": "ai"}, "value": [1.0, "1"]}]},
+    } | told
+    results = [
+        {
+            "item": {"about": about},
+            **({"status": 200, "json": {"data": one}} if one else {"status": -1, "msg": "refused"}),
+        }
+        for about, one in data.items()
+    ]
+    seen = UP | {"units": {"prometheus-alertmanager": {"active": True} if units is None else units}}
+    found = hops("monitoring", MACHINE, {"seen": seen, "heard": {"results": results}, "port": 9090})
+    return {hop["hop"]: hop for hop in found}
+
+
+def test_a_monitor_that_sees_everything() -> None:
+    seen = monitor()
+    assert list(seen) == [
+        "unit prometheus",
+        "port 9090",
+        "Prometheus sees every target",
+        "Prometheus has its rules",
+        "Alertmanager",
+        "spoken sentence is heard",
+    ]
+    assert all(hop["ok"] is True for hop in seen.values())
+    assert seen["port 9090"]["detail"] == "Prometheus 2.53.3"
+    assert seen["Prometheus sees every target"]["detail"] == "2 targets"
+    assert seen["Prometheus has its rules"]["detail"] == "2 alerts, SttSlow ai now"
+    assert seen["spoken sentence is heard"]["detail"] == "by 1 of 1 STT servers"
+
+
+@pytest.mark.parametrize(
+    ("told", "hop", "detail"),
+    [
+        (
+            {
+                "targets": {
+                    "activeTargets": [{"labels": {"instance": "ai", "job": "stt"}, "health": "down", "lastError": "x"}]
+                }
+            },
+            "Prometheus sees every target",
+            "ai (stt): x",
+        ),
+        ({"targets": {"activeTargets": []}}, "Prometheus sees every target", "none"),
+        (
+            {"rules": {"groups": [{"rules": [{"name": "A", "health": "err", "lastError": "bad"}]}]}},
+            "Prometheus has its rules",
+            "A: bad",
+        ),
+        ({"rules": {"groups": []}}, "Prometheus has its rules", "0 alerts, none of them now"),
+        ({"alertmanagers": {"activeAlertmanagers": []}}, "Alertmanager", "Prometheus does not know it yet"),
+        ({"units": {"active": False}, "alertmanagers": None}, "Alertmanager", "not running"),
+        (
+            {"untold": {"result": [{"metric": {"integration": "email"}}]}},
+            "Alertmanager",
+            "alerts cannot be told by email",
+        ),
+        (
+            {"sentences": {"result": [{"metric": {"instance": "ai"}, "value": [1.0, "0"]}]}},
+            "spoken sentence is heard",
+            "not by ai",
+        ),
+        ({"version": None}, "port 9090", "refused"),
+    ],
+)
+def test_what_the_monitor_does_not_see_is_said(told: dict[str, Any], hop: str, detail: str) -> None:
+    seen = monitor(**told)
+    assert [name for name, one in seen.items() if not one["ok"]] == [hop]
+    assert seen[hop]["detail"] == detail
+
+
+def test_a_sentence_that_was_not_spoken_yet_is_no_hop() -> None:
+    assert "spoken sentence is heard" not in monitor(sentences={"result": []})
+
+
+def test_a_monitor_that_is_down_says_why() -> None:
+    found = hops("monitoring", MACHINE, {"seen": DOWN, "heard": {"results": []}, "port": 9090})
+    assert not any(hop["ok"] for hop in found)
