@@ -58,7 +58,7 @@ fit: venv ## which model fits the GPU, in which compute type, as a table; GPU="R
 	@$(call local_play,fit) | scripts/vram-colours
 
 ##@ Every day (PROJECT=dir names the folder of your infra.yml; ARGS="--limit homelab-ai -v" goes to ansible-playbook)
-.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-limit apply-stt verify doctor preflight logs bench-service monitor-host destroy
+.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-limit apply-stt verify doctor doctor-metrics preflight logs bench-service monitor-host destroy
 # what is said on the command line; a variable of the environment that happens to have that name is not meant
 said = $(if $(findstring command,$(origin $(1))),$(if $($(1)),-e '{"$(2)": "$($(1))"}'))
 init: venv ## look at this machine, write infra.yml and host_vars that end in speech here; GPU=no OLLAMA=yes PORT=8443 SPOKEN=fr …
@@ -87,6 +87,8 @@ verify: venv ## every hop from the instance to a recognised sentence, as a table
 	@$(call play,verify)
 doctor: venv ## what is wrong, why, and the command that mends it; CHECK=NET-03 FAIL_ON=warning JSON=file
 	@FAIL_ON=$(call quote,$(FAIL_ON)) CHECK=$(call quote,$(CHECK)) JSON=$(call quote,$(JSON)) scripts/doctor $(ARGS)
+doctor-metrics: venv ## what the doctor finds, for node-exporter; TO=file
+	@$(if $(TO),,$(error where to? make $@ TO=/var/lib/prometheus/node-exporter/doctor.prom))python scripts/doctor_textfile.py $(call quote,$(TO))
 preflight: venv ## ready or not, as a list: WHEN=before the first apply, WHEN=after (usual) for production
 	@$(call local_play,preflight) -i $(INVENTORY) -e preflight_when=$(call quote,$(or $(WHEN),after)) $(if $(JSON),-e preflight_json=$(call quote,$(JSON)))
 logs: venv ## the logs of all services in one stream, with machine and unit; SINCE=-1h FOLLOW=1

@@ -119,6 +119,16 @@ def test_promtool_finds_nothing_to_say_of_the_gpus() -> None:
         assert (run.returncode, run.stdout + run.stderr) == (0, "")
 
 
+def test_promtool_parses_each_question_of_the_dashboard(tmp_path: Path) -> None:
+    board = json.loads((ROOT / "data/monitoring/dashboard.json").read_text(encoding="utf-8"))
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    asked = [one.replace("$__rate_interval", "5m").replace("$machine", ".*") for one in asked]
+    assert asked and not any("$" in one for one in asked)
+    rules = [{"record": f"question:{number}", "expr": one} for number, one in enumerate(asked)]
+    (tmp_path / "asked.yml").write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}))
+    assert f"{len(asked)} rules found" in check(BIN / "promtool", "check", "rules", tmp_path / "asked.yml")
+
+
 class Webhook:
     """Keeps what an Alertmanager sends: the state of each alert."""
 

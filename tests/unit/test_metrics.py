@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "roles/stt_server/files"
 PAGE = (ROOT / "docs/how-to/monitor.md").read_text()
 ALERTS = yaml.safe_load((ROOT / "data/monitoring/stt.rules.yml").read_text())
-OF_OTHERS = r"(up|process_\w+|probe_\w+|node_\w+|incus_\w+|nvidia_gpu_\w+)"
-"""What Prometheus itself, the exporters of Debian and Incus, and gpu_textfile.py tell."""
+OF_OTHERS = r"(up|process_\w+|probe_\w+|node_\w+|incus_\w+|nvidia_gpu_\w+|anklume_\w+)"
+"""What Prometheus itself, the exporters of Debian and Incus, gpu_textfile.py and doctor_textfile.py tell."""
 SOURCE = (FILES / "server/anklume_stt_server/metrics.py").read_text()
 
 
@@ -75,7 +75,7 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
     for name, rule in alerts().items():
         assert rule["labels"]["severity"] in ("critical", "warning", "none")
         assert set(rule["annotations"]) == {"summary", "fix"}
-        assert name == "Watchdog" or rule["labels"]["code"] in known, name
+        assert name == "Watchdog" or rule["labels"]["code"] in known | {"{{ $labels.code }}"}, name
 
 
 def test_every_name_in_a_rule_is_one_that_is_told() -> None:
