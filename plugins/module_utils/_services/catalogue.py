@@ -104,6 +104,7 @@ SERVICES = (
         url_path="/v1",
         talks_to=("stt_server",),
         key_variable="stt_balancer_api_key",
+        health="/health",
     ),
     Service(
         role="ollama_server",
@@ -149,7 +150,7 @@ SERVICES = (
         port_variable="monitoring_port",
         port=9090,
         url_variable="infra_prometheus_url",
-        talks_to=("stt_server",),
+        talks_to=("stt_server", "stt_balancer"),
         packaged=True,
     ),
 )

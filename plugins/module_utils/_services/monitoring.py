@@ -26,6 +26,8 @@ FOLDER = "/etc/prometheus/anklume"
 RULES = Path(__file__).resolve().parents[3] / "data" / "monitoring" / "stt.rules.yml"
 ALERTMANAGER, BLACKBOX = "127.0.0.1:9093", "127.0.0.1:9115"
 NODE_PORT = 9100
+BALANCER_METRICS = 8404
+"""What stt_balancer_metrics_port is when nobody sets it."""
 INCUS_HOST = "incus-host"
 """What the Incus host is called in alerts."""
 LONGEST = 60
@@ -75,6 +77,8 @@ def plan(given: Variables, machine: str, groups: Mapping[str, Any], hostvars: Va
     ]
     jobs = [_own(given)]
     jobs += [_metrics(name, _target(BY_ROLE["stt_server"], name, hostvars[name]), key_files[name]) for name in stt]
+    if balancers := [_balancer(name, hostvars[name]) for service, name in served if service.role == "stt_balancer"]:
+        jobs.append({"job_name": "stt-balancer", "static_configs": balancers})
     jobs += _jobs_of_probes(given, served, hostvars)
     if nodes := _nodes(given, hostvars[machine]):
         jobs.append({"job_name": "node", "static_configs": [_static(where, name) for name, where in nodes.items()]})
@@ -149,6 +153,12 @@ def _metrics(name: str, target: str, key_file: str) -> Config:
     """The numbers of an STT server; each may have a key of its own, and so a job, which is called stt all the same."""
     key = {"authorization": {"credentials_file": key_file}} if key_file else {}
     return {"job_name": f"stt-{name}", **key, "static_configs": [_static(target, name, job="stt")]}
+
+
+def _balancer(name: str, machine: Variables) -> Config:
+    """The numbers of HAProxy, which it tells at a port of their own."""
+    port = machine.get("stt_balancer_metrics_port") or BALANCER_METRICS
+    return _static(f"{_target(BY_ROLE['stt_balancer'], name, machine).rpartition(':')[0]}:{port}", name)
 
 
 def _jobs_of_probes(given: Variables, served: Iterable[tuple[Service, str]], hostvars: Variables) -> Iterator[Config]:

@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import SERVICES
-from ansible_collections.anklume.stt.plugins.module_utils._services.monitoring import FOLDER, plan
+from ansible_collections.anklume.stt.plugins.module_utils._services.monitoring import (
+    BALANCER_METRICS,
+    FOLDER,
+    plan,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import normalise_words
 from ansible_collections.anklume.stt.plugins.module_utils._services.speech import CLIPS, spoken_clip
 from ansible_collections.anklume.stt.plugins.module_utils._services.spoken_probe import expected, request
@@ -119,6 +123,16 @@ def test_pages_and_other_services_are_asked_as_they_answer(project: Path) -> Non
         ("http://10.1.1.21:3000/health", "http"),
         ("10.1.1.30:10300", "tcp"),
     }
+
+
+def test_a_balancer_is_asked_like_a_service_and_for_its_numbers(project: Path) -> None:
+    groups = GROUPS | {"role_stt_balancer": ["way", "other"]}
+    hosts = {"way": {"ansible_host": "10.1.1.40"}, "other": {"stt_balancer_metrics_port": 9404}}
+    found = planned(project, groups, hosts)
+    assert targets(jobs(found)["stt-balancer"]) == {"way": "10.1.1.40:8404", "other": "other:9404"}
+    assert targets(jobs(found)["service"])["way"] == "http://10.1.1.40:8000/health"
+    defaults = yaml.safe_load((ROOT / "roles/stt_balancer/defaults/main.yml").read_text())
+    assert defaults["stt_balancer_metrics_port"] == BALANCER_METRICS
 
 
 @pytest.mark.parametrize("off", [{"wyoming_enabled": False}, {"wyoming_host": "127.0.0.1"}])
