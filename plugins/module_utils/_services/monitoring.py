@@ -235,7 +235,8 @@ def alertmanager(given: Variables) -> Config:
                     "matchers": ['alertname="Watchdog"'],
                     "group_wait": "0s",
                     "group_interval": "1m",
-                    "repeat_interval": "1m",
+                    # shorter than a round, in which it would else be left out every other time
+                    "repeat_interval": "50s",
                 }
             ],
         },
