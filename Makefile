@@ -218,8 +218,18 @@ $(HAPROXY):
 	  $$({ echo haproxy; apt-get -s --no-install-recommends install haproxy | sed -n 's/^Inst \([^ ]*\).*/\1/p'; } | sort -u) \
 	  && for package in *.deb; do dpkg-deb -x "$$package" .; done && rm -- *.deb
 	@touch $@
+PARAKEET_REQUIREMENTS = roles/stt_server/files/parakeet/requirements-$(PYTHON_TAG).txt
+PARAKEET_VENV := .cache/venv-parakeet
+.PHONY: parakeet-venv parakeet-test
+parakeet-venv: $(PARAKEET_VENV)/.stamp
+$(PARAKEET_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/files/parakeet/requirements*)
+	@scripts/venv $(PARAKEET_VENV) $(PYTHON) requirements-engine-test.txt
+	@PIP_OPTIONS=--no-deps scripts/venv $(PARAKEET_VENV) $(PYTHON) $(PARAKEET_REQUIREMENTS)
+	@touch $@
+parakeet-test: parakeet-venv ## the engine parakeet, with a real client and a tiny model of ours
+	@STT_TEST_ENGINE=parakeet $(PARAKEET_VENV)/bin/python -m pytest -q $(ARGS) tests/engine/test_{parakeet,api,times}.py
 engine-test: engine-venv $(PROMTOOL) $(HAPROXY) ## the engine faster_whisper, with a real client and a real model
-	@cd roles/stt_server/files/server && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped anklume_stt_server
+	@cd roles/stt_server/files/server && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped --disable-error-code import-not-found anklume_stt_server
 	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/engine
 EDGE_REQUIREMENTS = roles/edge_tts/files/requirements-$(PYTHON_TAG).txt
 EDGE_VENV := .cache/venv-edge

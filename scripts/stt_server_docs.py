@@ -40,7 +40,8 @@ def engines() -> str:
         for name in names
     ]
     lines += ["| Python | " + " | ".join(", ".join(engine["python_versions"]) for engine in table.values()) + " |"]
-    lines += ["| room needed, MiB | " + " | ".join(str(engine["disk_mib"]) for engine in table.values()) + " |"]
+    for device, said in (("cpu", "room needed, MiB"), ("cuda", "the same with a GPU")):
+        lines += [f"| {said} | " + " | ".join(str(engine["disk_mib"][device]) for engine in table.values()) + " |"]
     return "\n".join(lines)
 
 

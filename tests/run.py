@@ -51,14 +51,21 @@ class Part:
 
 # those in which two parts meet are made by the first: both find them as they should be
 PARTS = (
-    Part("bootstrap", "venv-test engine-venv edge-venv clients-venv promtool archive", 90, FIRST, fast="venv-test"),
+    Part(
+        "bootstrap",
+        "venv-test engine-venv parakeet-venv edge-venv clients-venv promtool archive",
+        90,
+        FIRST,
+        fast="venv-test",
+    ),
     Part("lint", "lint", 180, BESIDE, fast="lint-code"),
     Part("units", "units", 240, BESIDE, fast="units COVERAGE="),
     Part("sanity", "sanity", 240, BESIDE),
     Part("infra", "test-infra", 150, BESIDE),
-    Part("doctor", "test-doctor", 20, BESIDE),
-    Part("engine", "engine-test 'ARGS=-m \"not timed\"'", 240, BESIDE),
+    Part("engine", "engine-test 'ARGS=-m \\"not timed\\"'", 240, BESIDE),
+    Part("parakeet", "parakeet-test", 60, BESIDE),
     Part("host", "test-host", 120),
+    Part("doctor", "test-doctor", 20),
     Part("incus", "test-incus", 280),
     Part("release", "test-release", 120),
     Part("service", "molecule SCENARIO=default", 560),

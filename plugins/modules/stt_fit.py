@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: stt_fit
-short_description: Tell whether a Whisper model fits a GPU or a processor, and what to choose if not
+short_description: Tell whether a speech-to-text model fits a GPU or a processor, and what to choose if not
 version_added: 0.1.0
 author:
   - the anklume.stt authors (@anklume)
@@ -25,6 +25,12 @@ extends_documentation_fragment:
   - anklume.stt.attributes
   - anklume.stt.attributes.info
 options:
+  engine:
+    description:
+      - V(parakeet) judges Parakeet under onnxruntime, any other a Whisper under CTranslate2. It is never changed,
+        whatever the verdict.
+    type: str
+    default: speaches
   model:
     description:
       - A short name (V(large-v3-turbo)), a hub id (V(owner/name)), a folder that holds C(model.bin), or V(auto).
@@ -35,6 +41,7 @@ options:
   compute_type:
     description:
       - CTranslate2's word (V(float16), V(int8), V(int8_float16), V(float32) …), or V(auto) for the fastest that fits.
+      - A Parakeet runs in V(int8) on a processor and in V(float32) on a GPU, which V(auto) and V(float16) both mean.
     type: str
     default: auto
   device:
@@ -86,6 +93,9 @@ options:
         P(anklume.stt.judged_variables#filter) picks them.
     type: dict
     suboptions:
+      stt_server_engine:
+        description: In place of O(engine).
+        type: str
       stt_server_model:
         description: In place of O(model).
         type: str
@@ -374,6 +384,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Er
 from ansible_collections.anklume.stt.plugins.module_utils._vram.gather import VARIABLES, ask
 
 ASKED: dict[str, Any] = {
+    "engine": {"type": "str", "default": "speaches"},
     "model": {"type": "str", "default": "auto"},
     "compute_type": {"type": "str", "default": "auto"},
     "device": {"type": "str", "choices": ["auto", "cpu", "cuda"], "default": "auto"},

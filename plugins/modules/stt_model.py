@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - the anklume.stt authors (@anklume)
 description:
-  - Puts a model that hears (Whisper, in CTranslate2's format) or speaks (a voice of Piper, or Kokoro) into a Hugging
-    Face cache folder, from where Speaches and faster-whisper load it without a network.
+  - Puts a model that hears (Whisper, in CTranslate2's format, or Parakeet) or speaks (a voice of Piper, or Kokoro) into
+    a Hugging Face cache folder, from where the servers load it without a network.
   - Its kind follows from its name, as V(speaches-ai/piper-pl_PL-gosia-medium).
   - It comes from a model hub or a mirror of one, from a folder, or from an archive on the target.
   - Files are fetched into C(staging/) beside C(hub/), verified against the publisher's digests, and put in place by one
@@ -74,6 +74,11 @@ options:
     description: Permissions of the files. Folders can be entered by whoever may read files.
     type: str
     default: "0644"
+  precision:
+    description: Which files to take of a model that comes in both, as Parakeet. Others have one set of files.
+    type: str
+    choices: [int8, float32]
+    default: int8
   progress:
     description: A file for the progress of a download, one line at a time, for C(tail -f).
     type: path
@@ -199,6 +204,7 @@ SPEC: dict[str, Any] = {
     "owner": {"type": "str"},
     "group": {"type": "str"},
     "mode": {"type": "str", "default": "0644"},
+    "precision": {"type": "str", "choices": ["int8", "float32"], "default": "int8"},
     "progress": {"type": "path"},
     "timeout": {"type": "float", "default": 30},
     "ca_path": {"type": "path"},
@@ -224,7 +230,7 @@ def ownership_of(params: dict[str, Any], check_mode: bool) -> Ownership:
 
 def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Observe, change what differs, and describe both."""
-    cache = ModelCache(Path(params["cache"]), ownership_of(params, check_mode))
+    cache = ModelCache(Path(params["cache"]), ownership_of(params, check_mode), params["precision"])
     model = model_id(params["model"])
     if params["state"] == "absent":
         return described(ensure_absent(cache, model, check_mode=check_mode))

@@ -35,6 +35,11 @@ options:
     description: Permissions that their files should have.
     type: str
     default: "0644"
+  precision:
+    description: In which precision a model has to be there that comes in both, as Parakeet.
+    type: str
+    choices: [int8, float32]
+    default: int8
 seealso:
   - module: anklume.stt.stt_model
 """

@@ -18,7 +18,10 @@ import pytest
 
 from .conftest import CLIPS, MODEL, SENTENCES, Server, clip, sentence_of, wav
 
+PATHS = ["transcriptions", pytest.param("translations", marks=pytest.mark.whisper)]
 
+
+@pytest.mark.whisper
 @pytest.mark.parametrize("name", SENTENCES)
 def test_each_clip_is_transcribed_and_translated(server: Server, name: str) -> None:
     client, want = server.client(), SENTENCES[name]
@@ -35,9 +38,9 @@ def test_formats(server: Server) -> None:
     path = CLIPS / "en-fox.wav"
     assert ask(model=MODEL, file=path, response_format="text") == text + "\n"
     srt = ask(model=MODEL, file=path, response_format="srt")
-    assert srt.startswith("1\n00:00:00,000 --> 00:00:0") and text in srt
+    assert srt.startswith("1\n00:00:00,") and " --> 00:00:0" in srt and text in srt
     vtt = ask(model=MODEL, file=path, response_format="vtt")
-    assert vtt.startswith("WEBVTT\n\n00:00:00.000 --> 00:00:0") and text in vtt
+    assert vtt.startswith("WEBVTT\n\n00:00:00.") and " --> 00:00:0" in vtt and text in vtt
 
 
 def test_verbose_json_has_segments_and_words_as_asked(server: Server) -> None:
@@ -60,7 +63,7 @@ def test_verbose_json_has_segments_and_words_as_asked(server: Server) -> None:
     assert all(first.start <= second.start for first, second in zip(words.words, words.words[1:], strict=False))
 
 
-@pytest.mark.parametrize("path", ["transcriptions", "translations"])
+@pytest.mark.parametrize("path", PATHS)
 def test_stream_as_the_openai_client_reads_it(server: Server, path: str) -> None:
     want = SENTENCES["fr-bonjour.webm"]["text" if path == "transcriptions" else "translation"]
     if path == "transcriptions":
@@ -76,6 +79,7 @@ def test_stream_as_the_openai_client_reads_it(server: Server, path: str) -> None
         assert want in answer.text and "transcript.text.done" in answer.text
 
 
+@pytest.mark.whisper
 def test_a_temperature_samples_one_by_one(server: Server) -> None:
     got = server.client().audio.transcriptions.create(model=MODEL, file=CLIPS / "en-fox.wav", temperature=0.2)
     assert got.text == SENTENCES["en-fox.wav"]["text"]
@@ -158,6 +162,7 @@ def test_an_address_as_clients_make_it_answers_without_a_redirect(server: Server
     assert httpx.get(server.url + path.replace("audio/transcriptions", "models")).json()["data"][0]["id"] == MODEL
 
 
+@pytest.mark.whisper
 def test_fields_as_clients_send_them(server: Server) -> None:
     sound = (CLIPS / "fr-bonjour.wav").read_bytes()
     for language in ("fr-FR", "FR", "french", "auto", ""):
@@ -170,6 +175,7 @@ def test_fields_as_clients_send_them(server: Server) -> None:
     assert server.post(sound, chunking_strategy="auto", unknown="x").status_code == 200
 
 
+@pytest.mark.whisper
 def test_hotwords_reach_the_model(server: Server) -> None:
     """The small test model is thrown off by them, which shows that it was given them."""
     sound, want = (CLIPS / "en-fox.wav").read_bytes(), SENTENCES["en-fox.wav"]["text"]
@@ -179,6 +185,7 @@ def test_hotwords_reach_the_model(server: Server) -> None:
         assert answer.json()["text"] != want
 
 
+@pytest.mark.whisper
 def test_the_api_is_described(server: Server) -> None:
     document = httpx.get(server.url + "/openapi.json").json()
     assert document["openapi"].startswith("3.")
@@ -231,7 +238,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-@pytest.mark.parametrize("path", ["transcriptions", "translations"])
+@pytest.mark.parametrize("path", PATHS)
 def test_bad_files_are_refused_with_a_message(server: Server, name: str, path: str) -> None:
     content, status = BAD_FILES[name]
     answer = server.post(content, name, path)
@@ -266,7 +273,7 @@ BAD_FIELDS = [
 
 
 @pytest.mark.parametrize(("field", "value", "status"), BAD_FIELDS)
-@pytest.mark.parametrize("path", ["transcriptions", "translations"])
+@pytest.mark.parametrize("path", PATHS)
 def test_bad_fields_are_refused_with_a_message(server: Server, path: str, field: str, value: str, status: int) -> None:
     answer = server.post((CLIPS / "en-fox.wav").read_bytes(), path=path, **{field: value})
     refused(answer, status, field.removesuffix("[]"))

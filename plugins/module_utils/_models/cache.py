@@ -74,6 +74,7 @@ class Installed:
     files: Mapping[str, int]
     source: Mapping[str, Any]
     problems: tuple[str, ...]
+    kind: Kind = WHISPER
 
     @property
     def snapshot(self) -> Path:
@@ -99,7 +100,7 @@ class Installed:
         }
 
 
-def _observe(folder: Path) -> Installed:
+def _observe(folder: Path, precision: str) -> Installed:
     model = folder.name.removeprefix("models--").replace("--", "/", 1)
     try:
         revision = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
@@ -108,7 +109,7 @@ def _observe(folder: Path) -> Installed:
     snapshot = folder / "snapshots" / revision
     if not revision or not snapshot.is_dir():
         return Installed(model, folder, revision, {}, {}, ("refs/main names a snapshot that is not there",))
-    kind = kind_of(model)
+    kind = kind_of(model, precision)
     files = {path.name: path.stat().st_size for path in snapshot.iterdir() if path.is_file() and kind.wants(path.name)}
     record = _read_record(folder)
     recorded = record.get("files", {}) if record.get("revision") == revision else {}
@@ -119,7 +120,8 @@ def _observe(folder: Path) -> Installed:
         elif files.get(name, size) != size:
             problems.append(f"{name} has {files[name]} bytes instead of {size}")
     problems += [f"{name} is empty" for name, size in files.items() if size == 0 and name not in recorded]
-    return Installed(model, folder, revision, files, record.get("source", {}) if recorded else {}, tuple(problems))
+    source = record.get("source", {}) if recorded else {}
+    return Installed(model, folder, revision, files, source, tuple(problems), kind)
 
 
 def _other_snapshots(folder: Path, revision: str) -> list[Path]:
@@ -152,7 +154,7 @@ class Source(Protocol):
     def satisfied_by(self, installed: Installed) -> bool:
         """Whether what is there, being complete, is what this source would bring; no network."""
 
-    def planned(self) -> dict[str, Any]:
+    def planned(self, kind: Kind) -> dict[str, Any]:
         """What can be told of the source before anything is fetched, for check mode and the diff."""
 
     def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
@@ -173,12 +175,12 @@ class HubSource:
             return installed.revision == self.revision
         return bool(self.revision == installed.source.get("requested", "main"))
 
-    def planned(self) -> dict[str, Any]:
-        listing = self.hub.listing(self.model, self.revision)
+    def planned(self, kind: Kind) -> dict[str, Any]:
+        listing = self.hub.listing(self.model, self.revision, kind)
         return {"revision": listing.revision, "size": listing.size}
 
     def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
-        listing = self.hub.listing(self.model, self.revision)
+        listing = self.hub.listing(self.model, self.revision, cache.kind_of(model))
         stage = cache.stage(model, listing.revision)
         there = [path for path in (cache.hub / folder_name(model)).glob("snapshots/*/*") if path.is_file()]
         needed = 0
@@ -206,17 +208,17 @@ class FolderSource:
 
     def satisfied_by(self, installed: Installed) -> bool:
         """By time and size, then by content."""
-        kind = kind_of(installed.model)
+        kind = installed.kind
         if installed.source.get("stamp") == self._stamp(kind):
             return True
         digests = {name: file_sha256(path) for name, path in self._files(kind).items()}
         return content_revision(digests) == installed.revision
 
-    def planned(self) -> dict[str, Any]:
+    def planned(self, kind: Kind) -> dict[str, Any]:
         return {"folder": str(self.path)}
 
     def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
-        kind = kind_of(model)
+        kind = cache.kind_of(model)
         files = self._files(kind)
         if missing := kind.missing(files):
             raise Error(f"{self.path}: no {', '.join(missing)}: not the folder of {kind.what}")
@@ -263,7 +265,7 @@ class ArchiveSource:
             return True
         return bool(known == self._verified())
 
-    def planned(self) -> dict[str, Any]:
+    def planned(self, kind: Kind) -> dict[str, Any]:
         return {"archive": str(self.path)}
 
     def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
@@ -273,7 +275,7 @@ class ArchiveSource:
             found = self._unpack(cache, model, incoming, progress)
         except (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as exc:
             raise Error(f"{self.path}: not a whole tar archive: {exc}: fetch it again") from exc
-        kind = kind_of(model)
+        kind = cache.kind_of(model)
         models = [folder for folder, digests in found.items() if kind.marker in digests]
         if len(models) != 1:
             raise Error(f"{self.path}: {len(models) or 'no'} {kind.marker} in the archive: it has to hold one model")
@@ -298,7 +300,7 @@ class ArchiveSource:
                     continue
                 if not member.isreg():
                     raise Error(f"{self.path}: {member.name!r} in it is a link or a device: pack the files themselves")
-                if not (kept := kind_of(model).kept_as(name.name)):
+                if not (kept := cache.kind_of(model).kept_as(name.name)):
                     continue
                 digests = found.setdefault(name.parent, {})
                 folder = incoming / str(list(found).index(name.parent))
@@ -429,6 +431,7 @@ class ModelCache:
 
     root: Path
     ownership: Ownership = field(default_factory=Ownership)
+    precision: str = "int8"
 
     @property
     def hub(self) -> Path:
@@ -438,14 +441,18 @@ class ModelCache:
     def staging(self) -> Path:
         return self.root / "staging"
 
+    def kind_of(self, model: str) -> Kind:
+        """The kind of a model, in the precision that is wanted here."""
+        return kind_of(model, self.precision)
+
     def find(self, model: str) -> Installed | None:
         """The model as it lies there, whole or not."""
         folder = self.hub / folder_name(model)
-        return _observe(folder) if folder.is_dir() else None
+        return _observe(folder, self.precision) if folder.is_dir() else None
 
     def all(self) -> list[Installed]:
         """Every model that lies there, by name."""
-        return [_observe(folder) for folder in sorted(self.hub.glob("models--*--*")) if folder.is_dir()]
+        return [_observe(folder, self.precision) for folder in sorted(self.hub.glob("models--*--*")) if folder.is_dir()]
 
     def unfinished(self) -> list[dict[str, Any]]:
         """Downloads that were begun and not finished, with the bytes they take."""
@@ -517,7 +524,7 @@ class ModelCache:
         text = readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else ""
         if (described := with_metadata(text, model)) != text:
             self._write(readme, described)
-        kind = kind_of(model)
+        kind = self.kind_of(model)
         if kind is WHISPER:
             self._check_mels(filled.folder, model)
         files = {path.name: path for path in sorted(filled.folder.iterdir()) if kind.wants(path.name)}
@@ -707,7 +714,9 @@ def ensure_present(cache: ModelCache, model: str, source: Source, progress: Prog
         return Outcome(bool(changes), before, {**found.described(), **adjusted})
     check_name(model)
     if check_mode:
-        return Outcome(True, before, {"name": model, "complete": True, "problems": [], **source.planned()})
+        return Outcome(
+            True, before, {"name": model, "complete": True, "problems": [], **source.planned(cache.kind_of(model))}
+        )
     with cache.changing(model):
         cache.publish(model, source.fill(cache, model, progress))
     done = cache.find(model)

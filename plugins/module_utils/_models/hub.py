@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
 from ansible_collections.anklume.stt.plugins.module_utils._base.files import sync_path
 from ansible_collections.anklume.stt.plugins.module_utils._base.http import Answer, HttpError, Server
-from ansible_collections.anklume.stt.plugins.module_utils._models.kinds import kind_of
+from ansible_collections.anklume.stt.plugins.module_utils._models.kinds import Kind, kind_of
 
 PAUSE = 1.0
 """Seconds before the first further attempt after a passing failure; they double."""
@@ -80,12 +80,12 @@ class Listing:
         return sum(file.size for file in self.files)
 
 
-def parse_listing(model: str, document: Mapping[str, Any], where: str) -> Listing:
+def parse_listing(model: str, document: Mapping[str, Any], where: str, kind: Kind | None = None) -> Listing:
     """The hub's description of a commit, asked for with its blobs → a listing whose files can all be verified."""
     revision = document.get("sha")
     if not isinstance(revision, str) or not is_commit(revision):
         raise ServiceError(f"{where}: the answer names no commit: is this a model hub")
-    kind, files = kind_of(model), []
+    kind, files = kind or kind_of(model), []
     for entry in document.get("siblings") or []:
         name = entry.get("rfilename")
         if not isinstance(name, str) or not kind.wants(name):
@@ -122,14 +122,14 @@ class Hub:
         self._token = token
         self._server = Server(self.endpoint, timeout=timeout, ca_path=ca_path)
 
-    def listing(self, model: str, revision: str) -> Listing:
+    def listing(self, model: str, revision: str, kind: Kind | None = None) -> Listing:
         """What the model consists of at a commit, branch or tag."""
         path = f"/api/models/{model}/revision/{urllib.parse.quote(revision, safe='')}?blobs=true"
         attempt = 0
         while True:
             try:
                 with self._open(path) as answer:
-                    return parse_listing(model, answer.json(), answer.url)
+                    return parse_listing(model, answer.json(), answer.url, kind)
             except HttpError as exc:
                 attempt += 1
                 if not exc.passing or attempt == _GIVE_UP_AFTER:

@@ -75,9 +75,23 @@ KOKORO = Kind(
 SPEAKING = (PIPER, KOKORO)
 
 
-def kind_of(model: str) -> Kind:
-    """The kind of a model, by its id on the hub."""
+def _parakeet(infix: str) -> Kind:
+    files = [f"{part}{infix}.onnx" for part in ("encoder-model", "decoder_joint-model")]
+    names = "|".join(map(re.escape, ("config.json", "vocab.txt", *files, f"{files[0]}.data", "README.md")))
+    required = ("config.json", "vocab.txt", *files)
+    tags = ("automatic-speech-recognition",)
+    return Kind("a Parakeet in ONNX files", required, re.compile(names), "vocab.txt", "onnx", tags)
+
+
+PARAKEET = {"int8": _parakeet(".int8"), "float32": _parakeet("")}
+"""By precision: publishers have both in one place, and only one is wanted. Weights of 2 GiB and more lie beside."""
+
+
+def kind_of(model: str, precision: str = "int8") -> Kind:
+    """The kind of a model, by its id on the hub, and by its precision where it comes in several."""
     name = model.rpartition("/")[2].lower()
+    if name.startswith("parakeet-"):
+        return PARAKEET[precision]
     if name.startswith("piper-"):
         return PIPER
     return KOKORO if "kokoro" in name else WHISPER

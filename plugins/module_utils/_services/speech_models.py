@@ -20,6 +20,7 @@ OPTIONS: dict[str, Any] = {
     "wanted": {"type": "list", "elements": "str", "default": []},
     "group": {"type": "str"},
     "mode": {"type": "str", "default": "0644"},
+    "precision": {"type": "str", "choices": ["int8", "float32"], "default": "int8"},
 }
 """What a module asks for it."""
 
@@ -40,7 +41,9 @@ def observe(params: Mapping[str, Any]) -> dict[str, Any]:
     # who asks for none need not wait until all this is compiled
     from ansible_collections.anklume.stt.plugins.module_utils._models.cache import ModelCache, Ownership  # noqa: PLC0415
 
-    cache = ModelCache(Path(params["cache"]), Ownership.named(None, params["group"], params["mode"]))
+    cache = ModelCache(
+        Path(params["cache"]), Ownership.named(None, params["group"], params["mode"]), params["precision"]
+    )
     wanted = [model_id(name) for name in params["wanted"]]
     there = {installed.model: installed for installed in cache.all()}
     return {

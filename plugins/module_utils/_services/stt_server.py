@@ -24,6 +24,15 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.speech_model
 
 Variables = Mapping[str, Any]
 
+GONE = {
+    "owhisper": (
+        "its makers have given up: they removed its server in December 2025, and its last release, which nobody"
+        " maintains, has another API and no keys. What it promised, several engines behind one API, is"
+        " stt_server_engine itself: set it to faster_whisper, parakeet or speaches"
+    )
+}
+"""Engines that people know by name and that cannot be installed, and why."""
+
 
 def lock_of(folder: Path, patterns: Iterable[str], source: str = "") -> str:
     """The digest of all that a release is made of: files of the role, by name and content, and an engine's source."""
@@ -63,6 +72,8 @@ def unbuilt(machine: str, device: str) -> str:
 def refusals(variables: Variables, engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Why what the role's variables ask for cannot be had, each with what to do."""
     name = variables["stt_server_engine"]
+    if gone := GONE.get(str(name).lower()):
+        return [f"stt_server_engine is {name}, which {gone}"]
     if name not in engines:
         known = ", ".join(engines)
         return [

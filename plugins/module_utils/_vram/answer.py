@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import Estimate, Serving, parameters
 from ansible_collections.anklume.stt.plugins.module_utils._vram.explain import explanation, variables
+from ansible_collections.anklume.stt.plugins.module_utils._vram.parakeet import PARAMETERS
 from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import load_of, ollama_reserve, tell_left
 from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
     Candidate,
@@ -62,7 +63,7 @@ def answer(question: Question, place: Place) -> dict[str, Any]:
             "name": subject.name,
             "hub_id": subject.hub_id,
             "known_from": subject.source,
-            "parameters": parameters(subject.dims),
+            "parameters": PARAMETERS if subject.precision else parameters(subject.dims),
             "english_only": subject.english_only,
         },
         "compute_type": judgement.candidate.compute_type,

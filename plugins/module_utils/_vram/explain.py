@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ansible_collections.anklume.stt.plugins.module_utils._vram import parakeet
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import WIDTHS
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MARGIN, Estimate, Serving
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS
+from ansible_collections.anklume.stt.plugins.module_utils._vram.parakeets import PARAKEETS
 from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
     Candidate,
     Judgement,
     Place,
     Word,
     judge,
+    parakeet_subject,
     subject_of,
 )
 
@@ -129,6 +132,18 @@ def table(place: Place, serving: Serving) -> str:
     legend = ", ".join(f"{MARKS[word]} {word.replace('_', ' ')}" for word in MARKS)
     settings = f"MiB in the worst case, {settings_in_words(serving)}"
     return "\n".join([f"{place_in_words(place)}: {settings}", *lines, legend])
+
+
+def other_engine(place: Place, serving: Serving, language: str) -> list[str]:
+    """The same of each Parakeet that knows the language, and what it takes to have it."""
+    wanted = parakeet.precision("auto", place.device)
+    models = [model for model in PARAKEETS.values() if not language or language in model.languages]
+    lines = ["another engine, for languages of Europe: stt_server_engine: parakeet"] if models else []
+    for model in models:
+        judgement = judge(Candidate(parakeet_subject(model, model.hub_id, wanted), wanted, serving), place)
+        known = "English" if model.english_only else f"{len(model.languages)} languages"
+        lines.append(f"{model.name}  {wanted}  {cell(judgement)}  {known}, fewer wrong words in English than any above")
+    return lines
 
 
 def cell(judgement: Judgement) -> str:

@@ -11,28 +11,40 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._vram import probe
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._vram import parakeet, probe
 from ansible_collections.anklume.stt.plugins.module_utils._vram.answer import Question, answer
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import parse_capability, parse_version
-from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MIB, Serving
-from ansible_collections.anklume.stt.plugins.module_utils._vram.explain import table
+from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MIB, Device, Serving
+from ansible_collections.anklume.stt.plugins.module_utils._vram.explain import other_engine, table
 from ansible_collections.anklume.stt.plugins.module_utils._vram.gpus import Gpu, gpu_from, other_from, planned_gpu
 from ansible_collections.anklume.stt.plugins.module_utils._vram.headers import (
     find_folder,
     read_folder,
     subject_of_size,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS, resolve_model
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS, WhisperModel, resolve_model
+from ansible_collections.anklume.stt.plugins.module_utils._vram.parakeets import (
+    EUROPEAN,
+    PARAKEETS,
+    ParakeetModel,
+    automatic,
+    find_parakeet,
+    is_parakeet,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import ollama_version
 from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
     Host,
     Place,
     Subject,
     assumed_subject,
+    is_english,
+    parakeet_subject,
     subject_of,
 )
 
 VARIABLES = {
+    "stt_server_engine": "engine",
     "stt_server_model": "model",
     "stt_server_quantization": "compute_type",
     "stt_server_device": "device",
@@ -80,7 +92,11 @@ def find_models(params: dict[str, Any]) -> dict[str, Path]:
     """The folders of the models that lie here, of those known and the one asked for, by hub id."""
     models = Path(params["models_dir"]) if params["models_dir"] else None
     asked = [] if params["model"] == "auto" else [resolve_model(params["model"])]
-    places = {hub_id: find_folder(hub_id, models) for hub_id in (*asked, *(each.hub_id for each in MODELS.values()))}
+    known: Iterable[WhisperModel | ParakeetModel] = MODELS.values()
+    marker = "model.bin"
+    if params["engine"] == "parakeet":
+        known, marker = PARAKEETS.values(), "vocab.txt"
+    places = {hub_id: find_folder(hub_id, models, marker) for hub_id in (*asked, *(each.hub_id for each in known))}
     return {hub_id: place for hub_id, place in places.items() if place is not None}
 
 
@@ -120,12 +136,54 @@ def find_subject(params: dict[str, Any], here: Mapping[str, Path]) -> Subject | 
     return assumed_subject(name)
 
 
+def check_engine(params: Mapping[str, Any]) -> None:
+    """Refuse a model of another engine: none is ever changed for the other."""
+    name, engine = params["model"], params["engine"]
+    if engine == "parakeet" and name != "auto" and not is_parakeet(name):
+        raise FitError(
+            f"{name} is no Parakeet, and the engine parakeet loads nothing else: set stt_server_model to"
+            f" {', '.join(PARAKEETS)}, auto, or a hub id of the form owner/parakeet-NAME"
+        )
+    language, known = params["language"], find_parakeet(name)
+    knows = EUROPEAN if name == "auto" else known.languages if known else (language,)
+    if engine == "parakeet" and language and language not in knows:
+        raise FitError(
+            f"{name if known else 'Parakeet'} does not know the language {language} of stt_server_language: set"
+            " stt_server_engine to faster_whisper or speaches, with a Whisper model"
+        )
+    if engine != "parakeet" and is_parakeet(name):
+        raise FitError(
+            f"{name} is a Parakeet, which the engine {engine} cannot load: set stt_server_engine to parakeet"
+        )
+
+
+def find_parakeet_subject(params: dict[str, Any], here: Mapping[str, Path], device: Device) -> Subject:
+    """A Parakeet in the precision that it will run in."""
+    wanted = parakeet.precision(params["compute_type"], device)
+    name = params["model"]
+    known = automatic(is_english(params["language"])) if name == "auto" else find_parakeet(name)
+    if known:
+        return parakeet_subject(known, name if "/" in name else known.hub_id, wanted)
+    size = parakeet.file_mib(next(iter(PARAKEETS.values())), wanted)
+    if name in here:
+        size = parakeet.folder_mib(here[name], wanted)
+    elif params["model_file_mib"]:
+        size = params["model_file_mib"]
+    return Subject(name, name, parakeet.DIMS, wanted, source="file size", file=size, precision=wanted)
+
+
 def ask(options: dict[str, Any]) -> dict[str, Any]:
     """The answer to what the options of stt_fit ask."""
     params = asked(options)
     notes: list[str] = []
+    check_engine(params)
     here = find_models(params)
     place = find_place(params, here, notes)
+    if params["engine"] == "parakeet":
+        subject: Subject | None = find_parakeet_subject(params, here, place.device)
+        compute_type = str(subject and subject.precision)
+    else:
+        subject, compute_type = find_subject(params, here), params["compute_type"]
     serving = Serving(
         params["batch_size"], params["beam_size"], params["workers"], parse_version(params["ctranslate2"])
     )
@@ -135,8 +193,8 @@ def ask(options: dict[str, Any]) -> dict[str, Any]:
     if params["ollama_version"]:
         ollama_version(params["ollama_version"])
     question = Question(
-        find_subject(params, here),
-        params["compute_type"],
+        subject,
+        compute_type,
         serving,
         params["policy"],
         params["language"],
@@ -148,5 +206,5 @@ def ask(options: dict[str, Any]) -> dict[str, Any]:
     result["notes"] = [*notes, *result["notes"]]
     result["cores"] = len(os.sched_getaffinity(0))
     if params["table"]:
-        result["table"] = table(place, serving)
+        result["table"] = "\n".join([table(place, serving), *other_engine(place, serving, params["language"])])
     return result

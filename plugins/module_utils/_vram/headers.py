@@ -34,14 +34,14 @@ _HEAD = 64
 _SIZE_TOLERANCE = 0.03
 
 
-def find_folder(hub_id: str, models_dir: Path | None) -> Path | None:
+def find_folder(hub_id: str, models_dir: Path | None, marker: str = "model.bin") -> Path | None:
     """Where a model lies on disk: the folder that it names, the hub's cache, or a folder of its own in `models_dir`."""
     owner, name = hub_id.rsplit("/", 1)
     places = [Path(hub_id)] if hub_id.startswith("/") else []
     for root in (models_dir, models_dir / "hub") if models_dir and not places else ():
         places += sorted((root / f"models--{owner}--{name}" / "snapshots").glob("*"))
         places += [root / owner / name, root / f"{owner}--{name}", root / name]
-    return next((place for place in places if (place / "model.bin").is_file()), None)
+    return next((place for place in places if (place / marker).is_file()), None)
 
 
 def read_folder(folder: Path, name: str, hub_id: str) -> Subject:

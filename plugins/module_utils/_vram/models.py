@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._vram.parakeets import PARAKEETS, find_parakeet
 
 AUDIO_POSITIONS = 1500
 """Encoder positions of one window of 30 s (`n_audio_ctx` of every Whisper model)."""
@@ -178,14 +179,14 @@ def find_model(name: str) -> WhisperModel | None:
 
 def resolve_model(name: str) -> str:
     """The hub id of a model: short names and aliases are looked up, `owner/name` and absolute paths pass through."""
-    model = find_model(name)
+    model = find_model(name) or find_parakeet(name)
     if model is not None and "/" not in name:
         return model.hub_id
     if name.startswith("/") or _HUB_ID.fullmatch(name):
         return name
     if "/" in name:
         raise FitError(f"{name!r} is not a model: a hub id has the form owner/name, a folder starts with /")
-    short = [known for known in _BY_ANY_NAME if "/" not in known]
+    short = [*(known for known in _BY_ANY_NAME if "/" not in known), *PARAKEETS]
     raise FitError(
         f"{name!r} is not a known model{nearest(name, short)}: use one of {', '.join(short)}, or a hub id owner/name"
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
+from ansible_collections.anklume.stt.plugins.module_utils._vram import parakeet
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import (
     OLDEST_CAPABILITY,
     OLDEST_DRIVER,
@@ -30,6 +31,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import 
 )
 from ansible_collections.anklume.stt.plugins.module_utils._vram.gpus import Gpu, Other, others_total
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS, Dims, find_model, resolve_model
+from ansible_collections.anklume.stt.plugins.module_utils._vram.parakeets import ParakeetModel, Precision
 
 Word = Literal["fits", "tight", "does_not_fit", "unsupported"]
 Policy = Literal["fits", "tight"]
@@ -67,6 +69,8 @@ class Subject:
     english_only: bool = False
     source: Source = "table"
     file: float | None = None
+    precision: Precision | None = None
+    """Not a Whisper but a Parakeet, in that precision; its file is all that is known of its shape."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,13 @@ def subject_of(name: str) -> Subject | None:
     return Subject(model.name, hub_id, model.dims, model.saved, model.english_only)
 
 
+def parakeet_subject(model: ParakeetModel, hub_id: str, precision: Precision) -> Subject:
+    """A Parakeet of the table in one precision."""
+    file = parakeet.file_mib(model, precision)
+    dims, english = parakeet.DIMS, model.english_only
+    return Subject(model.name, hub_id, dims, precision, english, file=file, precision=precision)
+
+
 def assumed_subject(name: str) -> Subject:
     """A model of which nothing is known is taken for the largest Whisper."""
     return Subject(name, name, MODELS["large-v3"].dims, source="assumed")
@@ -159,6 +170,8 @@ def judge(candidate: Candidate, place: Place) -> Judgement:
         check_request(candidate.compute_type)
         return Judgement(candidate, "unsupported", reasons=(refused,))
     subject = candidate.subject
+    if subject.precision:
+        return _judged_parakeet(candidate, place, subject.precision)
     resolved = effective(candidate.compute_type, place.support(candidate.serving), subject.saved)
     if resolved.compute_type is None:
         return Judgement(candidate, "unsupported", reasons=(resolved.note,))
@@ -186,6 +199,16 @@ def judge(candidate: Candidate, place: Place) -> Judgement:
             f"{place.available or 0:.0f} MiB"
         )
     return Judgement(candidate, verdict, resolved.compute_type, need, tuple(reasons), tuple(warnings))
+
+
+def _judged_parakeet(candidate: Candidate, place: Place, precision: Precision) -> Judgement:
+    overhead = USUAL if place.gpu is None else overhead_on(place.gpu.capability)
+    subject = candidate.subject
+    need = parakeet.bounds(subject.file or 0, candidate.serving, place.device, overhead)
+    verdict, reasons = _device_verdict(need, place)
+    if short := _host_shortage(subject, need, place.host, place.device):
+        verdict, reasons = "does_not_fit", [*reasons, *short]
+    return Judgement(candidate, verdict, precision, need, tuple(reasons))
 
 
 def _unusable_gpu(place: Place) -> str:
@@ -307,6 +330,8 @@ def alternatives(refused: Judgement, place: Place, policy: Policy, language: str
 
     if refused.verdict != "unsupported":
         offer(candidate.subject, candidate.compute_type)
+    if candidate.subject.precision:  # no other model without another engine
+        return found
     for each in types:
         if each != candidate.compute_type:
             offer(candidate.subject, each)

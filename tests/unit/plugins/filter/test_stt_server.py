@@ -33,7 +33,13 @@ def test_the_defaults_can_be_had(engine: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"engine": "vosk"}, "stt_server_engine is vosk, and this version can install speaches, faster_whisper: set"),
+        (
+            {"engine": "vosk"},
+            "stt_server_engine is vosk, and this version can install speaches, faster_whisper, parakeet: set",
+        ),
+        ({"engine": "OWhisper"}, "its makers have given up"),
+        ({"engine": "owhisper"}, "stt_server_engine itself: set it to faster_whisper, parakeet or speaches"),
+        ({"engine": "parakeet", "beam_size": 1}, "the engine parakeet cannot do what stt_server_beam_size asks for"),
         (
             {"engine": "faster_whisper", "ui": True},
             "cannot do what stt_server_ui asks for: leave it at false, or choose",

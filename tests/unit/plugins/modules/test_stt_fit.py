@@ -252,6 +252,7 @@ def test_wrong_input_is_told_the_nearest_valid_value(wrong: dict[str, Any], told
 
 def test_variables_of_the_role_stand_for_options() -> None:
     variables = {
+        "stt_server_engine": "faster_whisper",
         "stt_server_model": "large-v3",
         "stt_server_quantization": "float16",
         "stt_server_device": "auto",
@@ -287,3 +288,76 @@ def test_speech_takes_memory_of_the_machine_and_none_of_a_gpu(smi: Any, monkeypa
     on_gpu = {**asked, "nvidia_smi": smi(RTX)}
     assert fit(**on_gpu)["available_mib"] == fit(**on_gpu, speech_models=["piper-gosia"])["available_mib"]
     assert not any("speech" in note for note in without["notes"])
+
+
+# --- Parakeet
+
+
+def test_parakeet_runs_in_int8_on_a_processor_and_in_float32_on_a_gpu(smi: Any) -> None:
+    for asked in ("auto", "float16", "default", "int8"):
+        cpu = fit(engine="parakeet", model="parakeet-v3", compute_type=asked, device="cpu")
+        assert (cpu["verdict"], cpu["compute_type"], cpu["effective_compute_type"]) == ("fits", "int8", "int8")
+    assert cpu["model"]["hub_id"] == "istupakov/parakeet-tdt-0.6b-v3-onnx" and cpu["model"]["known_from"] == "table"
+    assert cpu["estimate"]["disk"] == 639 and 1100 < cpu["estimate"]["worst"] < 1300
+    gpu = fit(engine="parakeet", model="parakeet-v3", gpu="RTX 3060", compute_type="float16", ollama_version="0.30.0")
+    assert (gpu["verdict"], gpu["compute_type"]) == ("fits", "float32")
+    assert 3500 < gpu["estimate"]["worst"] < 4000
+    assert gpu["ollama_reserve"]["reserved_mib"] >= gpu["estimate"]["worst"] - gpu["estimate"]["idle"] > 400
+    assert fit(engine="parakeet", model="parakeet-v3", device="cpu", compute_type="float32")["estimate"]["disk"] == 2432
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"model": "parakeet-v3", "compute_type": "int8", "gpu": "RTX 3060"}, "in int8 cannot run on a GPU"),
+        ({"model": "parakeet-v3", "compute_type": "int8_float16"}, "Parakeet has no int8_float16: set auto, int8 (on"),
+        (
+            {"model": "small"},
+            "small is no Parakeet, and the engine parakeet loads nothing else: set stt_server_model to",
+        ),
+        (
+            {"model": "parakeet-v2", "language": "fr"},
+            "parakeet-v2 does not know the language fr of stt_server_language: set",
+        ),
+        ({"model": "auto", "language": "ja"}, "Parakeet does not know the language ja"),
+        ({"model": "parakeet-v4"}, "'parakeet-v4' is not a known model (nearest: 'parakeet-v3')"),
+        (
+            {"engine": "speaches", "model": "parakeet-v3"},
+            "which the engine speaches cannot load: set stt_server_engine",
+        ),
+    ],
+)
+def test_what_parakeet_cannot_be_is_refused(params: dict[str, Any], said: str) -> None:
+    assert said in fit(**{"engine": "parakeet", "device": "auto" if "gpu" in params else "cpu", **params})["msg"]
+
+
+def test_auto_stays_with_the_engine() -> None:
+    asked = {"engine": "parakeet", "model": "auto", "compute_type": "auto"}
+    assert fit(**asked, device="cpu")["model"]["name"] == "parakeet-v3"
+    english = fit(**asked, device="cpu", language="en")
+    assert (english["model"]["name"], english["model"]["english_only"]) == ("parakeet-v2", True)
+    small = fit(**asked, gpu={"memory_mib": 4096, "capability": "7.5"}, policy="fits")
+    assert small["verdict"] in ("tight", "does_not_fit")
+    assert {each["model"] for each in small["alternatives"]} <= {"parakeet-v3"}
+    none = fit(**asked, gpu={"memory_mib": 2048, "capability": "7.5"})
+    assert none["verdict"] == "does_not_fit" and none["alternatives"] == []
+
+
+def test_a_parakeet_of_ones_own_is_judged_by_its_files(tmp_path: Path) -> None:
+    mine = tmp_path / "me/parakeet-mine"
+    mine.mkdir(parents=True)
+    for name in ("vocab.txt", "encoder-model.int8.onnx", "decoder_joint-model.int8.onnx"):
+        (mine / name).write_bytes(bytes(3 << 20))
+    found = fit(engine="parakeet", model="me/parakeet-mine", models_dir=str(tmp_path), device="cpu")
+    assert found["model"]["here"] and found["estimate"]["disk"] == 6
+    assert fit(engine="parakeet", model="me/parakeet-x", model_file_mib=8, device="cpu")["estimate"]["disk"] == 8
+    given = {"stt_server_engine": "parakeet", "stt_server_model": "me/parakeet-x", "stt_server_device": "cpu"}
+    assert fit(variables=given)["estimate"]["disk"] == 639
+
+
+def test_the_table_names_the_other_engine_where_it_knows_the_language() -> None:
+    lines = fit(device="cpu", table=True)["table"].splitlines()[-3:]
+    assert "stt_server_engine: parakeet" in lines[0] and "parakeet-v3  int8  ✔ 1" in lines[1] and "English" in lines[2]
+    french = fit(gpu="RTX 3060", table=True, language="fr")["table"].splitlines()
+    assert "parakeet-v3  float32  ✔ 3" in french[-1] and "parakeet-v2" not in "".join(french)
+    assert "parakeet" not in fit(device="cpu", table=True, language="ja")["table"]

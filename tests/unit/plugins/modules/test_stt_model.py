@@ -756,3 +756,49 @@ def test_a_voice_comes_from_a_folder_or_an_archive(cache: Path, tmp_path: Path, 
     assert again["model"]["revision"] == done["model"]["revision"]
     (folder / "other.onnx").write_bytes(b"x")
     assert "are both there: it has to hold one model" in run(**given, source=str(folder))["msg"]
+
+
+# --- a model that comes in two precisions
+
+PARAKEET = "istupakov/parakeet-tdt-0.6b-v3-onnx"
+INT8 = {"encoder-model.int8.onnx", "decoder_joint-model.int8.onnx"}
+FLOAT32 = {"encoder-model.onnx", "encoder-model.onnx.data", "decoder_joint-model.onnx"}
+BOTH = {"config.json", "vocab.txt", "README.md"}
+CHANGED = {"README.md"}  # its metadata are ours, so that it is fetched anew
+
+
+@pytest.fixture
+def parakeets() -> Iterator[HubStandIn]:
+    files = {name: name.encode() * 3000 for name in {*INT8, *FLOAT32, *BOTH, "nemo128.onnx", "encoder-model.fp16.onnx"}}
+    with HubStandIn({PARAKEET: Repo(files)}) as stand_in:
+        yield stand_in
+
+
+def test_of_two_precisions_the_one_that_is_asked_for_is_fetched(parakeets: HubStandIn, cache: Path) -> None:
+    where = {"cache": str(cache), "endpoint": parakeets.endpoint, "timeout": 2}
+    done = good(run(model="parakeet-v3", **where))
+    assert set(done["model"]["files"]) == INT8 | BOTH
+    assert not good(run(model="parakeet-v3", **where))["changed"]
+    seen = run_module(stt_model_info, cache=str(cache), wanted=["parakeet-v3"])
+    assert (seen["differing"], seen["unnamed"]) == ([], [])
+    seen = run_module(stt_model_info, cache=str(cache), wanted=["parakeet-v3"], precision="float32")
+    assert seen["differing"] == [PARAKEET] and "encoder-model.onnx is missing" in seen["models"][0]["problems"]
+    planned = good(run(model="parakeet-v3", precision="float32", check=True, **where))
+    assert planned["changed"] and planned["received"] == 0
+    done = good(run(model="parakeet-v3", precision="float32", **where))
+    assert set(done["model"]["files"]) == FLOAT32 | BOTH
+    assert done["received"] == sum(len(name) * 3000 for name in {*FLOAT32, *CHANGED})
+    back = good(run(model="parakeet-v3", **where))
+    assert set(back["model"]["files"]) == INT8 | BOTH and back["received"] == sum(map(len, CHANGED)) * 3000
+    assert {path.name for path in loaded_offline(cache, PARAKEET).iterdir()} >= INT8 | BOTH
+
+
+def test_a_folder_without_the_precision_is_refused_by_name(cache: Path, tmp_path: Path) -> None:
+    for name in {*INT8, "config.json", "vocab.txt"}:
+        (tmp_path / name).write_bytes(b"x" * 100)
+    given = {"model": "me/parakeet-mine", "cache": str(cache), "source": str(tmp_path)}
+    result = run(**given, precision="float32")
+    assert (
+        "no encoder-model.onnx, decoder_joint-model.onnx: not the folder of a Parakeet in ONNX files" in result["msg"]
+    )
+    assert good(run(**given))["changed"]

@@ -25,12 +25,13 @@ def _choice(*choices: str) -> Any:
 class Settings:
     """One attribute per variable: STT_MAX_AUDIO_SECONDS sets max_audio_seconds."""
 
-    engine: str = _choice("faster_whisper")
+    engine: str = _choice("faster_whisper", "parakeet")
     model: str = ""
     model_aliases: tuple[str, ...] = ()
     model_ttl: int = _number(-1, -1)
     device: str = _choice("cpu", "cuda")
     compute_type: str = "default"
+    gpu_memory_bytes: int = _number(0, 0)  # the most that an engine with an arena of its own may take
     cpu_threads: int = _number(0, 0)
     workers: int = _number(1, 1, 64)
     batch_size: int = _number(8, 1, 256)
