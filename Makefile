@@ -89,8 +89,8 @@ doctor: venv ## what is wrong, why, and the command that mends it; CHECK=NET-03 
 	@FAIL_ON=$(call quote,$(FAIL_ON)) CHECK=$(call quote,$(CHECK)) JSON=$(call quote,$(JSON)) scripts/doctor $(ARGS)
 doctor-metrics: venv ## what the doctor finds, for node-exporter; TO=file
 	@$(if $(TO),,$(error where to? make $@ TO=/var/lib/prometheus/node-exporter/doctor.prom))python scripts/doctor_textfile.py $(call quote,$(TO))
-preflight: venv ## ready or not, as a list: WHEN=before the first apply, WHEN=after (usual) for production
-	@$(call local_play,preflight) -i $(INVENTORY) -e preflight_when=$(call quote,$(or $(WHEN),after)) $(if $(JSON),-e preflight_json=$(call quote,$(JSON)))
+preflight: venv ## ready or not, as a list: WHEN=before the first apply, WHEN=after (usual) for production, SLOW=1 with long recordings
+	@$(call local_play,preflight) -i $(INVENTORY) -e preflight_when=$(call quote,$(or $(WHEN),after)) $(if $(SLOW),-e preflight_slow=true) $(if $(JSON),-e preflight_json=$(call quote,$(JSON)))
 logs: venv ## the logs of all services in one stream, with machine and unit; SINCE=-1h FOLLOW=1
 	@python scripts/logs.py $(INVENTORY) $(call quote,$(or $(SINCE),-10min)) $(if $(FOLLOW),--follow)
 bench-service: venv ## how fast your STT server is, as a table and a plot, in PROJECT/bench; QUICK=1 (3 minutes at most) MACHINE=name FORCE=1

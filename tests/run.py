@@ -62,7 +62,7 @@ PARTS = (
     Part("units", "units", 240, BESIDE, fast="units COVERAGE="),
     Part("sanity", "sanity", 240, BESIDE),
     Part("infra", "test-infra", 150, BESIDE),
-    Part("engine", "engine-test 'ARGS=-m \\"not timed\\"'", 240, BESIDE),
+    Part("engine", "engine-test 'ARGS=-m \"not timed\"'", 240, BESIDE),
     Part("parakeet", "parakeet-test", 60, BESIDE),
     Part("host", "test-host", 120),
     Part("doctor", "test-doctor", 20),

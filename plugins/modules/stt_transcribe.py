@@ -30,6 +30,11 @@ options:
   path:
     description: The recording, on the host where the module runs. Not needed with O(open_webui.speak).
     type: path
+  minutes:
+    description:
+      - Have the recording, a WAV file, said again and again until it is this long, as one long recording.
+      - O(expect) is the sentence that is said once.
+    type: float
   model:
     description:
       - Name of the model. V(whisper-1) when not given, which the servers of this collection take for their default.
@@ -133,6 +138,14 @@ EXAMPLES = r"""
     path: /tmp/audio.wav
     response_formats: [json, text, verbose_json, srt, vtt]
 
+- name: Half an hour of it
+  anklume.stt.stt_transcribe:
+    url: http://localhost:8000/v1
+    path: /var/lib/speaches/verify.wav
+    minutes: 30
+    expect: The quick brown fox jumps over the lazy dog.
+    timeout: 3600
+
 - name: The same sentence, the way a browser sends it
   anklume.stt.stt_transcribe:
     url: http://localhost:8080
@@ -230,6 +243,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio
     normalise_base_url,
     normalise_origin,
     readable_file,
+    said_again,
     sound_kind,
     spoken_text,
     told_seconds,
@@ -241,6 +255,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.speech impor
 SPEC: dict[str, Any] = {
     "url": {"type": "str", "required": True},
     "path": {"type": "path"},
+    "minutes": {"type": "float"},
     "model": {"type": "str"},
     "language": {"type": "str"},
     "task": {"type": "str", "choices": ["transcribe", "translate"], "default": "transcribe"},
@@ -383,6 +398,14 @@ def transcribe(params: dict[str, Any], result: dict[str, Any]) -> None:
         compare(params["expect"], params["max_wer"], dict(zip(answers, sentences, strict=True)), result)
 
 
+def transcribe_long(params: dict[str, Any], result: dict[str, Any]) -> None:
+    """The same with the recording and its sentence said again and again."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        times = said_again(readable_file(Path(params["path"])), Path(file.name), params["minutes"] * 60)
+        expected = params["expect"] and " ".join([params["expect"]] * times)
+        transcribe({**params, "path": file.name, "expect": expected}, result)
+
+
 def compare(expected: str, limit: float, sentences: dict[str, str], result: dict[str, Any]) -> None:
     """Fail when one of the sentences differs from the expected one by more than the limit."""
     rates = {response_format: word_error_rate(expected, text) for response_format, text in sentences.items()}
@@ -390,8 +413,8 @@ def compare(expected: str, limit: float, sentences: dict[str, str], result: dict
     result["wer"] = round(rates[worst], 3)
     if rates[worst] > limit:
         raise ServiceError(
-            f"{result['url']}: heard {sentences[worst]!r} instead of {expected!r} (format {worst}): word error rate"
-            f" {rates[worst]:.2f} is above {limit:g}: is this the right model for this language"
+            f"{result['url']}: heard {sentences[worst]!r:.300} instead of {expected!r:.300} (format {worst}):"
+            f" word error rate {rates[worst]:.2f} is above {limit:g}: is this the right model for this language"
         )
 
 
@@ -406,11 +429,15 @@ def main() -> None:
             ("open_webui", "speak"),
         ],
         required_one_of=[("path", "open_webui")],
+        required_by={"minutes": "path"},
         supports_check_mode=True,
     )
     result: dict[str, Any] = {"changed": False, "healthy": False, "url": module.params["url"], "notes": []}
     try:
-        transcribe(module.params, result)
+        if module.params["minutes"]:
+            transcribe_long(module.params, result)
+        else:
+            transcribe(module.params, result)
     except Error as exc:
         module.fail_json(msg=str(exc), **result)
     module.exit_json(**result)

@@ -59,6 +59,11 @@ def _no_hops(snapshots: Snapshots) -> str:
     return "" if any(hops) else "no machine with a service was asked"
 
 
+def _no_recordings(snapshots: Snapshots) -> str:
+    said = any("recording of" in snapshot.get("hops").text for snapshot in snapshots)
+    return "" if said else "it takes minutes: SLOW=1 asks"
+
+
 def _host(snapshots: Snapshots) -> Snapshot:
     return next((one for one in snapshots if one.kind == INCUS_HOST), Snapshot("localhost", INCUS_HOST))
 
@@ -82,6 +87,7 @@ AFTER = (
     Item("every instance runs", ("INC-04", "INC-05", "DSK-04")),
     Item("every service runs", ("SVC-0[1-8]",), _no_hops),
     Item("every hop answers, from the unit to a recognised sentence", ("HOP-01", "STT-06", "MON-01"), _no_hops),
+    Item("recordings of 10 and 30 minutes are transcribed", ("HOP-02",), _no_recordings),
     Item("models are whole and there", ("STT-0[1-4]",), _no_hops),
     Item("the GPU works", ("GPU-*",), _no_gpu),
     Item("settings are the project's", ("CFG-01", "CFG-05", "CFG-06"), _no_hops),

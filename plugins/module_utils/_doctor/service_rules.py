@@ -136,10 +136,13 @@ def _no_project(snapshot: Snapshot) -> Iterator[Evidence]:
         yield Evidence("inventory", f"{snapshot.host}: ansible_connection incus, and no ansible_incus_project")
 
 
+LONG = re.compile(r"FAILED\s+recording of (?P<minutes>\d+) minutes: ")
+
+
 def _broken_hop(snapshot: Snapshot) -> Iterator[Evidence]:
     said = snapshot.get("hops")
     for line in said.text.splitlines():
-        if line.startswith("FAILED"):
+        if line.startswith("FAILED") and not LONG.match(line):
             way, _sign, next_step = line.partition(" next: ")
             yield Evidence(said.command, way, {"next": next_step})
 
@@ -477,6 +480,15 @@ RULES = (
         " explains it.",
         fix=("{next}",),
         look=_broken_hop,
+        last=True,
+    ),
+    Rule(
+        code="HOP-02",
+        title="a long recording is not transcribed",
+        cause="A sentence is, and the same sentence said for many minutes is not: the upload is larger than"
+        " stt_server_max_upload, the memory does not suffice, or the model loses itself.",
+        fix=("@ journalctl -u speaches -n 50",),
+        look=prints(LONG.pattern, "hops"),
         last=True,
     ),
     Rule(

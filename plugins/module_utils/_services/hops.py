@@ -73,10 +73,18 @@ def _stt_server(machine: Answer, answers: Answer) -> list[Hop]:
         back = heard.get("heard_back", {"error": heard.get("msg", "not asked")})
         detail = back["error"] or f'"{back["text"]}" heard back, word error rate {back["wer"]:.2f}'
         found.append(_hop("STT server speaks", back.get("wer", 1.0) <= WORST_SPOKEN_WER, detail, again))
+    journal = logs(machine, BY_ROLE["stt_server"].unit)
     session = answers.get("session", {"skipped": True})
     if not session.get("skipped"):
-        found.append(_session(session, logs(machine, BY_ROLE["stt_server"].unit)))
-    return found
+        found.append(_session(session, journal))
+    return found + [_recording(one, journal) for one in answers.get("recordings", [])]
+
+
+def _recording(heard: Answer, next_step: str) -> Hop:
+    """A long recording, whose minutes are the item of its loop."""
+    ok, took = heard.get("wer", 1.0) <= WORST_WER, heard.get("seconds", 0)
+    said = f"{took:.0f} s, word error rate {heard['wer']:.2f}" if "wer" in heard else heard.get("msg", "no answer")
+    return _hop(f"recording of {heard['item']} minutes", ok, said, next_step)
 
 
 def _session(session: Answer, next_step: str) -> Hop:

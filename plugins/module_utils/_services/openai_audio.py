@@ -10,12 +10,14 @@ half talks. Whatever goes wrong is a :class:`ServiceError` that says which thing
 from __future__ import annotations
 
 import json
+import math
 import re
 import secrets
 import struct
 import time
 import unicodedata
 import urllib.parse
+import wave
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +154,22 @@ def wav_seconds(path: Path) -> float | None:
                 return (length if 0 < length <= there else there) / bytes_per_second if bytes_per_second else None
             file.seek(start + length + length % 2)
     return None
+
+
+def said_again(source: Path, target: Path, seconds: float) -> int:
+    """Write a WAV file in which another is said until it is so long, half a second apart; how often that is."""
+    try:
+        with wave.open(str(source), "rb") as once:
+            shape, sound = once.getparams(), once.readframes(once.getnframes())
+    except (wave.Error, EOFError) as error:
+        raise ServiceError(f"{source}: only a WAV file can be said again and again: {error}") from error
+    pause = bytes(shape.framerate // 2 * shape.nchannels * shape.sampwidth)
+    times = max(1, math.ceil(seconds / (shape.nframes / shape.framerate + 0.5)))
+    with wave.open(str(target), "wb") as again:
+        again.setparams(shape)
+        for _ in range(times):
+            again.writeframes(sound + pause)
+    return times
 
 
 _BEGINNINGS = {

@@ -77,6 +77,21 @@ def test_another_sentence_fails_and_says_both(server: SttStandIn) -> None:
     assert run(url=server.origin, expect="Ansible removed every speech client", max_wer=0.6)["wer"] == 0.6
 
 
+def test_a_recording_is_said_again_and_again(server: SttStandIn) -> None:
+    once = run(url=server.origin)["audio_seconds"]
+    result = run(url=server.origin, minutes=0.5, expect=SENTENCE)
+    times = round(result["audio_seconds"] / (once + 0.5))
+    assert 30 <= result["audio_seconds"] < 30 + once + 0.5
+    # the stand-in says its sentence once
+    assert result["wer"] == pytest.approx(1 - 1 / times, abs=0.001)
+    assert len(result["msg"]) < 900
+
+
+def test_only_a_wav_is_said_again(server: SttStandIn) -> None:
+    result = run(url=server.origin, path=str(FOX.with_name("fr-bonjour.webm")), minutes=1)
+    assert "only a WAV file can be said again and again" in result["msg"]
+
+
 def test_silence_must_give_no_text(server: SttStandIn) -> None:
     assert run(url=server.origin, expect="")["failed"]
     server.answers["/v1/audio/transcriptions"] = [Answer(body='{"text": ""}')]

@@ -63,6 +63,17 @@ def test_what_is_skipped_has_its_reason() -> None:
     assert states("after", host(instances=gpu, gpus="RTX"), machine())["the GPU works"]["state"] == "ok"
 
 
+def test_long_recordings_are_asked_where_there_is_time() -> None:
+    title = "recordings of 10 and 30 minutes are transcribed"
+    assert states("after", host(), machine())[title]["detail"] == "it takes minutes: SLOW=1 asks"
+    done = "ok      recording of 10 minutes: 60 s, word error rate 0.00"
+    assert states("after", host(), machine(hops=done))[title]["state"] == "ok"
+    lost = "FAILED  recording of 30 minutes: 900 s, word error rate 0.80 next: journalctl"
+    found = states("after", host(), machine(hops=f"{done}\n{lost}"))
+    assert found[title]["state"] == "failed"
+    assert found["every hop answers"]["state"] == "ok"
+
+
 def test_backups_are_asked_here() -> None:
     found = states("after", host(), machine(backups="no backup"))
     assert found["the newest backup is whole and younger than two days"]["state"] == "failed"
