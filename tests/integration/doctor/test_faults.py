@@ -154,13 +154,19 @@ def gateway(host: Any) -> str:
 def doctor(host: Any, tmp_path: Path) -> Callable[[], list[Finding]]:
     """What the doctor finds on the host."""
 
+    asked = {"host": "localhost", "kind": "incus_host", "instances": [INNER]}
+    keep = {"content": "{{ seen | to_json }}", "dest": str(tmp_path / "seen.json"), "mode": "0600"}
+    tasks = [
+        {"anklume.stt.doctor_info": asked, "register": "seen"},
+        {"ansible.builtin.copy": keep, "delegate_to": "localhost", "connection": "local"},
+    ]
+    tmp_path.joinpath("look.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+
     def ask() -> list[Finding]:
-        asked = json.dumps({"host": "localhost", "kind": "incus_host", "instances": [INNER]})
-        command = ["ansible", "all", "-i", host.inventory(tmp_path), "-m", "anklume.stt.doctor_info", "-a", asked]
-        told = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1"}
-        done = subprocess.run(command, env=os.environ | told, capture_output=True, text=True, cwd=ROOT, check=True)
-        seen = json.loads(done.stdout[done.stdout.index("{") :])["plays"][0]["tasks"][0]["hosts"][host.name]
-        return examine(RULES, [read(seen, {})])
+        command = ["ansible-playbook", "-i", host.inventory(tmp_path), tmp_path / "look.yml"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        assert done.returncode == 0, done.stdout
+        return examine(RULES, [read(json.loads(tmp_path.joinpath("seen.json").read_text()), {})])
 
     return ask
 
@@ -179,7 +185,7 @@ def broken(host: Any, request: pytest.FixtureRequest) -> Iterator[Fault]:
     host(fault.inject)
     yield fault
     host(fault.undo)
-    host("timeout 30 bash -c 'until incus list >/dev/null; do sleep 1; done'; incus start inner 2>/dev/null; true")
+    host("timeout 30 bash -c 'until incus list >/dev/null; do sleep 1; done'; incus start inner 2>/dev/null || true")
 
 
 @pytest.mark.parametrize("broken", FAULTS, indirect=True, ids=lambda fault: f"{fault.code}-{fault.what}")
