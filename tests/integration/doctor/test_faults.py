@@ -138,7 +138,7 @@ def host(nested: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     made("systemctl disable --now -q dnsmasq firewalld ufw nftables; ufw --force disable; true")
     folder = tmp_path_factory.mktemp("host")
     done = made.play(folder, "incus_host", incus_host_bridge_address=f"{BRIDGE}/24")
-    assert done.returncode == 0, done.stdout
+    assert done.status == 0, done.output
     made("incus launch debian/13 inner --quiet")
     made(LEASE)
     return made
