@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_runs import Run
 from suite import ROOT, long
 from test_wyoming import NAME, SCENARIO, play
 
@@ -43,17 +44,17 @@ def key(project: Path) -> str:
     return (project / "secrets/mwyo-voice-speaches-api-key").read_text()
 
 
-def converge(project: Path, **given: Any) -> tuple[str, dict[str, Any]]:
-    """What the role says, and its hops."""
+def converge(project: Path, **given: Any) -> tuple[Run, dict[str, Any]]:
+    """A run of the role, and its hops."""
     kept = project / "monitor.json"
-    status, said = play(project, PLAY, **GIVEN | given, hops_json=str(kept))
-    assert status == 0, said
-    return said, {hop["hop"]: hop for hop in json.loads(kept.read_text())}
+    run = play(project, PLAY, **GIVEN | given, hops_json=str(kept))
+    assert run.status == 0, run.said
+    return run, {hop["hop"]: hop for hop in json.loads(kept.read_text())}
 
 
 @pytest.fixture(scope="module")
-def first(voice: Any, project: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the first run says, and its hops; the packages stay, and nothing of them runs afterwards."""
+def first(voice: Any, project: Path) -> Iterator[tuple[Run, dict[str, Any]]]:
+    """The first run, and its hops; the packages stay, and nothing of them runs afterwards."""
     voice.check_output(f"printf '#!/bin/sh\n# a stand-in, not nvidia-smi\necho {GPU}\n' >{SMI} && chmod +x {SMI}")
     try:
         yield converge(project)
@@ -64,8 +65,8 @@ def first(voice: Any, project: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def monitor(first: tuple[str, dict[str, Any]]) -> str:
-    return first[0]
+def monitor(first: tuple[Run, dict[str, Any]]) -> str:
+    return first[0].said
 
 
 def asked(path: str) -> Any:
@@ -127,7 +128,7 @@ def test_keys_are_for_the_monitor_alone(monitor: str, voice: Any, key: str) -> N
     assert all(voice.service(unit).is_running and voice.service(unit).is_enabled for unit in UNITS)
 
 
-def test_the_hops_are_whole_right_after_the_first_run(first: tuple[str, dict[str, Any]]) -> None:
+def test_the_hops_are_whole_right_after_the_first_run(first: tuple[Run, dict[str, Any]]) -> None:
     hops = first[1]
     assert [hop for hop in hops.values() if not hop["ok"]] == []
     assert re.fullmatch(r"\d+ targets", hops["Prometheus sees every target"]["detail"])
@@ -135,8 +136,8 @@ def test_the_hops_are_whole_right_after_the_first_run(first: tuple[str, dict[str
 
 
 def test_the_second_run_changes_nothing(monitor: str, project: Path) -> None:
-    said, hops = converge(project)
-    assert "changed=0" in said
+    run, hops = converge(project)
+    assert run.changed() == 0
     assert hops["spoken sentence is heard"]["detail"] == "by 1 of 1 STT servers"
 
 
@@ -253,8 +254,8 @@ def test_alerts_arrive_and_are_taken_back(hook: Hook, voice: Any) -> None:
 def test_it_is_turned_off_and_on(monitor: str, voice: Any, project: Path) -> None:
     converge(project, monitoring_enabled=False)
     assert not any(voice.service(unit).is_running or voice.service(unit).is_enabled for unit in UNITS)
-    said, hops = converge(project, monitoring_enabled=False)
-    assert "changed=0" in said and hops == {}
+    run, hops = converge(project, monitoring_enabled=False)
+    assert run.changed() == 0 and hops == {}
     converge(project)
     assert all(voice.service(unit).is_running for unit in UNITS)
 
@@ -265,5 +266,5 @@ def test_the_host_is_left_as_it_was(monitor: str, voice: Any, project: Path) -> 
     assert not voice.package("prometheus-node-exporter").is_installed
     assert not voice.file("/etc/systemd/system/anklume-gpu-textfile.timer").exists
     assert voice.check_output("ss -Hltn sport = :9100") == ""
-    assert "changed=0" in converge(project, monitoring_host_state="absent", monitoring_nodes={})[0]
+    assert converge(project, monitoring_host_state="absent", monitoring_nodes={})[0].changed() == 0
     converge(project)
