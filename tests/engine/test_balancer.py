@@ -202,7 +202,7 @@ class Load:
 
 @pytest.mark.timeout(900)
 def test_no_request_is_lost_where_servers_are_killed(pair: Pair) -> None:
-    kills, requests = (9, 600) if LONG else (2, 40)
+    kills, requests = (9, 600) if LONG else (1, 30)
     with Load(pair, 6 if LONG else 4) as load:
         for number in range(kills):
             load.until(requests * (number + 1) // (kills + 1))
@@ -280,8 +280,7 @@ def form(model: str, content: bytes, last: bool) -> bytes:
     return b"".join([file, field] if last else [field, file]) + b"--b--\r\n"
 
 
-@pytest.mark.parametrize("last", [False, True], ids=["before the file", "after it"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "last"), zip(NAMES, (False, True), strict=True), ids=["before the file", "after it"])
 def test_a_request_goes_where_its_model_is(pair: Pair, name: str, last: bool) -> None:
     headers = {"Authorization": f"Bearer {KEYS[0]}", "Content-Type": "multipart/form-data; boundary=b"}
     url = f"{pair.url}/v1/audio/transcriptions"
