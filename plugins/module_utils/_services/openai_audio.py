@@ -167,8 +167,7 @@ def said_again(source: Path, target: Path, seconds: float) -> int:
     times = max(1, math.ceil(seconds / (shape.nframes / shape.framerate + 0.5)))
     with wave.open(str(target), "wb") as again:
         again.setparams(shape)
-        for _ in range(times):
-            again.writeframes(sound + pause)
+        again.writeframes((sound + pause) * times)
     return times
 
 
