@@ -190,17 +190,6 @@ sanity: venv-test archive $(IMPORTER_VENV)/.stamp ## ansible-test sanity, and wh
 $(IMPORTER_VENV)/.stamp: requirements-importer-test.txt
 	@scripts/venv $(@D) $(PYTHON) requirements.txt $<
 	@touch $@
-COVERAGE = --cov --cov-report=term:skip-covered
-units: venv-test $(HAPROXY) ## unit tests, with coverage
-	@pytest -q -n auto $(COVERAGE) $(ARGS) tests/unit
-PYTHON_TAG = $(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])')
-ENGINE_REQUIREMENTS = roles/stt_server/files/faster_whisper/requirements-$(PYTHON_TAG).txt
-ENGINE_VENV := .cache/venv-engine
-.PHONY: engine-venv engine-test bench-stt
-engine-venv: $(ENGINE_VENV)/.stamp
-$(ENGINE_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/files/faster_whisper/requirements*)
-	@scripts/venv $(ENGINE_VENV) $(PYTHON) $(ENGINE_REQUIREMENTS) requirements-engine-test.txt
-	@touch $@
 # Prometheus and those beside it, out of Debian's packages: nothing is installed
 PROMTOOL := .cache/prometheus/usr/bin/promtool
 .PHONY: promtool
@@ -217,6 +206,17 @@ $(HAPROXY):
 	@cd .cache/haproxy && apt-get -qq -o APT::Sandbox::User=root download \
 	  $$({ echo haproxy; apt-get -s --no-install-recommends install haproxy | sed -n 's/^Inst \([^ ]*\).*/\1/p'; } | sort -u) \
 	  && for package in *.deb; do dpkg-deb -x "$$package" .; done && rm -- *.deb
+	@touch $@
+COVERAGE = --cov --cov-report=term:skip-covered
+units: venv-test $(HAPROXY) ## unit tests, with coverage
+	@pytest -q -n auto $(COVERAGE) $(ARGS) tests/unit
+PYTHON_TAG = $(shell $(PYTHON) -c 'import sys; print("py%d%d" % sys.version_info[:2])')
+ENGINE_REQUIREMENTS = roles/stt_server/files/faster_whisper/requirements-$(PYTHON_TAG).txt
+ENGINE_VENV := .cache/venv-engine
+.PHONY: engine-venv engine-test bench-stt
+engine-venv: $(ENGINE_VENV)/.stamp
+$(ENGINE_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/files/faster_whisper/requirements*)
+	@scripts/venv $(ENGINE_VENV) $(PYTHON) $(ENGINE_REQUIREMENTS) requirements-engine-test.txt
 	@touch $@
 PARAKEET_REQUIREMENTS = roles/stt_server/files/parakeet/requirements-$(PYTHON_TAG).txt
 PARAKEET_VENV := .cache/venv-parakeet

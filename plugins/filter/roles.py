@@ -13,6 +13,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue im
     BY_ROLE,
     COLLECTION,
     MACHINE_ROLES,
+    machines_of_stage,
     roles_of_stage,
 )
 
@@ -43,6 +44,7 @@ class FilterModule:
     def filters(self) -> dict[str, object]:
         """Map names to functions."""
         return {
+            "machines_of_stage": machines_of_stage,
             "project_dir": project_dir,
             "role_name": role_name,
             "roles_of_stage": roles_of_stage,

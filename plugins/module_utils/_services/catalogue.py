@@ -179,6 +179,12 @@ def roles_of_stage(roles: Iterable[str], wanted: int) -> list[str]:
     return chosen
 
 
+def machines_of_stage(groups: Mapping[str, Iterable[str]], wanted: int) -> list[str]:
+    """The machines with a service whose turn comes in a stage, by the groups of the inventory."""
+    found = (groups.get(f"role_{role}", ()) for role in BY_ROLE if stage(role) == wanted)
+    return list(dict.fromkeys(name for names in found for name in names))
+
+
 def command_on(machine: Mapping[str, Any], command: str) -> str:
     """A line for the user's shell that runs a command on a machine: through Incus on an instance, else over SSH.
 

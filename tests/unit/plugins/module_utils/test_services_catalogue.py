@@ -21,6 +21,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue im
     Service,
     command_on,
     logs,
+    machines_of_stage,
     roles_of_stage,
     stage,
 )
@@ -123,9 +124,11 @@ def test_the_playbook_has_a_play_for_each_stage() -> None:
     assert [play["vars"]["__stage"] for play in plays] == [0, *range(STAGES)]
 
 
-def test_only_a_balancer_has_the_turn_that_the_play_of_its_machines_leaves_to_it() -> None:
-    """The other machines are not in that play."""
-    assert [service.role for service in SERVICES if stage(service.role) == 1] == ["stt_balancer"]
+def test_a_stage_has_the_machines_with_a_service_whose_turn_it_is() -> None:
+    groups = {"all": ["a", "b", "c"], "role_stt_server": ["a", "b"], "role_stt_balancer": ["b"], "role_mine": ["c"]}
+    groups |= {"role_wyoming": ["c"], "role_open_webui": ["c", "a"]}
+    assert [machines_of_stage(groups, number) for number in range(STAGES)] == [["a", "b"], ["b"], ["c", "a"]]
+    assert machines_of_stage({}, 1) == []
 
 
 def test_all_roles_of_the_collection_are_known() -> None:
