@@ -280,7 +280,7 @@ def form(model: str, content: bytes, last: bool) -> bytes:
     return b"".join([file, field] if last else [field, file]) + b"--b--\r\n"
 
 
-@pytest.mark.parametrize(("name", "last"), zip(NAMES, (False, True), strict=True), ids=["before the file", "after it"])
+@pytest.mark.parametrize(("name", "last"), [(NAMES[0], False), (NAMES[1], True)], ids=["before the file", "after it"])
 def test_a_request_goes_where_its_model_is(pair: Pair, name: str, last: bool) -> None:
     headers = {"Authorization": f"Bearer {KEYS[0]}", "Content-Type": "multipart/form-data; boundary=b"}
     url = f"{pair.url}/v1/audio/transcriptions"

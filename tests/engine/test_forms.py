@@ -17,6 +17,7 @@ import pytest
 from anklume_stt_server import docs, errors, forms, keys, languages, models
 from anklume_stt_server.addresses import address
 from anklume_stt_server.errors import ApiError
+from anklume_stt_server.recognizer import Abilities
 from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import _LANGUAGE_CODES
 from starlette.datastructures import FormData, UploadFile
@@ -283,9 +284,10 @@ def test_an_error_of_any_library_gets_the_body_of_openai(
 
 
 def test_the_page_of_the_api_loads_nothing_and_follows_references() -> None:
-    page = docs.page(docs.DOCUMENT)
+    page = docs.page(docs.document("engine", Abilities(frozenset(), translation=True)))
     for path in docs.DOCUMENT["paths"]:
         assert path in page
+    assert docs.TRANSLATIONS not in docs.page(docs.document("engine", Abilities(frozenset())))
     for field in docs.FIELDS:
         assert field in page
     assert "<script" not in page and "http" not in page
