@@ -505,7 +505,7 @@ class TestUnit:
         environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.ChainableUndefined)
         environment.filters["comment"] = str
         template = environment.from_string((ROOT / "roles/stt_server/templates/speaches.service.j2").read_text())
-        unit = template.render(__stt_server_device="cuda", stt_server_hub_offline=True)
+        unit = template.render(__stt_server_device="cuda", __stt_server_checks_cuda=True, stt_server_hub_offline=True)
         assert "cuda_check" in unit
         assert "PrivateDevices" not in unit
         ai.check_output(f"cat > /run/gpu.service <<'END'\n{unit}\nEND")
