@@ -12,12 +12,12 @@ import logging
 import resource
 import time
 from asyncio import constants
+from collections.abc import Callable
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from . import metrics
 from .errors import ApiError
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ RETRY_SECONDS = 0.1  # until connections are accepted again when no file descrip
 LOG_SECONDS = 60  # least time between two lines that say so
 
 idle: dict[Connection, None] = {}  # those without a request, longest first
+told: list[Callable[[ApiError], None]] = []  # who is told of the errors that are answered here, as who counts them
 
 
 class Connection(H11Protocol):
@@ -102,7 +103,8 @@ class Connection(H11Protocol):
             self.timer = None
 
     def _refuse(self, error: ApiError) -> None:
-        metrics.refused(error)
+        for tell in told:
+            tell(error)
         response = error.response()
         headers = [*response.raw_headers, (b"connection", b"close")]
         start = h11.Response(status_code=error.status, headers=headers)

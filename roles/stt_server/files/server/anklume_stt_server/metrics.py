@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import context
+from . import connections, context
 from .addresses import address
 from .errors import ApiError
 from .guards import Queue
@@ -123,6 +123,9 @@ def worked(sound: float, spent: float) -> None:
 def refused(error: ApiError) -> None:
     """An error that was answered outside of the application."""
     errors.labels(_code(error.status, error.body)).inc()
+
+
+connections.told.append(refused)
 
 
 def _code(status: int, body: object) -> str:
