@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -84,3 +85,13 @@ def test_the_release_changes_with_each_file_of_the_package() -> None:
     assert held == {path.name for pattern in patterns for path in (FILES / "anklume_edge_tts").glob(pattern)}
     lock = (ROOT / "roles/edge_tts/vars/main.yml").read_text()
     assert all(f"'anklume_edge_tts/{pattern}'" in lock for pattern in patterns)
+
+
+def test_what_its_modules_import_of_the_package_is_there() -> None:
+    """Some are links to modules of the STT server, which may come to need more."""
+    package = FILES / "anklume_edge_tts"
+    for path in package.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                names = [node.module] if node.module else [name.name for name in node.names]
+                assert [name for name in names if not (package / f"{name}.py").exists()] == [], path
