@@ -33,7 +33,8 @@ options:
   minutes:
     description:
       - Have the recording, a WAV file, said again and again until it is this long, as one long recording.
-      - O(expect) is the sentence that is said once.
+      - Speech that repeats itself is no measure of words; so O(expect) has to be heard somewhere, and something up to
+        the last minute of the recording.
     type: float
   model:
     description:
@@ -210,6 +211,10 @@ ollama:
     - C(error) says why, and is empty when all is well.
   type: dict
   returned: when O(open_webui.ollama) is true and signing in worked
+heard_until:
+  description: Of a recording that O(minutes) made long, the seconds at which the last recognised speech ends.
+  type: float
+  returned: when O(minutes) is given and the server answered
 speech:
   description:
     - What became of O(open_webui.speak). C(kind) and C(bytes) of the sound, C(seconds) from the text to the sound.
@@ -240,6 +245,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio
     RESPONSE_FORMATS,
     AudioClient,
     OpenWebUIClient,
+    heard_until,
+    is_in,
     normalise_base_url,
     normalise_origin,
     readable_file,
@@ -399,11 +406,18 @@ def transcribe(params: dict[str, Any], result: dict[str, Any]) -> None:
 
 
 def transcribe_long(params: dict[str, Any], result: dict[str, Any]) -> None:
-    """The same with the recording and its sentence said again and again."""
+    """The same with the recording said again and again: it has to be heard, and heard to the end."""
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        times = said_again(readable_file(Path(params["path"])), Path(file.name), params["minutes"] * 60)
-        expected = params["expect"] and " ".join([params["expect"]] * times)
-        transcribe({**params, "path": file.name, "expect": expected}, result)
+        said_again(readable_file(Path(params["path"])), Path(file.name), params["minutes"] * 60)
+        transcribe({**params, "path": file.name, "expect": None, "response_formats": ["verbose_json"]}, result)
+    result["heard_until"] = heard_until(result["texts"]["verbose_json"])
+    if params["expect"] and not is_in(params["expect"], result["text"]):
+        raise ServiceError(f"{result['url']}: heard {result['text']!r:.300}, and never {params['expect']!r:.300}")
+    if result["heard_until"] < result["audio_seconds"] - 60:
+        raise ServiceError(
+            f"{result['url']}: of {result['audio_seconds']:.0f} s the last speech was heard at"
+            f" {result['heard_until']:.0f} s"
+        )
 
 
 def compare(expected: str, limit: float, sentences: dict[str, str], result: dict[str, Any]) -> None:

@@ -82,9 +82,8 @@ def _stt_server(machine: Answer, answers: Answer) -> list[Hop]:
 
 def _recording(heard: Answer, next_step: str) -> Hop:
     """A long recording, whose minutes are the item of its loop."""
-    ok, took = heard.get("wer", 1.0) <= WORST_WER, heard.get("seconds", 0)
-    said = f"{took:.0f} s, word error rate {heard['wer']:.2f}" if "wer" in heard else heard.get("msg", "no answer")
-    return _hop(f"recording of {heard['item']} minutes", ok, said, next_step)
+    said = heard.get("msg") or f"heard to its end in {heard['seconds']:.0f} s"
+    return _hop(f"recording of {heard['item']} minutes", not heard.get("msg"), said, next_step)
 
 
 def _session(session: Answer, next_step: str) -> Hop:

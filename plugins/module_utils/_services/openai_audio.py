@@ -101,6 +101,17 @@ def word_error_rate(expected: str, recognised: str) -> float:
     return row[-1] / len(want)
 
 
+def is_in(sentence: str, text: str) -> bool:
+    """Whether a sentence is somewhere in a text; case and punctuation aside."""
+    return f" {' '.join(normalise_words(sentence))} " in f" {' '.join(normalise_words(text))} "
+
+
+def heard_until(answer: str) -> float:
+    """The seconds at which the last segment of an answer in verbose_json ends; 0 without one."""
+    segments = json_object(answer, "verbose_json").get("segments") or [{}]
+    return float(segments[-1].get("end") or 0.0)
+
+
 def check_sentence(expected: str, limit: float, result: dict[str, Any]) -> None:
     """Put the word error rate of `text` into a result as `wer`; ServiceError where it is above the limit."""
     rate = word_error_rate(expected, result["text"])

@@ -77,14 +77,25 @@ def test_another_sentence_fails_and_says_both(server: SttStandIn) -> None:
     assert run(url=server.origin, expect="Ansible removed every speech client", max_wer=0.6)["wer"] == 0.6
 
 
+def long_answer(text: str, end: float) -> list[Answer]:
+    return [Answer(body=json.dumps({"text": text, "duration": 150, "segments": [{"end": 2.0}, {"end": end}]}))]
+
+
 def test_a_recording_is_said_again_and_again(server: SttStandIn) -> None:
     once = run(url=server.origin)["audio_seconds"]
-    result = run(url=server.origin, minutes=0.5, expect=SENTENCE)
-    times = round(result["audio_seconds"] / (once + 0.5))
-    assert 30 <= result["audio_seconds"] < 30 + once + 0.5
-    # the stand-in says its sentence once
-    assert result["wer"] == pytest.approx(1 - 1 / times, abs=0.001)
-    assert len(result["msg"]) < 900
+    server.answers["/v1/audio/transcriptions"] = long_answer(f"Oh. {SENTENCE} {SENTENCE}", 149.5)
+    result = run(url=server.origin, minutes=2.5, expect=SENTENCE.upper())
+    assert 150 <= result["audio_seconds"] < 150 + once + 0.5
+    assert result["heard_until"] == 149.5 and "msg" not in result
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "why"),
+    [("Oh.", 149.5, "and never"), (SENTENCE, 60.0, "the last speech was heard at 60 s"), ("", 0.0, "and never")],
+)
+def test_a_recording_that_is_not_heard_to_its_end(server: SttStandIn, text: str, end: float, why: str) -> None:
+    server.answers["/v1/audio/transcriptions"] = long_answer(text, end)
+    assert why in run(url=server.origin, minutes=2.5, expect=SENTENCE)["msg"]
 
 
 def test_only_a_wav_is_said_again(server: SttStandIn) -> None:
