@@ -66,6 +66,17 @@ def test_what_cannot_be_had_says_why(
     assert why in refused
 
 
+def test_a_server_that_not_every_client_opens_gets_its_key_from_the_balancer() -> None:
+    def own(hosts: dict[str, Any] | None = None, **given: Any) -> list[bool]:
+        return [server["own"] for server in plan(hosts, **given)["servers"]]
+
+    same = {"two": TWO | {"stt_server_api_key": "first"}}
+    assert own() == [True, True] and plan()["asks_key"]
+    assert own(same) == [False, False] and not plan(same)["asks_key"]
+    assert own(same, stt_balancer_api_key="clients") == [True, True]
+    assert own(same, stt_balancer_extra_servers=extra()) == [False, False, True]
+
+
 def test_a_client_of_the_balancer_is_given_a_key_that_it_takes() -> None:
     assert server_at(URL, "", MACHINES, HOSTS, "/none") == {"url": URL, "api_key": "first", "aliases": ["whisper-1"]}
     own = HOSTS | {"lb": BALANCER | {"stt_balancer_api_key": "clients"}}
