@@ -27,8 +27,8 @@ extends_documentation_fragment:
 options:
   engine:
     description:
-      - V(parakeet) judges Parakeet under onnxruntime, any other a Whisper under CTranslate2. It is never changed,
-        whatever the verdict.
+      - V(parakeet) judges Parakeet under onnxruntime, V(vosk) a model of Vosk, any other a Whisper under CTranslate2.
+        It is never changed, whatever the verdict.
     type: str
     default: speaches
   model:
@@ -41,7 +41,8 @@ options:
   compute_type:
     description:
       - CTranslate2's word (V(float16), V(int8), V(int8_float16), V(float32) …), or V(auto) for the fastest that fits.
-      - A Parakeet runs in V(int8) on a processor and in V(float32) on a GPU, which V(auto) and V(float16) both mean.
+      - A Parakeet runs in V(int8) on a processor and in V(float32) on a GPU, which V(auto) and V(float16) both mean; a
+        model of Vosk in V(float32), and on the processor alone.
     type: str
     default: auto
   device:
@@ -228,7 +229,7 @@ model:
       description: Where its shapes are from, V(table), V(model.bin), V(config.json), V(file size) or V(assumed).
       type: str
     parameters:
-      description: How many numbers it has.
+      description: How many numbers it has; 0 where that is not known.
       type: int
     english_only:
       description: Whether it knows English alone.

@@ -13,10 +13,12 @@ version_added: 0.1.0
 author:
   - the anklume.stt authors (@anklume)
 description:
-  - Puts a model that hears (Whisper, in CTranslate2's format, or Parakeet) or speaks (a voice of Piper, or Kokoro) into
-    a Hugging Face cache folder, from where the servers load it without a network.
+  - Puts a model that hears (Whisper, in CTranslate2's format, Parakeet or Vosk) or speaks (a voice of Piper, or Kokoro)
+    into a Hugging Face cache folder, from where the servers load it without a network.
   - Its kind follows from its name, as V(speaches-ai/piper-pl_PL-gosia-medium).
-  - It comes from a model hub or a mirror of one, from a folder, or from an archive on the target.
+  - It comes from a model hub or a mirror of one, from a folder, or from an archive on the target. A model of Vosk comes
+    as a zip archive from its publisher, or a mirror of the publisher's folder; C(--dither=0) is added to its
+    C(conf/mfcc.conf), without which the text varies from run to run.
   - Files are fetched into C(staging/) beside C(hub/), verified against the publisher's digests, and put in place by one
     rename. What serves goes on serving, and what is interrupted goes on where it stopped.
   - A model that is whole is not looked up again, so the second run needs no network.
@@ -42,9 +44,10 @@ options:
     choices: [present, absent]
     default: present
   endpoint:
-    description: Address of the model hub, or of a mirror of it.
+    description:
+      - Address of the model hub, or of a mirror of it; of a model of Vosk that of the folder with the archives.
+      - Without it V(https://huggingface.co), or V(https://alphacephei.com/vosk/models).
     type: str
-    default: https://huggingface.co
   token:
     description: Token for models that the hub does not give to everybody. It is shown to the hub alone.
     type: str
@@ -57,12 +60,15 @@ options:
   source:
     description:
       - Take the model from this path on the target instead of the hub. It is a folder with the files of one model, or a
-        tar archive (plain, gzip, bzip2 or xz) that holds them at its top or in one folder, and no links.
+        tar (plain, gzip, bzip2 or xz) or zip archive that holds them at its top or in one folder, and no links.
       - A voice of Piper may lie there as Piper gives it, C(NAME.onnx) and C(NAME.onnx.json).
       - Once the model is there the source may be removed.
     type: path
   sha256:
-    description: The SHA-256 of the archive in O(source). With any other nothing is unpacked.
+    description:
+      - The SHA-256 of the archive in O(source), or of the one that a model of Vosk comes as. With any other nothing is
+        unpacked.
+      - Models of Vosk that have a short name have theirs already.
     type: str
   owner:
     description: User that the files belong to. Left as it is when not given.
@@ -125,6 +131,11 @@ EXAMPLES = r"""
     model: piper-gosia
     cache: /var/lib/speaches
 
+- name: A French model of Vosk
+  anklume.stt.stt_model:
+    model: vosk-small-fr
+    cache: /var/lib/speaches
+
 - name: A model that is no longer used
   anklume.stt.stt_model:
     model: medium
@@ -156,6 +167,9 @@ model:
     source:
       description: Where it came from, if this module put it there.
       type: dict
+    licence:
+      description: The licence of its weights, as their publisher gives it. Empty where it is not known here.
+      type: str
     complete:
       description: Whether it can be loaded.
       type: bool
@@ -184,19 +198,22 @@ from ansible_collections.anklume.stt.plugins.module_utils._models.cache import (
     Outcome,
     Ownership,
     ProgressLines,
+    PublishedSource,
     Source,
     ensure_absent,
     ensure_present,
     local_source,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._models.hub import Hub
-from ansible_collections.anklume.stt.plugins.module_utils._services.speech_models import model_id
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech_models import licence_of, model_id
+from ansible_collections.anklume.stt.plugins.module_utils._vram.vosks import OWNER, PUBLISHER, find_vosk, is_vosk
 
+HUB = "https://huggingface.co"
 SPEC: dict[str, Any] = {
     "cache": {"type": "path", "required": True},
     "model": {"type": "str", "required": True, "aliases": ["name"]},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "endpoint": {"type": "str", "default": "https://huggingface.co"},
+    "endpoint": {"type": "str"},
     "token": {"type": "str", "no_log": True},
     "revision": {"type": "str", "default": "main"},
     "source": {"type": "path"},
@@ -211,11 +228,36 @@ SPEC: dict[str, Any] = {
 }
 
 
+def hub_of(params: dict[str, Any], model: str) -> Hub:
+    """Return the server that has the model; the token is the hub's."""
+    of_vosk = is_vosk(model)
+    return Hub(
+        params["endpoint"] or (PUBLISHER if of_vosk else HUB),
+        token="" if of_vosk else params["token"] or "",
+        timeout=params["timeout"],
+        ca_path=params["ca_path"] or "",
+    )
+
+
 def source_of(params: dict[str, Any], model: str, hub: Hub) -> Source:
     """Return where the model is to come from."""
+    sha256 = (params["sha256"] or "").lower()
     if params["source"]:
-        return local_source(Path(params["source"]), params["sha256"] or "")
+        return local_source(Path(params["source"]), sha256)
+    if is_vosk(model):
+        return published(model, hub, sha256)
+    if sha256:
+        raise Error("sha256 is the digest of an archive, and a hub has its own: give source too, or leave it out")
     return HubSource(hub, model, params["revision"])
+
+
+def published(model: str, hub: Hub, sha256: str) -> PublishedSource:
+    """Return the archive that a model of Vosk comes as."""
+    if known := find_vosk(model):
+        return PublishedSource(hub, known.archive, sha256 or known.sha256)
+    if not model.startswith(OWNER):
+        raise Error(f"{model}: Vosk's publisher has the models of {OWNER} alone: give its archive or folder as source")
+    return PublishedSource(hub, f"{model.removeprefix(OWNER)}.zip", sha256)
 
 
 def ownership_of(params: dict[str, Any], check_mode: bool) -> Ownership:
@@ -235,11 +277,10 @@ def reconcile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if params["state"] == "absent":
         return described(ensure_absent(cache, model, check_mode=check_mode))
     progress = ProgressLines(Path(params["progress"]) if params["progress"] and not check_mode else None)
-    hub = Hub(
-        params["endpoint"], token=params["token"] or "", timeout=params["timeout"], ca_path=params["ca_path"] or ""
-    )
+    hub = hub_of(params, model)
     outcome = ensure_present(cache, model, source_of(params, model, hub), progress, check_mode=check_mode)
-    return {**described(outcome), "model": outcome.after, "received": hub.received, "resumed": hub.resumed}
+    found = {**outcome.after, "licence": licence_of(model)}
+    return {**described(outcome), "model": found, "received": hub.received, "resumed": hub.resumed}
 
 
 def described(outcome: Outcome) -> dict[str, Any]:
@@ -249,11 +290,7 @@ def described(outcome: Outcome) -> dict[str, Any]:
 
 def main() -> None:
     """Spec → desired → reconcile → exit."""
-    module = AnsibleModule(
-        argument_spec=SPEC,
-        required_by={"sha256": ("source",)},
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     try:
         result = reconcile(module.params, module.check_mode)
     except (Error, OSError) as exc:

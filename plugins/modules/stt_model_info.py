@@ -86,6 +86,9 @@ models:
     source:
       description: Where it came from, if M(anklume.stt.stt_model) put it there.
       type: dict
+    licence:
+      description: The licence of its weights, as their publisher gives it. Empty where it is not known here.
+      type: str
     complete:
       description: Whether it can be loaded.
       type: bool

@@ -221,11 +221,11 @@ class HubStandIn:
         if handler.command == "HEAD":
             return
         body = content[start:]
-        if name == "model.bin" and self.faults.cut_after:
+        if name.endswith((".bin", ".zip")) and self.faults.cut_after:
             body = body[: self.faults.cut_after.pop(0)]
             handler.close_connection = True
         try:
-            self.trickle(handler, body, slowly=name == "model.bin")
+            self.trickle(handler, body, slowly=name.endswith((".bin", ".zip")))
         except (BrokenPipeError, ConnectionResetError):
             handler.close_connection = True
 

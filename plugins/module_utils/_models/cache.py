@@ -21,13 +21,16 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import tarfile
 import time
 import uuid
+import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol, cast
 
@@ -42,9 +45,11 @@ from ansible_collections.anklume.stt.plugins.module_utils._models.hub import (
 from ansible_collections.anklume.stt.plugins.module_utils._models.kinds import (
     WHISPER,
     Kind,
+    amendable,
+    amended,
+    check_described,
     check_name,
     kind_of,
-    with_metadata,
 )
 
 _RECORD = "anklume.json"
@@ -52,6 +57,11 @@ _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 _CHUNK = 1024 * 1024
 _SPARE = 16 * 1024 * 1024
 _LARGE_V3_TOKENS = 51866
+_FETCHED = "archive"
+_NOT_WHOLE = (
+    *(tarfile.TarError, zipfile.BadZipFile, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error),
+    *(NotImplementedError, RuntimeError),  # a zip in a way that is not known, or with a password
+)
 
 
 def folder_name(model: str) -> str:
@@ -110,7 +120,7 @@ def _observe(folder: Path, precision: str) -> Installed:
     if not revision or not snapshot.is_dir():
         return Installed(model, folder, revision, {}, {}, ("refs/main names a snapshot that is not there",))
     kind = kind_of(model, precision)
-    files = {path.name: path.stat().st_size for path in snapshot.iterdir() if path.is_file() and kind.wants(path.name)}
+    files = {name: path.stat().st_size for name, path in _files(snapshot).items() if kind.wants(name)}
     record = _read_record(folder)
     recorded = record.get("files", {}) if record.get("revision") == revision else {}
     problems = [f"{name} is missing" for name in kind.missing(files)]
@@ -122,6 +132,15 @@ def _observe(folder: Path, precision: str) -> Installed:
     problems += [f"{name} is empty" for name, size in files.items() if size == 0 and name not in recorded]
     source = record.get("source", {}) if recorded else {}
     return Installed(model, folder, revision, files, source, tuple(problems), kind)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Every file below a folder, by its name from there."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def _other_snapshots(folder: Path, revision: str) -> list[Path]:
@@ -226,6 +245,7 @@ class FolderSource:
         cache.require_space(sum(path.stat().st_size for path in files.values()), f"{model} from {self.path}")
         digests = {}
         for name, path in files.items():
+            (stage / name).parent.mkdir(parents=True, exist_ok=True)
             with path.open("rb") as file:
                 digests[name] = _copy(file, stage / name, path.stat().st_size, progress)
         return Filled(
@@ -234,8 +254,8 @@ class FolderSource:
 
     def _files(self, kind: Kind) -> dict[str, Path]:
         found: dict[str, Path] = {}
-        for path in sorted(self.path.iterdir()):
-            if path.is_file() and (name := kind.kept_as(path.name)):
+        for there, path in _files(self.path).items():
+            if (kind.folders or "/" not in there) and (name := kind.kept_as(there)):
                 if name in found:
                     raise Error(
                         f"{self.path}: {found[name].name} and {path.name} are both there: it has to hold one model"
@@ -249,7 +269,7 @@ class FolderSource:
 
 @dataclass(frozen=True)
 class ArchiveSource:
-    """A tar archive on the same host, plain or compressed, that holds the files of one model in one folder."""
+    """A tar or zip archive on the same host that holds the files of one model in one folder."""
 
     path: Path
     sha256: str
@@ -270,11 +290,11 @@ class ArchiveSource:
 
     def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
         digest = self._verified()
-        incoming = cache.stage(model, "incoming", fresh=True)
+        incoming = cache.stage(model, "incoming", fresh=True, keep=_FETCHED)
         try:
             found = self._unpack(cache, model, incoming, progress)
-        except (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as exc:
-            raise Error(f"{self.path}: not a whole tar archive: {exc}: fetch it again") from exc
+        except _NOT_WHOLE as exc:
+            raise Error(f"{self.path}: not a whole tar or zip archive: {exc}: fetch it again") from exc
         kind = cache.kind_of(model)
         models = [folder for folder, digests in found.items() if kind.marker in digests]
         if len(models) != 1:
@@ -290,26 +310,24 @@ class ArchiveSource:
         self, cache: ModelCache, model: str, incoming: Path, progress: Progress
     ) -> dict[PurePosixPath, dict[str, str]]:
         """Copy out the wanted files alone, each folder of the archive into one of ours: names never become paths."""
-        found: dict[PurePosixPath, dict[str, str]] = {}
-        with tarfile.open(self.path, "r|*") as archive:
-            for member in archive:
-                name = PurePosixPath(member.name)
-                if name.is_absolute() or ".." in name.parts:
-                    raise Error(f"{self.path}: {member.name!r} in it points out of the archive: refused")
-                if member.isdir():
-                    continue
-                if not member.isreg():
-                    raise Error(f"{self.path}: {member.name!r} in it is a link or a device: pack the files themselves")
-                if not (kept := cache.kind_of(model).kept_as(name.name)):
-                    continue
-                digests = found.setdefault(name.parent, {})
-                folder = incoming / str(list(found).index(name.parent))
-                folder.mkdir(exist_ok=True)
-                cache.require_space(member.size, f"{name.name} of {model} from {self.path}")
-                content = cast(IO[bytes], archive.extractfile(member))
-                if kept in digests:
-                    raise Error(f"{self.path}: a second {kept} in {name.parent}: it has to hold one model")
-                digests[kept] = _copy(content, folder / kept, member.size, progress)
+        kind, found = cache.kind_of(model), dict[PurePosixPath, dict[str, str]]()
+        for member in _members(self.path):
+            name = PurePosixPath(member.name)
+            if name.is_absolute() or ".." in name.parts:
+                raise Error(f"{self.path}: {member.name!r} in it points out of the archive: refused")
+            if not member.open:
+                raise Error(f"{self.path}: {member.name!r} in it is a link or a device: pack the files themselves")
+            root, kept = kind.place(name)
+            if not kept:
+                continue
+            digests = found.setdefault(root, {})
+            target = incoming / str(list(found).index(root)) / kept
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cache.require_space(member.size, f"{name.name} of {model} from {self.path}")
+            if kept in digests:
+                raise Error(f"{self.path}: a second {kept} in {root}: it has to hold one model")
+            with member.open() as content:
+                digests[kept] = _copy(content, target, member.size, progress)
         return found
 
     def _verified(self) -> str:
@@ -325,6 +343,65 @@ class ArchiveSource:
     def _stamp(self) -> list[Any]:
         found = self.path.stat()
         return [str(self.path), found.st_size, found.st_mtime_ns]
+
+
+@dataclass(frozen=True)
+class _Member:
+    """What is in an archive and no folder; nothing opens it where it is no file."""
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes]] | None
+
+
+def _members(path: Path) -> Iterator[_Member]:
+    """One after the other, each to be read before the next."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if not info.is_dir():
+                    is_file = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
+                    yield _Member(info.filename, info.file_size, partial(archive.open, info) if is_file else None)
+        return
+    with tarfile.open(path, "r|*") as tar:
+        for member in tar:
+            if not member.isdir():
+                content = cast(Callable[[], IO[bytes]], partial(tar.extractfile, member)) if member.isreg() else None
+                yield _Member(member.name, member.size, content)
+
+
+@dataclass(frozen=True)
+class PublishedSource:
+    """An archive that the model's publisher has in a folder on the web, or a mirror of that folder."""
+
+    hub: Hub
+    name: str
+    sha256: str = ""
+
+    def satisfied_by(self, installed: Installed) -> bool:
+        """By the archive's name, which has the model's version in it, and its digest where that is known."""
+        source = installed.source
+        return source.get("archive", self.name) == self.name and self.sha256 in ("", source.get("sha256"))
+
+    def planned(self, kind: Kind) -> dict[str, Any]:
+        return {"archive": f"{self.hub.endpoint}/{self.name}", "size": self.hub.archive(self.name, self.sha256).size}
+
+    def fill(self, cache: ModelCache, model: str, progress: Progress) -> Filled:
+        file = self.hub.archive(self.name, self.sha256)
+        fetched = cache.stage(model, _FETCHED)
+        target, part = fetched / file.name, fetched / f"{file.name}.part"
+        if not target.exists():
+            have = min(part.stat().st_size, file.size) if part.exists() else 0
+            cache.require_space(file.size - have, f"{model} from {self.hub.endpoint}")
+            self.hub.fetch(f"/{self.name}", file, target, progress)
+        try:
+            filled = ArchiveSource(target, self.sha256).fill(cache, model, progress)
+        except Error:
+            if not self.sha256:  # two halves of different archives, perhaps
+                shutil.rmtree(fetched)
+            raise
+        source = {"kind": "publisher", "endpoint": self.hub.endpoint, "archive": self.name}
+        return Filled(filled.folder, filled.revision, {**source, "sha256": filled.source["sha256"]})
 
 
 def local_source(path: Path, sha256: str) -> FolderSource | ArchiveSource:
@@ -499,12 +576,12 @@ class ModelCache:
                 shutil.rmtree(left)
             yield
 
-    def stage(self, model: str, revision: str, *, fresh: bool = False) -> Path:
-        """The folder to gather a revision in; what lies there of other revisions is dropped."""
+    def stage(self, model: str, revision: str, *, fresh: bool = False, keep: str = "") -> Path:
+        """The folder to gather a revision in; what lies there of others is dropped, except what is to be kept."""
         parent = self.staging / folder_name(model)
         parent.mkdir(exist_ok=True)
         for other in parent.iterdir():
-            if other.name != revision or fresh:
+            if other.name != keep and (other.name != revision or fresh):
                 shutil.rmtree(other)
         (parent / revision).mkdir(exist_ok=True)
         return parent / revision
@@ -520,16 +597,16 @@ class ModelCache:
 
     def publish(self, model: str, filled: Filled) -> None:
         """Put a staged model in place: first its files, then what points at them, then the old ones go."""
-        readme = filled.folder / "README.md"
-        text = readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else ""
-        if (described := with_metadata(text, model)) != text:
-            self._write(readme, described)
         kind = self.kind_of(model)
+        for file, text in self._amendments(filled.folder, model):
+            self._write(filled.folder / file, text)
+        check_described(model, _text(filled.folder / "README.md"))
         if kind is WHISPER:
             self._check_mels(filled.folder, model)
-        files = {path.name: path for path in sorted(filled.folder.iterdir()) if kind.wants(path.name)}
-        for path in filled.folder.iterdir():
-            if path.name not in files:
+        there = _files(filled.folder)
+        files = {name: path for name, path in there.items() if kind.wants(name)}
+        for name, path in there.items():
+            if name not in files:
                 path.unlink()
         record = {
             "revision": filled.revision,
@@ -559,8 +636,11 @@ class ModelCache:
             self.ownership.apply(target / folder)
         snapshot = target / "snapshots" / filled.revision
         if snapshot.exists():
-            for path in (new / "snapshots" / filled.revision).iterdir():
-                path.replace(snapshot / path.name)
+            for name, path in _files(new / "snapshots" / filled.revision).items():
+                (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+                self.ownership.apply((snapshot / name).parent)
+                path.replace(snapshot / name)
+                sync_path((snapshot / name).parent)
             sync_path(snapshot)
         else:
             (new / "snapshots" / filled.revision).rename(snapshot)
@@ -606,12 +686,10 @@ class ModelCache:
             changes.append("a former revision")
             if not dry:
                 self._drop_other_snapshots(installed.folder, installed.revision)
-        readme = installed.snapshot / "README.md"
-        text = readme.read_text(encoding="utf-8", errors="replace") if readme.exists() else ""
-        if (described := with_metadata(text, installed.model)) != text:
-            changes.append("metadata in README.md")
+        for file, text in self._amendments(installed.snapshot, installed.model):
+            changes.append("metadata in README.md" if file == "README.md" else file)
             if not dry:
-                self._replace_readme(installed, readme, described)
+                self._replace(installed, file, text)
         wrong = [path for path in [installed.folder, *installed.folder.rglob("*")] if self.ownership.differs(path)]
         if wrong:
             changes.append("owner, group or mode")
@@ -620,18 +698,24 @@ class ModelCache:
                     self.ownership.apply(path)
         return changes
 
-    def _replace_readme(self, installed: Installed, readme: Path, text: str) -> None:
+    def _amendments(self, folder: Path, model: str) -> list[tuple[str, str]]:
+        """The files of a model that are not as they have to be, and how they have to be."""
+        texts = {file: _text(folder / file) for file in amendable(self.kind_of(model))}
+        return [(file, new) for file, text in texts.items() if (new := amended(model, file, text)) != text]
+
+    def _replace(self, installed: Installed, file: str, text: str) -> None:
         staged = self.staging / f"trash-{uuid.uuid4().hex}"
         staged.mkdir()
-        self._write(staged / "README.md", text)
-        self.ownership.apply(staged / "README.md")
+        new = staged / "new"
+        self._write(new, text)
+        self.ownership.apply(new)
         record = _read_record(installed.folder)
         if "files" in record:
-            record["files"]["README.md"] = (staged / "README.md").stat().st_size
+            record["files"][file] = new.stat().st_size
             self._write(staged / _RECORD, json.dumps(record, indent=1) + "\n")
             self.ownership.apply(staged / _RECORD)
             (staged / _RECORD).replace(installed.folder / _RECORD)
-        (staged / "README.md").replace(readme)
+        new.replace(installed.snapshot / file)
         shutil.rmtree(staged)
 
     def _check_mels(self, folder: Path, model: str) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A model hub or its mirror: what a model consists of, and its files, resumed and verified."""
+"""A model hub, or a publisher's folder of archives: what a model consists of, and its files, resumed and verified."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import ServiceError
 from ansible_collections.anklume.stt.plugins.module_utils._base.files import sync_path
@@ -25,6 +25,7 @@ PAUSE = 1.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CHUNK = 1024 * 1024
 _GIVE_UP_AFTER = 5
+_Read = TypeVar("_Read")
 
 Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes that are there and the bytes that it has in the end."""
@@ -46,7 +47,7 @@ def human_bytes(count: float) -> str:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a model on the hub with the publisher's own digest: sha256, or git's sha1 for small files."""
+    """A file of a model with the publisher's own digest: sha256, git's sha1 for small files, or none that is known."""
 
     name: str
     size: int
@@ -56,6 +57,8 @@ class RemoteFile:
         """Whether a local file has this size and this digest."""
         if path.stat().st_size != self.size:
             return False
+        if not self.digest:
+            return True
         if len(self.digest) == 64:
             digest = hashlib.sha256()
         else:
@@ -125,11 +128,26 @@ class Hub:
     def listing(self, model: str, revision: str, kind: Kind | None = None) -> Listing:
         """What the model consists of at a commit, branch or tag."""
         path = f"/api/models/{model}/revision/{urllib.parse.quote(revision, safe='')}?blobs=true"
+        return self._patiently(path, lambda answer: parse_listing(model, answer.json(), answer.url, kind))
+
+    def archive(self, name: str, sha256: str) -> RemoteFile:
+        """An archive that lies in a publisher's folder, without its content."""
+
+        def described(answer: Answer) -> RemoteFile:
+            size = answer.headers.get("Content-Length", "")
+            if not size.isdigit():
+                raise ServiceError(f"{answer.url}: the server does not say how long it is: fetch it by other means")
+            return RemoteFile(name, int(size), sha256)
+
+        return self._patiently(f"/{name}", described)
+
+    def _patiently(self, path: str, read: Callable[[Answer], _Read]) -> _Read:
+        """What is read of an answer, which is asked for again after a passing failure."""
         attempt = 0
         while True:
             try:
                 with self._open(path) as answer:
-                    return parse_listing(model, answer.json(), answer.url, kind)
+                    return read(answer)
             except HttpError as exc:
                 attempt += 1
                 if not exc.passing or attempt == _GIVE_UP_AFTER:
@@ -137,11 +155,14 @@ class Hub:
             time.sleep(PAUSE * 2 ** (attempt - 1))
 
     def download(self, listing: Listing, file: RemoteFile, target: Path, progress: Progress) -> None:
-        """Bring one file to ``target``, which appears only when it is whole and its digest is right.
+        """Bring one file of a listing to ``target``."""
+        self.fetch(f"/{listing.model}/resolve/{listing.revision}/{file.name}", file, target, progress)
+
+    def fetch(self, path: str, file: RemoteFile, target: Path, progress: Progress) -> None:
+        """Bring a file to ``target``, which appears only when it is whole and its digest is right.
 
         What arrived before an interruption lies in ``target.part`` and is gone on from, in this run or a later one.
         """
-        path = f"/{listing.model}/resolve/{listing.revision}/{file.name}"
         part = target.with_name(f"{target.name}.part")
         resumed = self._receive(path, file, part, progress)
         if resumed and not file.matches(part):
@@ -150,7 +171,7 @@ class Hub:
         if not file.matches(part):
             part.unlink()
             raise ServiceError(
-                f"{self.endpoint}{path}: wrong digest: what arrived is not what the hub lists ({file.digest}):"
+                f"{self.endpoint}{path}: wrong digest: what arrived is not what it should be ({file.digest}):"
                 " nothing was kept"
             )
         sync_path(part)

@@ -12,6 +12,7 @@ import fnmatch
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 
@@ -20,7 +21,7 @@ _PIPER_NAME = re.compile(r"piper-(?P<language>[a-z]{2,3})_[A-Z]{2}-(?P<voice>[^-
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind. `marker` is the file that makes a folder one of its models."""
+    """One kind. `marker` is the file that makes a folder one of its models, `folders` are those that lie in it."""
 
     what: str
     required: tuple[str, ...]
@@ -28,6 +29,7 @@ class Kind:
     marker: str
     library: str
     tags: tuple[str, ...]
+    folders: tuple[str, ...] = ()
 
     def wants(self, name: str) -> bool:
         """Whether whoever loads the model, or the listing of models by Speaches, uses this file."""
@@ -41,6 +43,11 @@ class Kind:
         if self is PIPER and name.endswith((".onnx", ".onnx.json")):
             return "model.onnx" if name.endswith(".onnx") else "config.json"
         return name if self.wants(name) else ""
+
+    def place(self, name: PurePosixPath) -> tuple[PurePosixPath, str]:
+        """The folder of the model that a file of an archive belongs to, and the name that it is kept as."""
+        begin = next((number for number, part in enumerate(name.parts) if part in self.folders), len(name.parts) - 1)
+        return PurePosixPath(*name.parts[:begin]), self.kept_as("/".join(name.parts[begin:]))
 
     def missing(self, names: Iterable[str]) -> list[str]:
         """Those of the required files that are not among the names."""
@@ -87,9 +94,27 @@ PARAKEET = {"int8": _parakeet(".int8"), "float32": _parakeet("")}
 """By precision: publishers have both in one place, and only one is wanted. Weights of 2 GiB and more lie beside."""
 
 
+_VOSK_FOLDERS = ("am", "conf", "graph", "ivector", "rescore", "rnnlm")
+VOSK = Kind(
+    "a Vosk model",
+    ("am/final.mdl", "conf/model.conf", "conf/mfcc.conf", "graph/HCL*.fst"),
+    re.compile(rf"README|README\.md|LICEN[CS]E|(?:{'|'.join(_VOSK_FOLDERS)})/.+"),
+    "am/final.mdl",
+    "vosk",
+    ("automatic-speech-recognition",),
+    _VOSK_FOLDERS,
+)
+_VOSK_NAME = re.compile(r"vosk-(?:model-)?(?:small-|big-)?(?P<language>[a-z]{2})(?:-.+)?")
+_LANGUAGE = re.compile(r"language\s*:")
+_VOSK_COUNTRIES = {"cn": "zh", "vn": "vi", "kz": "kk", "ua": "uk"}
+"""Languages that the publisher calls by their countries."""
+
+
 def kind_of(model: str, precision: str = "int8") -> Kind:
     """The kind of a model, by its id on the hub, and by its precision where it comes in several."""
     name = model.rpartition("/")[2].lower()
+    if name.startswith("vosk-"):
+        return VOSK
     if name.startswith("parakeet-"):
         return PARAKEET[precision]
     if name.startswith("piper-"):
@@ -110,6 +135,13 @@ def voice_of(model: str) -> tuple[str, str]:
     """The name and the language of a Piper voice, by its id; both empty for any other model."""
     found = _PIPER_NAME.fullmatch(model.rpartition("/")[2])
     return (found["voice"], found["language"]) if found else ("", "")
+
+
+def vosk_language(model: str) -> str:
+    """The language of a Vosk model, by its id; empty where the name does not tell it."""
+    found = _VOSK_NAME.fullmatch(model.rpartition("/")[2].lower())
+    code = found["language"] if found else ""
+    return _VOSK_COUNTRIES.get(code, code)
 
 
 # --- metadata ----------------------------------------------------------------------------------
@@ -133,9 +165,38 @@ def with_metadata(readme: str, model: str) -> str:
         new = _with_tag(new, tag)
     if kind is PIPER:
         new = _with_language(new, voice_of(model)[1])
+    if kind is VOSK and vosk_language(model) and not any(_LANGUAGE.match(line) for line in new):
+        new.append(f"language: {vosk_language(model)}")
     if match and new == lines:
         return readme
     return "\n".join(["---", *new, "---", rest])
+
+
+def check_described(model: str, readme: str) -> None:
+    """Refuse a Vosk model of which nobody says what it hears: it does not know that itself."""
+    if kind_of(model) is VOSK and not any(_LANGUAGE.match(line) for line in readme.splitlines()):
+        raise Error(
+            f"{model}: neither its name nor a README.md in it says what it hears: call it owner/vosk-LANGUAGE-NAME, or"
+            " give it a README.md with the lines ---, language: CODE and ---"
+        )
+
+
+def without_dither(config: str) -> str:
+    """A Vosk model's mfcc.conf that adds no noise to the sound: with it the text varies from run to run."""
+    lines = config.splitlines()
+    if [line for line in lines if line.startswith("--dither=")] == ["--dither=0"]:
+        return config
+    return "\n".join([*(line for line in lines if not line.startswith("--dither=")), "--dither=0", ""])
+
+
+def amended(model: str, file: str, text: str) -> str:
+    """A file of a model as it has to be for whoever loads it; all other files stay as the publisher made them."""
+    return with_metadata(text, model) if file == "README.md" else without_dither(text)
+
+
+def amendable(kind: Kind) -> tuple[str, ...]:
+    """The files that `amended` is about."""
+    return ("README.md", "conf/mfcc.conf") if kind is VOSK else ("README.md",)
 
 
 def _block(lines: list[str], number: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._models.voices import VOICES
-from ansible_collections.anklume.stt.plugins.module_utils._vram.models import resolve_model
+from ansible_collections.anklume.stt.plugins.module_utils._vram.models import find_any, resolve_model
 
 if TYPE_CHECKING:
     from ansible_collections.anklume.stt.plugins.module_utils._models.cache import Installed, ModelCache
@@ -30,6 +30,12 @@ def model_id(name: str) -> str:
     return VOICES[name].hub_id if name in VOICES else resolve_model(name)
 
 
+def licence_of(model: str) -> str:
+    """The licence of a model's weights, by its id; empty where it is not known here."""
+    known = next((voice for voice in VOICES.values() if voice.hub_id == model), None) or find_any(model)
+    return known.licence if known else ""
+
+
 def as_left(cache: ModelCache, installed: Installed) -> bool:
     """Whether stt_model would find nothing to do."""
     asked_for = installed.source.get("requested", "main") == "main"
@@ -47,7 +53,7 @@ def observe(params: Mapping[str, Any]) -> dict[str, Any]:
     wanted = [model_id(name) for name in params["wanted"]]
     there = {installed.model: installed for installed in cache.all()}
     return {
-        "models": [installed.described() for installed in there.values()],
+        "models": [{**each.described(), "licence": licence_of(each.model)} for each in there.values()],
         "differing": [name for name in wanted if name not in there or not as_left(cache, there[name])],
         "unnamed": [name for name in there if name not in wanted],
         "unfinished": cache.unfinished(),

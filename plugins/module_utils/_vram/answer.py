@@ -63,7 +63,7 @@ def answer(question: Question, place: Place) -> dict[str, Any]:
             "name": subject.name,
             "hub_id": subject.hub_id,
             "known_from": subject.source,
-            "parameters": PARAMETERS if subject.precision else parameters(subject.dims),
+            "parameters": PARAMETERS if subject.precision else 0 if subject.vosk else parameters(subject.dims),
             "english_only": subject.english_only,
         },
         "compute_type": judgement.candidate.compute_type,

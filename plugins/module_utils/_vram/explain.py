@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ansible_collections.anklume.stt.plugins.module_utils._vram import parakeet
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import WIDTHS
@@ -20,7 +21,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
     judge,
     parakeet_subject,
     subject_of,
+    vosk_subject,
 )
+from ansible_collections.anklume.stt.plugins.module_utils._vram.vosks import VOSKS
 
 SAID: dict[Word, str] = {
     "fits": "fits",
@@ -134,8 +137,8 @@ def table(place: Place, serving: Serving) -> str:
     return "\n".join([f"{place_in_words(place)}: {settings}", *lines, legend])
 
 
-def other_engine(place: Place, serving: Serving, language: str) -> list[str]:
-    """The same of each Parakeet that knows the language, and what it takes to have it."""
+def other_engines(place: Place, serving: Serving, language: str) -> list[str]:
+    """The same of each Parakeet and each Vosk model that knows the language, and what it takes to have it."""
     wanted = parakeet.precision("auto", place.device)
     models = [model for model in PARAKEETS.values() if not language or language in model.languages]
     lines = ["another engine, for languages of Europe: stt_server_engine: parakeet"] if models else []
@@ -143,6 +146,13 @@ def other_engine(place: Place, serving: Serving, language: str) -> list[str]:
         judgement = judge(Candidate(parakeet_subject(model, model.hub_id, wanted), wanted, serving), place)
         known = "English" if model.english_only else f"{len(model.languages)} languages"
         lines.append(f"{model.name}  {wanted}  {cell(judgement)}  {known}, fewer wrong words in English than any above")
+    small = [model for model in VOSKS.values() if model.language == (language or "en")]
+    if small:
+        lines.append("another one, for small machines and old processors: stt_server_engine: vosk")
+    processor = replace(place, gpu=None, others=(), refusal="")
+    for vosk in small:
+        judgement = judge(Candidate(vosk_subject(vosk, vosk.hub_id), "float32", serving), processor)
+        lines.append(f"{vosk.name}  {cell(judgement)}  {vosk.language}, lower case and no punctuation")
     return lines
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
-from ansible_collections.anklume.stt.plugins.module_utils._vram import parakeet, probe
+from ansible_collections.anklume.stt.plugins.module_utils._vram import parakeet, probe, vosk
 from ansible_collections.anklume.stt.plugins.module_utils._vram.answer import Question, answer
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import parse_capability, parse_version
 from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import MIB, Device, Serving
-from ansible_collections.anklume.stt.plugins.module_utils._vram.explain import other_engine, table
+from ansible_collections.anklume.stt.plugins.module_utils._vram.explain import other_engines, table
 from ansible_collections.anklume.stt.plugins.module_utils._vram.gpus import Gpu, gpu_from, other_from, planned_gpu
 from ansible_collections.anklume.stt.plugins.module_utils._vram.headers import (
     find_folder,
@@ -36,11 +36,20 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.reserve import o
 from ansible_collections.anklume.stt.plugins.module_utils._vram.verdict import (
     Host,
     Place,
+    Source,
     Subject,
     assumed_subject,
     is_english,
     parakeet_subject,
     subject_of,
+    vosk_subject,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._vram.vosks import (
+    VOSKS,
+    VoskModel,
+    find_vosk,
+    is_vosk,
+    vosk_for,
 )
 
 VARIABLES = {
@@ -92,10 +101,12 @@ def find_models(params: dict[str, Any]) -> dict[str, Path]:
     """The folders of the models that lie here, of those known and the one asked for, by hub id."""
     models = Path(params["models_dir"]) if params["models_dir"] else None
     asked = [] if params["model"] == "auto" else [resolve_model(params["model"])]
-    known: Iterable[WhisperModel | ParakeetModel] = MODELS.values()
+    known: Iterable[WhisperModel | ParakeetModel | VoskModel] = MODELS.values()
     marker = "model.bin"
     if params["engine"] == "parakeet":
         known, marker = PARAKEETS.values(), "vocab.txt"
+    if params["engine"] == "vosk":
+        known, marker = VOSKS.values(), "am/final.mdl"
     places = {hub_id: find_folder(hub_id, models, marker) for hub_id in (*asked, *(each.hub_id for each in known))}
     return {hub_id: place for hub_id, place in places.items() if place is not None}
 
@@ -155,6 +166,28 @@ def check_engine(params: Mapping[str, Any]) -> None:
         raise FitError(
             f"{name} is a Parakeet, which the engine {engine} cannot load: set stt_server_engine to parakeet"
         )
+    if engine == "vosk":
+        _check_vosk(name, language, params["device"])
+    elif is_vosk(name):
+        raise FitError(
+            f"{name} is a model of Vosk, which the engine {engine} cannot load: set stt_server_engine to vosk"
+        )
+
+
+def _check_vosk(name: str, language: str, device: str) -> None:
+    if name != "auto" and not is_vosk(name):
+        raise FitError(
+            f"{name} is no model of Vosk, and the engine vosk loads nothing else: set stt_server_model to"
+            f" {', '.join(VOSKS)}, auto, or an id of the form owner/vosk-LANGUAGE-NAME"
+        )
+    known = find_vosk(name)
+    if known and language and language != known.language:
+        raise FitError(
+            f"{name} knows {known.language} alone, and stt_server_language is {language}: set it to {known.language},"
+            " or stt_server_model to auto"
+        )
+    if device == "cuda":
+        raise FitError("Vosk computes on the processor alone: set stt_server_device to auto or cpu")
 
 
 def find_parakeet_subject(params: dict[str, Any], here: Mapping[str, Path], device: Device) -> Subject:
@@ -172,16 +205,31 @@ def find_parakeet_subject(params: dict[str, Any], here: Mapping[str, Path], devi
     return Subject(name, name, parakeet.DIMS, wanted, source="file size", file=size, precision=wanted)
 
 
+def find_vosk_subject(params: dict[str, Any], here: Mapping[str, Path]) -> Subject:
+    """A Vosk model by its files."""
+    name = params["model"]
+    known = vosk_for(params["language"]) if name == "auto" else find_vosk(name)
+    if known:
+        return vosk_subject(known, name if "/" in name else known.hub_id)
+    size = vosk.folder_mib(here[name]) if name in here else params["model_file_mib"]
+    source: Source = "file size" if size else "assumed"
+    return Subject(name, name, vosk.DIMS, "float32", source=source, file=size or vosk.ASSUMED, vosk=True)
+
+
 def ask(options: dict[str, Any]) -> dict[str, Any]:
     """The answer to what the options of stt_fit ask."""
     params = asked(options)
     notes: list[str] = []
     check_engine(params)
+    if params["engine"] == "vosk":  # whatever GPU there is
+        params |= {"device": "cpu"}
     here = find_models(params)
     place = find_place(params, here, notes)
     if params["engine"] == "parakeet":
         subject: Subject | None = find_parakeet_subject(params, here, place.device)
         compute_type = str(subject and subject.precision)
+    elif params["engine"] == "vosk":
+        subject, compute_type = find_vosk_subject(params, here), vosk.compute_type(params["compute_type"])
     else:
         subject, compute_type = find_subject(params, here), params["compute_type"]
     serving = Serving(
@@ -206,5 +254,5 @@ def ask(options: dict[str, Any]) -> dict[str, Any]:
     result["notes"] = [*notes, *result["notes"]]
     result["cores"] = len(os.sched_getaffinity(0))
     if params["table"]:
-        result["table"] = "\n".join([table(place, serving), *other_engine(place, serving, params["language"])])
+        result["table"] = "\n".join([table(place, serving), *other_engines(place, serving, params["language"])])
     return result

@@ -16,7 +16,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
-from ansible_collections.anklume.stt.plugins.module_utils._vram.parakeets import PARAKEETS, find_parakeet
+from ansible_collections.anklume.stt.plugins.module_utils._vram.parakeets import (
+    PARAKEETS,
+    ParakeetModel,
+    find_parakeet,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._vram.vosks import VOSKS, VoskModel, find_vosk
 
 AUDIO_POSITIONS = 1500
 """Encoder positions of one window of 30 s (`n_audio_ctx` of every Whisper model)."""
@@ -66,6 +71,7 @@ class WhisperModel:
     saved: str = "float16"
     aliases: tuple[str, ...] = ()
     quality: Quality = Quality()
+    licence: str = "MIT"
 
     @property
     def languages(self) -> int:
@@ -177,16 +183,21 @@ def find_model(name: str) -> WhisperModel | None:
     return _BY_ANY_NAME.get(name)
 
 
+def find_any(name: str) -> WhisperModel | ParakeetModel | VoskModel | None:
+    """The entry of a model of any engine."""
+    return find_model(name) or find_parakeet(name) or find_vosk(name)
+
+
 def resolve_model(name: str) -> str:
     """The hub id of a model: short names and aliases are looked up, `owner/name` and absolute paths pass through."""
-    model = find_model(name) or find_parakeet(name)
+    model = find_any(name)
     if model is not None and "/" not in name:
         return model.hub_id
     if name.startswith("/") or _HUB_ID.fullmatch(name):
         return name
     if "/" in name:
         raise FitError(f"{name!r} is not a model: a hub id has the form owner/name, a folder starts with /")
-    short = [*(known for known in _BY_ANY_NAME if "/" not in known), *PARAKEETS]
+    short = [*(known for known in _BY_ANY_NAME if "/" not in known), *PARAKEETS, *VOSKS]
     raise FitError(
         f"{name!r} is not a known model{nearest(name, short)}: use one of {', '.join(short)}, or a hub id owner/name"
     )

@@ -25,6 +25,7 @@ class ParakeetModel:
     hub_id: str
     languages: tuple[str, ...]
     files: dict[Precision, int]
+    licence: str = "CC-BY-4.0"
 
     @property
     def english_only(self) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import FitError
-from ansible_collections.anklume.stt.plugins.module_utils._vram import parakeet
+from ansible_collections.anklume.stt.plugins.module_utils._vram import parakeet, vosk
 from ansible_collections.anklume.stt.plugins.module_utils._vram.compute_types import (
     OLDEST_CAPABILITY,
     OLDEST_DRIVER,
@@ -32,6 +32,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.estimate import 
 from ansible_collections.anklume.stt.plugins.module_utils._vram.gpus import Gpu, Other, others_total
 from ansible_collections.anklume.stt.plugins.module_utils._vram.models import MODELS, Dims, find_model, resolve_model
 from ansible_collections.anklume.stt.plugins.module_utils._vram.parakeets import ParakeetModel, Precision
+from ansible_collections.anklume.stt.plugins.module_utils._vram.vosks import VoskModel
 
 Word = Literal["fits", "tight", "does_not_fit", "unsupported"]
 Policy = Literal["fits", "tight"]
@@ -71,6 +72,8 @@ class Subject:
     file: float | None = None
     precision: Precision | None = None
     """Not a Whisper but a Parakeet, in that precision; its file is all that is known of its shape."""
+    vosk: bool = False
+    """Not a Whisper but a Vosk model, of which its files are all that is known, too."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,13 @@ def parakeet_subject(model: ParakeetModel, hub_id: str, precision: Precision) ->
     return Subject(model.name, hub_id, dims, precision, english, file=file, precision=precision)
 
 
+def vosk_subject(model: VoskModel, hub_id: str) -> Subject:
+    """A Vosk model of the table."""
+    return Subject(
+        model.name, hub_id, vosk.DIMS, "float32", model.english_only, file=vosk.archive_mib(model), vosk=True
+    )
+
+
 def assumed_subject(name: str) -> Subject:
     """A model of which nothing is known is taken for the largest Whisper."""
     return Subject(name, name, MODELS["large-v3"].dims, source="assumed")
@@ -172,6 +182,8 @@ def judge(candidate: Candidate, place: Place) -> Judgement:
     subject = candidate.subject
     if subject.precision:
         return _judged_parakeet(candidate, place, subject.precision)
+    if subject.vosk:
+        return _judged_by_files(candidate, place, "float32", vosk.bounds(subject.file or 0, candidate.serving))
     resolved = effective(candidate.compute_type, place.support(candidate.serving), subject.saved)
     if resolved.compute_type is None:
         return Judgement(candidate, "unsupported", reasons=(resolved.note,))
@@ -203,12 +215,15 @@ def judge(candidate: Candidate, place: Place) -> Judgement:
 
 def _judged_parakeet(candidate: Candidate, place: Place, precision: Precision) -> Judgement:
     overhead = USUAL if place.gpu is None else overhead_on(place.gpu.capability)
-    subject = candidate.subject
-    need = parakeet.bounds(subject.file or 0, candidate.serving, place.device, overhead)
+    need = parakeet.bounds(candidate.subject.file or 0, candidate.serving, place.device, overhead)
+    return _judged_by_files(candidate, place, precision, need)
+
+
+def _judged_by_files(candidate: Candidate, place: Place, computed_in: str, need: Bounds) -> Judgement:
     verdict, reasons = _device_verdict(need, place)
-    if short := _host_shortage(subject, need, place.host, place.device):
+    if short := _host_shortage(candidate.subject, need, place.host, place.device):
         verdict, reasons = "does_not_fit", [*reasons, *short]
-    return Judgement(candidate, verdict, precision, need, tuple(reasons))
+    return Judgement(candidate, verdict, computed_in, need, tuple(reasons))
 
 
 def _unusable_gpu(place: Place) -> str:
@@ -330,7 +345,7 @@ def alternatives(refused: Judgement, place: Place, policy: Policy, language: str
 
     if refused.verdict != "unsupported":
         offer(candidate.subject, candidate.compute_type)
-    if candidate.subject.precision:  # no other model without another engine
+    if candidate.subject.precision or candidate.subject.vosk:  # no other model without another engine
         return found
     for each in types:
         if each != candidate.compute_type:

@@ -356,8 +356,75 @@ def test_a_parakeet_of_ones_own_is_judged_by_its_files(tmp_path: Path) -> None:
 
 
 def test_the_table_names_the_other_engine_where_it_knows_the_language() -> None:
-    lines = fit(device="cpu", table=True)["table"].splitlines()[-3:]
+    lines = fit(device="cpu", table=True)["table"].splitlines()[-5:]
     assert "stt_server_engine: parakeet" in lines[0] and "parakeet-v3  int8  ✔ 1" in lines[1] and "English" in lines[2]
+    assert "stt_server_engine: vosk" in lines[3] and "vosk-small-en  ✔ 4" in lines[4] and "no punctuation" in lines[4]
     french = fit(gpu="RTX 3060", table=True, language="fr")["table"].splitlines()
-    assert "parakeet-v3  float32  ✔ 3" in french[-1] and "parakeet-v2" not in "".join(french)
-    assert "parakeet" not in fit(device="cpu", table=True, language="ja")["table"]
+    assert "parakeet-v3  float32  ✔ 3" in french[-3] and "parakeet-v2" not in "".join(french)
+    assert "vosk-small-fr  ✔ 4" in french[-1] and "vosk-small-en" not in "".join(french)
+    japanese = fit(device="cpu", table=True, language="ja")["table"]
+    assert "parakeet" not in japanese and "vosk" not in japanese
+
+
+# --- Vosk
+
+
+def test_vosk_is_judged_by_the_machines_memory_whatever_gpu_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"engine": "vosk", "model": "vosk-small-fr"}
+    for compute_type in ("auto", "float16", "float32"):
+        found = fit(**asked, gpu="RTX 3060", compute_type=compute_type)
+        assert (found["verdict"], found["device"], found["compute_type"]) == ("fits", "cpu", "float32")
+    assert found["model"]["hub_id"] == "alphacep/vosk-model-small-fr-0.22" and found["model"]["parameters"] == 0
+    assert found["estimate"]["disk"] == 121 and 350 < found["estimate"]["usual"] < 420
+    assert found["ollama_reserve"] is None
+    monkeypatch.setattr(probe, "machine", lambda: probe.Machine(512, 512, "x86_64", False))
+    assert fit(**asked, check_host=True)["verdict"] == "tight"
+    monkeypatch.setattr(probe, "machine", lambda: probe.Machine(256, 256, "x86_64", False))
+    small = fit(**asked, check_host=True)
+    assert (small["verdict"], small["alternatives"]) == ("does_not_fit", [])
+    large = fit(engine="vosk", model="alphacep/vosk-model-en-us-0.22", model_file_mib=3000)
+    assert large["estimate"]["ram"] > 6700
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        (
+            {"model": "small"},
+            "small is no model of Vosk, and the engine vosk loads nothing else: set stt_server_model to",
+        ),
+        (
+            {"model": "vosk-small-fr", "language": "en"},
+            "vosk-small-fr knows fr alone, and stt_server_language is en: set",
+        ),
+        ({"model": "auto"}, "Vosk's models know one language: set stt_server_language to en, fr, de"),
+        ({"model": "auto", "language": "ja"}, "no model of Vosk is known by name for ja: set stt_server_language to"),
+        ({"model": "vosk-small-fr", "device": "cuda"}, "Vosk computes on the processor alone: set stt_server_device"),
+        ({"model": "vosk-small-fr", "compute_type": "int8"}, "Vosk has no int8: set auto"),
+        ({"model": "vosk-small-frr"}, "(nearest: 'vosk-small-fr')"),
+        ({"engine": "parakeet", "model": "vosk-small-fr"}, "vosk-small-fr is no Parakeet"),
+        (
+            {"engine": "speaches", "model": "vosk-small-fr"},
+            "which the engine speaches cannot load: set stt_server_engine",
+        ),
+    ],
+)
+def test_what_vosk_cannot_be_is_refused(params: dict[str, Any], said: str) -> None:
+    assert said in fit(**{"engine": "vosk", **params})["msg"]
+
+
+def test_auto_is_the_small_model_of_the_language() -> None:
+    found = fit(engine="vosk", model="auto", language="pl")
+    assert (found["model"]["name"], found["model"]["english_only"]) == ("vosk-small-pl", False)
+    assert fit(engine="vosk", model="auto", language="en")["model"]["english_only"]
+
+
+def test_a_vosk_model_of_ones_own_is_judged_by_its_files(tmp_path: Path) -> None:
+    mine = tmp_path / "me/vosk-fr-mine"
+    for name in ("am/final.mdl", "graph/HCLG.fst"):
+        (mine / name).parent.mkdir(parents=True)
+        (mine / name).write_bytes(bytes(3 << 20))
+    found = fit(engine="vosk", model="me/vosk-fr-mine", models_dir=str(tmp_path))
+    assert found["model"]["here"] and found["estimate"]["disk"] == 6
+    unknown = fit(engine="vosk", model="me/vosk-x")
+    assert (unknown["model"]["known_from"], unknown["estimate"]["disk"]) == ("assumed", 250)

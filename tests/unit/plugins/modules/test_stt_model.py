@@ -13,11 +13,13 @@ import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -640,7 +642,7 @@ def test_a_truncated_archive_is_refused(cache: Path, tmp_path: Path, suffix: str
     archive = pack(tmp_path / f"model.{suffix}", files_of())
     os.truncate(archive, 150_000)
     result = run(model=NAME, cache=str(cache), source=str(archive))
-    assert result["failed"] and "not a whole tar archive" in result["msg"]
+    assert result["failed"] and "not a whole tar or zip archive" in result["msg"]
     assert listed_by_the_official_client(cache) == {}
 
 
@@ -696,7 +698,9 @@ def test_a_file_system_without_hard_links(hub: HubStandIn, cache: Path, monkeypa
 
 def test_what_is_no_archive(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<html>")
-    assert "not a whole tar archive" in run(model=NAME, cache=str(cache), source=str(tmp_path / "page.html"))["msg"]
+    assert (
+        "not a whole tar or zip archive" in run(model=NAME, cache=str(cache), source=str(tmp_path / "page.html"))["msg"]
+    )
 
 
 def test_a_large_v3_model_needs_its_preprocessor_config(cache: Path, tmp_path: Path) -> None:
@@ -802,3 +806,170 @@ def test_a_folder_without_the_precision_is_refused_by_name(cache: Path, tmp_path
         "no encoder-model.onnx, decoder_joint-model.onnx: not the folder of a Parakeet in ONNX files" in result["msg"]
     )
     assert good(run(**given))["changed"]
+
+
+# --- models of Vosk, which come as zip archives and have folders
+
+VOSK = "alphacep/vosk-model-small-xx-9.9"
+PUBLISHED = "vosk-model-small-xx-9.9.zip"
+VOSK_FILES = {
+    "am/final.mdl": b"model" * 30_000,
+    "conf/mfcc.conf": b"--use-energy=false\n--dither=1.0\n",
+    "conf/model.conf": b"--beam=13\n",
+    "graph/HCLr.fst": b"hcl" * 30_000,
+    "graph/Gr.fst": b"g",
+    "graph/phones/word_boundary.int": b"1 nonword\n",
+    "ivector/final.ie": b"ie",
+    "README": b"by somebody\n",
+}
+
+
+def zipped(members: dict[str, bytes], kind: int = 0) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = kind << 16
+            archive.writestr(info, content)
+    return out.getvalue()
+
+
+def as_published() -> bytes:
+    noise = random.Random(3).randbytes(60_000)  # so that it is not too small to be cut
+    inside = {**VOSK_FILES, "graph/disambig_tid.int": noise, "demo/a.wav": b"no part of it"}
+    return zipped({f"vosk-model-small-xx-9.9/{name}": content for name, content in inside.items()})
+
+
+@pytest.fixture
+def publisher() -> Iterator[HubStandIn]:
+    """The publisher's folder of archives."""
+    with HubStandIn({"alphacep/models": Repo({PUBLISHED: as_published()})}) as stand_in:
+        yield stand_in
+
+
+def from_publisher(publisher: HubStandIn, cache: Path, **params: Any) -> dict[str, Any]:
+    endpoint = f"{publisher.cdn}/alphacep/models"
+    return run(**{"model": VOSK, "endpoint": endpoint, "cache": str(cache), "timeout": 2, **params})
+
+
+def test_a_vosk_model_comes_from_its_publisher_and_the_second_run_needs_no_network(
+    publisher: HubStandIn, cache: Path
+) -> None:
+    planned = good(from_publisher(publisher, cache, check=True))
+    assert planned["changed"] and planned["received"] == 0 and planned["model"]["size"] == len(as_published())
+    done = good(from_publisher(publisher, cache, token="hf_secret"))
+    assert publisher.leaks == [], "the token is the hub's"
+    assert set(done["model"]["files"]) == {*VOSK_FILES, "graph/disambig_tid.int", "README.md"}
+    assert (done["received"], done["model"]["licence"]) == (len(as_published()), "")
+    assert done["model"]["source"]["archive"] == PUBLISHED
+    folder = Path(done["model"]["path"])
+    assert (folder / "am/final.mdl").read_bytes() == VOSK_FILES["am/final.mdl"]
+    assert (folder / "conf/mfcc.conf").read_text() == "--use-energy=false\n--dither=0\n"
+    assert card(cache, VOSK).language == "xx" and set(listed_by_the_official_client(cache)) == {VOSK}
+    asked = len(publisher.requests)
+    assert not good(from_publisher(publisher, cache))["changed"]
+    seen = run_module(stt_model_info, cache=str(cache), wanted=[VOSK])
+    assert (seen["differing"], seen["unnamed"], len(publisher.requests)) == ([], [], asked)
+    (folder / "graph/Gr.fst").unlink()
+    (folder / "conf/mfcc.conf").write_text("--dither=1\n--use-energy=false\n")
+    assert good(from_publisher(publisher, cache))["changed"] and len(publisher.requests) > asked
+    assert (folder / "graph/Gr.fst").read_bytes() == b"g" and "--dither=0" in (folder / "conf/mfcc.conf").read_text()
+
+
+def test_noise_that_is_added_again_is_taken_away_without_a_network(publisher: HubStandIn, cache: Path) -> None:
+    folder = Path(good(from_publisher(publisher, cache))["model"]["path"])
+    (folder / "conf/mfcc.conf").write_text("--dither=1\n--use-energy=no   \n")
+    asked, size = len(publisher.requests), (folder / "conf/mfcc.conf").stat().st_size
+    assert size == len("--use-energy=false\n--dither=0\n")
+    assert good(from_publisher(publisher, cache))["changed"] and len(publisher.requests) == asked
+    assert (folder / "conf/mfcc.conf").read_text() == "--use-energy=no   \n--dither=0\n"
+    assert not good(from_publisher(publisher, cache))["changed"]
+
+
+def test_an_archive_on_its_way_goes_on_where_it_stopped(publisher: HubStandIn, cache: Path) -> None:
+    publisher.faults.cut_after = [0, 30_000, 0, 0, 0, 0, 0, 0]
+    assert "run again to go on from there" in from_publisher(publisher, cache)["msg"]
+    assert listed_by_the_official_client(cache) == {}
+    publisher.faults.cut_after = []
+    assert good(from_publisher(publisher, cache))["resumed"] == 30_000
+    assert list((cache / "staging").iterdir()) == [cache / "staging" / ".lock"]
+
+
+def test_of_an_archive_that_changed_on_its_way_nothing_is_kept(publisher: HubStandIn, cache: Path) -> None:
+    stage = cache / "staging" / "models--alphacep--vosk-model-small-xx-9.9" / "archive"
+    stage.mkdir(parents=True)
+    (stage / f"{PUBLISHED}.part").write_bytes(bytes(30_000))
+    assert "not a whole tar or zip archive" in from_publisher(publisher, cache)["msg"]
+    assert good(from_publisher(publisher, cache))["changed"]
+
+
+def test_an_archive_with_a_known_digest_is_held_to_it(
+    publisher: HubStandIn, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "wrong digest" in from_publisher(publisher, cache, sha256="0" * 64)["msg"]
+    assert not list(cache.rglob(PUBLISHED))
+    publisher.repos["alphacep/models"].files["vosk-model-small-fr-0.22.zip"] = as_published()
+    named = {"model": "vosk-small-fr"}
+    assert (
+        "cabf6180e177eb9b3a9a9d43a437bd5e549f3a7d09525e5d69a3fed787be12ad"
+        in (from_publisher(publisher, cache, **named)["msg"])
+    )
+    mine = hashlib.sha256(as_published()).hexdigest()
+    done = good(from_publisher(publisher, cache, **named, sha256=mine.upper()))
+    assert (done["model"]["licence"], done["model"]["source"]["sha256"]) == ("Apache-2.0", mine)
+    assert card(cache, done["model"]["name"]).language == "fr"
+
+
+def test_a_vosk_model_of_somebody_else_is_given(cache: Path, tmp_path: Path) -> None:
+    assert "give its archive or folder as source" in run(model="me/vosk-fr-mine", cache=str(cache))["msg"]
+    archive = tmp_path / "mine.zip"
+    archive.write_bytes(as_published())
+    done = good(run(model="me/vosk-fr-mine", cache=str(cache), source=str(archive)))
+    assert set(done["model"]["files"]) == {*VOSK_FILES, "graph/disambig_tid.int", "README.md"}
+    folder = tmp_path / "mine"
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(folder)
+    inside = folder / "vosk-model-small-xx-9.9"
+    given = {"model": "me/vosk-fr-mine", "cache": str(cache), "source": str(inside)}
+    assert not good(run(**given))["changed"]
+    (inside / "am/final.mdl").write_bytes(b"another")
+    assert good(run(**given))["changed"] and not good(run(**given))["changed"]
+    nameless = run(**{**given, "model": "me/vosk-mine"})
+    assert "neither its name nor a README.md in it says what it hears" in nameless["msg"]
+    (inside / "README.md").write_text("---\nlanguage: fr\n---\n")
+    assert good(run(**{**given, "model": "me/vosk-mine"}))["changed"]
+
+
+@pytest.mark.parametrize(
+    ("archive", "words"),
+    [
+        (zipped({"../../am/final.mdl": b"x"}), "points out of the archive"),
+        (zipped({"a/am/final.mdl": b"x"}, stat.S_IFLNK | 0o777), "is a link or a device"),
+        (zipped({"a/am/final.mdl": b"x"}), "no conf/model.conf, conf/mfcc.conf, graph/HCL*.fst beside am/final.mdl"),
+        (zipped({"a/final.mdl": b"x"}), "no am/final.mdl in the archive"),
+        (zipped({"a/am/final.mdl": b"x", "b/am/final.mdl": b"x"}), "2 am/final.mdl in the archive"),
+        (as_published()[:-40_000], "not a whole tar or zip archive"),
+    ],
+)
+def test_zip_archives_that_are_refused(cache: Path, tmp_path: Path, archive: bytes, words: str) -> None:
+    (tmp_path / "model.zip").write_bytes(archive)
+    result = run(model="me/vosk-fr-mine", cache=str(cache), source=str(tmp_path / "model.zip"))
+    assert result["failed"] and words in result["msg"]
+    assert not list(cache.glob("hub/*"))
+
+
+def test_a_whisper_may_come_in_a_zip_archive_too(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.zip").write_bytes(zipped({f"tiny/{name}": content for name, content in files_of().items()}))
+    done = good(run(model=NAME, cache=str(cache), source=str(tmp_path / "model.zip")))
+    assert set(done["model"]["files"]) == KEPT
+
+
+def test_the_licence_is_told(parakeets: HubStandIn, cache: Path) -> None:
+    done = good(run(model="parakeet-v3", endpoint=parakeets.endpoint, cache=str(cache), timeout=2))
+    assert done["model"]["licence"] == "CC-BY-4.0"
+    (seen,) = run_module(stt_model_info, cache=str(cache))["models"]
+    assert seen["licence"] == "CC-BY-4.0"
+
+
+def test_a_digest_is_for_an_archive(hub: HubStandIn, cache: Path) -> None:
+    assert "give source too, or leave it out" in from_hub(hub, cache, sha256="0" * 64)["msg"]
