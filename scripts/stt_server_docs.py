@@ -41,7 +41,9 @@ def engines() -> str:
     ]
     lines += ["| Python | " + " | ".join(", ".join(engine["python_versions"]) for engine in table.values()) + " |"]
     for device, said in (("cpu", "room needed, MiB"), ("cuda", "the same with a GPU")):
-        lines += [f"| {said} | " + " | ".join(str(engine["disk_mib"][device]) for engine in table.values()) + " |"]
+        lines += [
+            f"| {said} | " + " | ".join(str(engine["disk_mib"].get(device, "–")) for engine in table.values()) + " |"
+        ]
     return "\n".join(lines)
 
 

@@ -53,7 +53,7 @@ class Part:
 PARTS = (
     Part(
         "bootstrap",
-        "venv-test engine-venv parakeet-venv edge-venv clients-venv promtool archive",
+        "venv-test engine-venv parakeet-venv vosk-venv edge-venv clients-venv promtool archive",
         90,
         FIRST,
         fast="venv-test",
@@ -64,6 +64,7 @@ PARTS = (
     Part("infra", "test-infra", 150, BESIDE),
     Part("engine", "engine-test 'ARGS=-m \"not timed\"'", 240, BESIDE),
     Part("parakeet", "parakeet-test", 60, BESIDE),
+    Part("vosk", "vosk-test", 40, BESIDE),
     Part("host", "test-host", 120),
     Part("doctor", "test-doctor", 20),
     Part("incus", "test-incus", 280),

@@ -17,11 +17,19 @@ author:
   - the anklume.stt authors (@anklume)
 description:
   - Finds the recording of a sentence that this collection brings, in a language; the English one where it has none.
+positional: model
 options:
   _input:
     description: The language, as V(fr). Empty for none in particular.
     type: str
     required: true
+  model:
+    description:
+      - The id of the model that is to hear it.
+      - A model of Vosk knows one language, which its name tells. Where no sentence is in that, C(text) is empty, for
+        nobody can tell what it will hear.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""

@@ -25,6 +25,7 @@ REPORTERS |= {"sentry-sdk", "statsig", "wandb"}
 ENVIRONMENTS = {
     "roles/stt_server/files/faster_whisper": "roles/stt_server/templates/faster_whisper.env.j2",
     "roles/stt_server/files/parakeet": "roles/stt_server/templates/parakeet.env.j2",
+    "roles/stt_server/files/vosk": "roles/stt_server/templates/vosk.env.j2",
     "roles/stt_server/files/speaches": "roles/stt_server/templates/speaches.env.j2",
     "roles/open_webui/files/locks": "plugins/module_utils/_services/open_webui_plan.py",
 }

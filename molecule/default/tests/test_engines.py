@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from suite import long
 from test_default import DATA, transcribe
 from test_stt_faults import play
 
@@ -18,6 +19,12 @@ PARAKEET = {
     "stt_server_model": "anklume/parakeet-test",
     "stt_server_model_source": str(DATA / "parakeet-test.tar.xz"),
     "stt_server_quantization": "float16",  # the role's default, which leaves it to Parakeet
+}
+VOSK = {
+    "stt_server_engine": "vosk",
+    "stt_server_model": "anklume/vosk-test",
+    "stt_server_model_source": str(DATA / "vosk-test.tar.xz"),
+    "stt_server_quantization": "float16",
 }
 MODELS = "ls -l --time-style=full-iso /var/lib/speaches/hub/*/snapshots/*"
 
@@ -34,6 +41,30 @@ def test_whisper_parakeet_whisper(project: Path, machine: Any) -> None:
     settings = host.check_output("cat /etc/speaches/speaches.env")
     assert "STT_ENGINE=parakeet" in settings and "STT_COMPUTE_TYPE=int8" in settings
     assert play(project, "stt", **PARAKEET).changed() == 0
+
+    models = host.check_output(MODELS)
+    back = play(project, "stt")
+    assert back.status == 0 and back.changed("mdef-ai") > 0, back.why
+    assert host.check_output(MODELS) == models, "no model was fetched or packed out again"
+    assert transcribe(host, "en-fox.wav", model="whisper-1")["text"] == TEXT
+    assert play(project, "stt").changed() == 0
+
+
+@long
+def test_vosk_and_back(project: Path, machine: Any) -> None:
+    """Long, for its installation and the way back take half a minute each."""
+    host = machine("mdef-ai")
+    clips = str(DATA / "clips")
+    subprocess.run(["incus", "file", "push", "-r", "-q", clips, "mdef-ai/tmp/", "--project", "mdef"], check=True)
+    there = play(project, "stt", **VOSK)
+    assert there.status == 0 and there.changed("mdef-ai") > 0, there.why
+    text = "the quick brown fox jumps over the lazy dog"
+    assert transcribe(host, "en-fox.wav", model="whisper-1")["text"] == text
+    refused = transcribe(host, "en-fox.wav", language="pl")
+    assert (refused["status"], refused["error"]["param"]) == (400, "language")
+    settings = host.check_output("cat /etc/speaches/speaches.env")
+    assert "STT_ENGINE=vosk" in settings and "STT_COMPUTE_TYPE" not in settings
+    assert play(project, "stt", **VOSK).changed() == 0
 
     models = host.check_output(MODELS)
     back = play(project, "stt")

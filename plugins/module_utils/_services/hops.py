@@ -56,7 +56,7 @@ def _sentence(hop: str, heard: Answer, spoken: str, next_step: str) -> Hop:
     """A sentence that was spoken and should have been recognised."""
     text, speed = heard.get("text", ""), heard.get("real_time_factor", 0)
     detail = f'"{text}", real-time factor {speed:.2f}' if "text" in heard else heard.get("msg", "nothing transcribed")
-    ok = heard.get("wer", 1.0) <= WORST_WER
+    ok = heard.get("wer", 1.0) <= WORST_WER if spoken else "text" in heard
     return _hop(hop, ok, detail, next_step) | {"spoken": spoken, "recognised": text, "real_time_factor": speed}
 
 

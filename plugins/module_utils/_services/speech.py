@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.anklume.stt.plugins.module_utils._models.kinds import VOSK, kind_of, vosk_language
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE
 
 WORST_WER = 0.2
@@ -28,9 +29,14 @@ def role_folder(role: str) -> Path:
     return _COLLECTION / "roles" / BY_ROLE[role].role
 
 
-def spoken_clip(language: str | None = None) -> dict[str, str]:
-    """A spoken sentence, the English one if there is none in this language: its recording (path, sha256) and text."""
-    return dict(_clips().get(language or "", _clips()["en"]))
+def spoken_clip(language: str | None = None, model: str = "") -> dict[str, str]:
+    """A spoken sentence, the English one if there is none in this language: its recording (path, sha256) and text.
+
+    A model of Vosk is asked for its own language alone; where none of the sentences is in that, no text is expected.
+    """
+    alone = vosk_language(model) if kind_of(model) is VOSK else ""
+    clip = dict(_clips().get(language or alone, _clips()["en"]))
+    return clip if alone in ("", clip["language"]) else {**clip, "language": alone, "text": ""}
 
 
 @functools.cache

@@ -28,7 +28,7 @@ GONE = {
     "owhisper": (
         "its makers have given up: they removed its server in December 2025, and its last release, which nobody"
         " maintains, has another API and no keys. What it promised, several engines behind one API, is"
-        " stt_server_engine itself: set it to faster_whisper, parakeet or speaches"
+        " stt_server_engine itself: set it to faster_whisper, parakeet, vosk or speaches"
     )
 }
 """Engines that people know by name and that cannot be installed, and why."""

@@ -30,7 +30,7 @@ named() { # result, what it was made from
     printf '%s\n%s\n' "# Made by lock.sh from $2" "$(cat "$1")" >"$1"
 }
 
-engines=${*:-faster_whisper parakeet}
+engines=${*:-faster_whisper parakeet vosk}
 for name in $engines; do
     for version in 3.11 3.12 3.13; do
         tag=py$(echo "$version" | tr -d .)

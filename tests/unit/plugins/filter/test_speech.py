@@ -79,3 +79,11 @@ def test_of_our_own_server_the_key_and_an_alias_are_known(tmp_path: Path) -> Non
     assert stt_server_at("http://ai:8000/v1", "given", ["ai"], hostvars, str(tmp_path))["api_key"] == "given"
     other = stt_server_at("http://elsewhere/v1", "", ["ai"], hostvars, str(tmp_path))
     assert (other["api_key"], other["aliases"]) == ("", [])
+
+
+def test_a_model_of_vosk_is_asked_for_its_own_language() -> None:
+    assert spoken_clip("", "alphacep/vosk-model-small-fr-0.22") == spoken_clip("fr")
+    assert spoken_clip("", "anklume/vosk-test") == spoken_clip("en") == spoken_clip("", "Systran/faster-whisper-base")
+    polish = spoken_clip("", "alphacep/vosk-model-small-pl-0.22")
+    assert (polish["language"], polish["text"], polish["path"]) == ("pl", "", spoken_clip("en")["path"])
+    assert spoken_clip("pl", "alphacep/vosk-model-small-pl-0.22") == polish

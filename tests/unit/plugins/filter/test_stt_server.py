@@ -34,11 +34,12 @@ def test_the_defaults_can_be_had(engine: str) -> None:
     ("variables", "said"),
     [
         (
-            {"engine": "vosk"},
-            "stt_server_engine is vosk, and this version can install speaches, faster_whisper, parakeet: set",
+            {"engine": "whisper"},
+            "stt_server_engine is whisper, and this version can install speaches, faster_whisper, parakeet, vosk: set",
         ),
         ({"engine": "OWhisper"}, "its makers have given up"),
-        ({"engine": "owhisper"}, "stt_server_engine itself: set it to faster_whisper, parakeet or speaches"),
+        ({"engine": "owhisper"}, "stt_server_engine itself: set it to faster_whisper, parakeet, vosk or speaches"),
+        ({"engine": "vosk", "threads": 2}, "the engine vosk cannot do what stt_server_threads asks for: leave it at 0"),
         ({"engine": "parakeet", "beam_size": 1}, "the engine parakeet cannot do what stt_server_beam_size asks for"),
         (
             {"engine": "faster_whisper", "ui": True},

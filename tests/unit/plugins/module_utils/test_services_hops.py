@@ -75,6 +75,13 @@ def test_a_sentence_counts_up_to_one_wrong_word_in_five(wer: float, ok: bool) ->
     assert stt(heard=HEARD | {"wer": wer})["STT server"]["ok"] is ok
 
 
+def test_where_no_text_is_expected_any_answer_is_one() -> None:
+    """A model of Vosk in a language in which there is no sentence."""
+    heard = {"healthy": True, "models": ["a/b"], "text": "co to jest", "real_time_factor": 0.1}
+    assert stt(heard=heard, spoken="")["STT server"]["ok"] is True
+    assert stt(heard={"healthy": True, "msg": "HTTP 500"}, spoken="")["STT server"]["ok"] is False
+
+
 @pytest.mark.parametrize(
     ("heard", "ok", "detail"),
     [

@@ -156,7 +156,9 @@ class Speech(Audio):
 
     def query(self, form: FormData) -> Search:
         """The checked form."""
-        return forms.check_search(form)
+        search = forms.check_search(form)
+        self.service.engine.abilities.check_search()
+        return search
 
     async def answer(self, query: Search, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the list of places."""

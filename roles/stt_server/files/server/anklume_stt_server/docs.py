@@ -48,7 +48,7 @@ def _audio(
     return {"post": {"summary": summary, "requestBody": {"required": True, "content": form}, "responses": responses}}
 
 
-TRANSLATIONS = "/v1/audio/translations"
+TRANSLATIONS, SPEECH = "/v1/audio/translations", "/v1/audio/speech/timestamps"
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.1.0",
     "paths": {
@@ -57,7 +57,7 @@ DOCUMENT: dict[str, Any] = {
         "/v1/models/{id}": _get("The model by any of its names.", "The model.", "id"),
         "/v1/audio/transcriptions": _audio("What is said."),
         TRANSLATIONS: _audio("What is said, in English."),
-        "/v1/audio/speech/timestamps": _audio("Where somebody speaks.", SEARCH, "A list of start and end, in ms."),
+        SPEECH: _audio("Where somebody speaks.", SEARCH, "A list of start and end, in ms."),
         "/api/ps": _get("What is loaded now.", "The ids of the loaded models."),
         "/metrics": _get("Counters and gauges for Prometheus.", "Prometheus' text format."),
     },
@@ -69,7 +69,8 @@ STYLE = "body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto;padding:0 
 
 def document(engine: str, abilities: Abilities) -> dict[str, Any]:
     """The description of the API of one engine, without what its model cannot do."""
-    paths = {path: said for path, said in DOCUMENT["paths"].items() if path != TRANSLATIONS or abilities.translation}
+    able = {TRANSLATIONS: abilities.translation, SPEECH: abilities.detection}
+    paths = {path: said for path, said in DOCUMENT["paths"].items() if able.get(path, True)}
     return DOCUMENT | {"info": {"title": f"Speech to text (anklume.stt, {engine})", "version": "1"}, "paths": paths}
 
 

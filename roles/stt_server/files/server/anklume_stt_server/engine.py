@@ -27,7 +27,7 @@ from .settings import Settings
 
 log = logging.getLogger(__name__)
 # by STT_ENGINE the module with its Kind; one imports what another's release does not hold
-MODULES = {"faster_whisper": ".whisper", "parakeet": ".parakeet"}
+MODULES = {"faster_whisper": ".whisper", "parakeet": ".parakeet", "vosk": ".vosk"}
 
 
 class Engine:

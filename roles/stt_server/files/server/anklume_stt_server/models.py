@@ -19,10 +19,15 @@ def not_loaded(folder: Path, error: Exception, needed: tuple[str, ...] = NEEDED)
     """The error for whoever needs the model."""
     said = " ".join(str(error).split())[:300] or type(error).__name__
     if name := _at_fault(folder, error, needed):
-        whole = folder.parent.parent if folder.parent.name == "snapshots" else folder
         what = f"is damaged ({said})" if (folder / name).is_file() else "is missing"
-        said = f"{folder / name} {what}; remove {whole} and install the model again (make apply-stt does it)"
+        said = f"{folder / name} {what}; {cure(folder)}"
     return ApiError(503, f"the model cannot be loaded: {said}", code="model_not_loaded")
+
+
+def cure(folder: Path) -> str:
+    """What mends a model in a folder."""
+    whole = folder.parent.parent if folder.parent.name == "snapshots" else folder
+    return f"remove {whole} and install the model again (make apply-stt does it)"
 
 
 def _at_fault(folder: Path, error: Exception, needed: tuple[str, ...]) -> str:

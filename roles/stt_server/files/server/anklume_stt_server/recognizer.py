@@ -52,6 +52,7 @@ class Abilities:
     translation: bool = False
     temperature: bool = False
     hotwords: bool = False
+    detection: bool = True  # of where somebody speaks
 
     def check(self, query: Query) -> None:
         """Refuse what the model cannot do. A prompt is never refused: clients send one unasked."""
@@ -63,6 +64,11 @@ class Abilities:
             raise ApiError(400, "the model has no temperature: leave it at 0", "temperature")
         if query.hotwords and not self.hotwords:
             raise ApiError(400, "the model takes no hotwords: leave them out", "hotwords")
+
+    def check_search(self) -> None:
+        """Refuse to tell where somebody speaks, where nothing here knows it."""
+        if not self.detection:
+            raise ApiError(400, "this engine does not tell where somebody speaks: ask for a transcription", "model")
 
 
 @dataclass(frozen=True)

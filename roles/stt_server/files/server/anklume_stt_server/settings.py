@@ -25,7 +25,7 @@ def _choice(*choices: str) -> Any:
 class Settings:
     """One attribute per variable: STT_MAX_AUDIO_SECONDS sets max_audio_seconds."""
 
-    engine: str = _choice("faster_whisper", "parakeet")
+    engine: str = _choice("faster_whisper", "parakeet", "vosk")
     model: str = ""
     model_aliases: tuple[str, ...] = ()
     model_ttl: int = _number(-1, -1)
