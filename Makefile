@@ -101,6 +101,12 @@ monitor-host: venv ## as root: node-exporter and the GPU's numbers on the Incus 
 destroy: venv ## delete everything that this infra.yml made in Incus; asks for the project's name
 	@$(call local_play,destroy) $(incus_options)
 
+##@ With Docker (the hosts are in docker.yml, beside infra.yml)
+.PHONY: compose
+compose: venv ## Speaches as a service of Docker Compose, on a host of the group stt_compose; HOST=name
+	@$(if $(HOST),,$(error which host? make $@ HOST=name))$(people) ANSIBLE_HOST_PATTERN_MISMATCH=error \
+	  ansible-playbook -i $(call quote,$(PROJECT)/docker.yml) --limit $(call quote,$(HOST)) $(ARGS) anklume.stt.compose
+
 ##@ Snapshots of the instances
 .PHONY: snapshot snapshot-domain snapshot-list snapshot-delete restore restore-domain rollback
 snapshot_of = $(call local_play,snapshot) $(if $(NAME),-e snapshot_name=$(NAME)) $(if $(D),-e snapshot_domain=$(D))

@@ -104,7 +104,8 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}")
     diff = [change for change in changes.values() if change]
-    module.exit_json(changed=bool(diff), changed_files=[path for path, change in changes.items() if change], diff=diff)
+    result = {"changed": bool(diff), "changed_files": [path for path, change in changes.items() if change]}
+    module.exit_json(**result, **({"diff": diff} if module._diff else {}))
 
 
 if __name__ == "__main__":

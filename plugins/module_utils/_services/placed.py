@@ -86,7 +86,7 @@ def difference(file: Wanted) -> dict[str, Any] | None:
             return _content_diff(file, before)
     if there is None or file.state == "absent":
         return None
-    wrong = {name: one for name, one in _attributes(there).items() if file.attributes[name] != one}
+    wrong = {name: one for name, one in _attributes(there, file).items() if file.attributes[name] != one}
     return _diff(file, wrong, {name: file.attributes[name] for name in wrong}) if wrong else None
 
 
@@ -107,13 +107,14 @@ def _diff(file: Wanted, before: dict[str, str], after: dict[str, str]) -> dict[s
     return {"path": str(file.path), "before": before, "after": after}
 
 
-def _attributes(there: Any) -> dict[str, str]:
+def _attributes(there: Any, file: Wanted) -> dict[str, str]:
+    """As they are there, by name; by number, where that is how they are wanted."""
     try:
-        owner = pwd.getpwuid(there.st_uid).pw_name
+        owner = str(there.st_uid) if file.owner.isdecimal() else pwd.getpwuid(there.st_uid).pw_name
     except KeyError:
         owner = str(there.st_uid)
     try:
-        group = grp.getgrgid(there.st_gid).gr_name
+        group = str(there.st_gid) if file.group.isdecimal() else grp.getgrgid(there.st_gid).gr_name
     except KeyError:
         group = str(there.st_gid)
     return {"owner": owner, "group": group, "mode": f"{stat.S_IMODE(there.st_mode):04o}"}

@@ -26,7 +26,7 @@ CLIPS = _COLLECTION / "data" / "clips"
 
 def role_folder(role: str) -> Path:
     """Where a role of this collection lies, on the controller."""
-    return _COLLECTION / "roles" / BY_ROLE[role].role
+    return _COLLECTION / "roles" / role
 
 
 def spoken_clip(language: str | None = None, model: str = "") -> dict[str, str]:

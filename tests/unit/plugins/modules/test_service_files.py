@@ -106,3 +106,9 @@ def test_a_folder_is_made_with_its_mode(tmp_path: Path) -> None:
 def test_a_file_in_the_way_of_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     assert run([{"path": str(tmp_path / "a"), "state": "directory"}])["msg"] == f"{tmp_path}/a: File exists"
+
+
+def test_an_owner_by_number_stays_one(tmp_path: Path) -> None:
+    file = {"path": str(tmp_path / "a"), "content": "x", "owner": str(os.getuid()), "group": str(os.getgid())}
+    assert run([file])["changed"] is True
+    assert run([file])["changed"] is False
