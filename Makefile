@@ -102,9 +102,14 @@ destroy: venv ## delete everything that this infra.yml made in Incus; asks for t
 	@$(call local_play,destroy) $(incus_options)
 
 ##@ With Docker (the hosts are in docker.yml, beside infra.yml)
-.PHONY: compose
+.PHONY: compose migrate
+migrate: venv ## a faster-whisper-server in variables for a host; FROM=compose file, env file or what docker inspect prints, NAME=host SERVICE=name
+	@$(if $(FROM),,$(error from what? make $@ FROM=compose.yaml NAME=host))$(if $(NAME),,$(error for which host? make $@ FROM=compose.yaml NAME=host))
+	@$(call local_play,migrate) $(call said,FROM,migrate_from) $(call said,NAME,migrate_name) $(call said,SERVICE,migrate_service)
 compose: venv ## Speaches as a service of Docker Compose, on a host of the group stt_compose; HOST=name
-	@$(if $(HOST),,$(error which host? make $@ HOST=name))$(people) ANSIBLE_HOST_PATTERN_MISMATCH=error \
+	@$(if $(HOST),,$(error which host? make $@ HOST=name))[ -e $(call quote,$(PROJECT)/docker.yml) ] || \
+	  { echo "there is no docker.yml in $$PROJECT: write it, as docs/how-to/with-docker.md shows" >&2; exit 2; }
+	@$(people) ANSIBLE_HOST_PATTERN_MISMATCH=error \
 	  ansible-playbook -i $(call quote,$(PROJECT)/docker.yml) --limit $(call quote,$(HOST)) $(ARGS) anklume.stt.compose
 
 ##@ Snapshots of the instances

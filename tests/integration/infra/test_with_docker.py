@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""make compose on this machine: what it would write, what it writes, and that a second run changes nothing."""
+"""make compose and make migrate on this machine: what they write, and nothing at a second run."""
 
 from __future__ import annotations
 
@@ -35,10 +35,13 @@ stt_compose_gid: {os.getgid()}
     return tmp_path
 
 
-def compose(project: Path, arguments: str = "") -> ansible_runs.Run:
+def make(project: Path, *arguments: str) -> ansible_runs.Run:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    command = ["make", "compose", f"PROJECT={project}", "HOST=attic", f"ARGS={arguments}"]
-    return ansible_runs.run(command, environment=kept, cwd=ROOT)
+    return ansible_runs.run(["make", f"PROJECT={project}", *arguments], environment=kept, cwd=ROOT)
+
+
+def compose(project: Path, arguments: str = "") -> ansible_runs.Run:
+    return make(project, "compose", "HOST=attic", f"ARGS={arguments}")
 
 
 def test_it_is_written_once_and_compose_takes_it(project: Path) -> None:
@@ -73,3 +76,25 @@ def test_what_cannot_be_had_is_said_before_anything_is_written(project: Path) ->
     assert "with Docker there is the engine speaches alone, and stt_server_engine is faster_whisper" in said
     assert "stt_server_memory_max is 75%, and Docker wants a size: 6G for example" in said
     assert not (project / "made").exists()
+
+
+def test_without_an_inventory_it_says_what_to_write(tmp_path: Path) -> None:
+    status, said = compose(tmp_path)
+    assert status != 0
+    assert f"there is no docker.yml in {tmp_path}: write it" in said
+
+
+def test_an_old_server_is_taken_over(tmp_path: Path) -> None:
+    project, old = tmp_path / "my project", tmp_path / "old one/compose.yaml"
+    project.mkdir()
+    old.parent.mkdir()
+    old.write_text(
+        "services: {stt: {image: fedirz/faster-whisper-server:latest-cpu, environment: [API_KEY=hunter2]}}\n"
+    )
+    done = make(project, "migrate", f"FROM={old}", "NAME=attic")
+    assert done.status == 0, done.why
+    assert "API_KEY: stt_server_api_key (in secrets/)" in done.said
+    assert "hunter2" not in done.output
+    assert (project / "secrets/attic-speaches-api-key").read_text() == "hunter2\n"
+    assert "stt_server_api_key: auto\n" in (project / "host_vars/attic.yml").read_text()
+    assert make(project, "migrate", f"FROM={old}", "NAME=attic").changed("localhost") == 0
