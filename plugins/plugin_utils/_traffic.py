@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import PROJECT_MARK
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import PROJECT_MARK
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import UnixTransport, default_socket
 
 MARK = PROJECT_MARK.partition("/")[2]

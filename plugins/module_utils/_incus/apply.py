@@ -23,10 +23,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     IncusNotFoundError,
     OperationFailedError,
     OperationForgottenError,
-    path_of,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import IMAGE_MARK, Fields, Key, flatten
 from ansible_collections.anklume.stt.plugins.module_utils._incus.images import Source
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import KINDS, Key, flatten, unflatten, url
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Action, Change, Plan, Step, StepId
 
 SNAPSHOT_PREFIX = "anklume-"
@@ -39,16 +38,6 @@ POLL = 0.15
 LOOK = threading.Lock()
 ATTEMPTS = 6
 VANISHED = "bridge children interfaces"
-
-WRITABLE = {
-    "project": ("config", "description"),
-    "acl": ("config", "description", "ingress", "egress"),
-    "network": ("config", "description"),
-    "profile": ("config", "description", "devices"),
-    "volume": ("config", "description"),
-    "instance": ("architecture", "config", "description", "devices", "ephemeral", "profiles"),
-}
-"""What a PUT may say, by kind."""
 
 
 class Journal:
@@ -70,39 +59,6 @@ class Journal:
             line = json.dumps({"time": now, "state": state, **entry}) + "\n"
             with contextlib.suppress(OSError), self._lock, self._path.open("a", encoding="utf-8") as stream:
                 stream.write(line)
-
-
-def url(key: Key) -> tuple[str, dict[str, str]]:
-    """The path and the query of an object."""
-    match key.kind:
-        case "project":
-            return path_of("projects", key.name), {}
-        case "acl":
-            return path_of("network-acls", key.name), {"project": key.project}
-        case "network":
-            return path_of("networks", key.name), {"project": key.project}
-        case "profile":
-            return path_of("profiles", key.name), {"project": key.project}
-        case "volume":
-            pool, _slash, name = key.name.partition("/")
-            return path_of("storage-pools", pool, "volumes", "custom", name), {"project": key.project}
-        case _:
-            return path_of("instances", key.name), {"project": key.project}
-
-
-def unflatten(fields: Fields) -> dict[str, Any]:
-    """An API object from its fields; the opposite of `flatten`."""
-    body: dict[str, Any] = {}
-    for path, value in fields.items():
-        head, _slash, rest = path.partition("/")
-        if head == "config":
-            body.setdefault("config", {})[rest] = value
-        elif head == "devices":
-            device, _slash, key = rest.partition("/")
-            body.setdefault("devices", {}).setdefault(device, {})[key] = value
-        else:
-            body[path] = value
-    return body
 
 
 def apply(
@@ -218,18 +174,12 @@ class _Worker:
         key, resource = step.what.key, step.resource
         if resource is None:
             raise IncusError(f"{key}: the plan creates it without saying what it is")
-        if key.kind == "profile" and key.name == "default":
-            self._update(key, step.changes)  # it came with its project
+        if key.comes_with_project:
+            self._update(key, step.changes)
             return
-        body = {"name": key.name.rpartition("/")[2], **unflatten(resource.fields)}
-        if key.kind == "instance":
-            kind, image = resource.create["type"], resource.create["image"]
-            body["config"][IMAGE_MARK] = image
-            body |= {"type": kind, "source": self.sources[image, kind], "start": True}
-        elif key.kind == "network":
-            body["type"] = "bridge"
-        elif key.kind == "project":
-            body["config"] |= resource.create["config"]
+        body = {"name": key.own_name, **unflatten({**resource.fields, **resource.create})}
+        if resource.image:
+            body |= {"source": self.sources[resource.image, resource.create["type"]], "start": True}
         path, query = url(key)
         try:
             self._send("POST", key, body)
@@ -240,19 +190,20 @@ class _Worker:
         """Change our fields of what is there now; the rest stays as it is."""
         path, query = url(key)
         body, etag = self._tagged(key)
-        fields = flatten({name: body[name] for name in WRITABLE[key.kind] if name in body})
+        writable = KINDS[key.kind].writable
+        fields = flatten({name: body[name] for name in writable if name in body})
         for change in changes:
             now = fields.get(change.path)
             if now not in (change.before, change.after, None, ""):
                 raise IncusConflictError(f"{change.path} was changed by somebody else while this ran; run it again")
             if change.after is not None:
                 fields[change.path] = change.after
-            elif change.path in ("description", "profiles", "ingress", "egress"):
+            elif "/" not in change.path:
                 fields[change.path] = type(now)() if now is not None else ""
             else:
                 fields.pop(change.path, None)
-        kept = {name: body[name] for name in WRITABLE[key.kind] if name in ("architecture", "ephemeral")}
-        empty: dict[str, Any] = {name: {} for name in WRITABLE[key.kind] if name in ("config", "devices")}
+        kept = {name: body[name] for name in writable if name in ("architecture", "ephemeral")}
+        empty: dict[str, Any] = {name: {} for name in writable if name in ("config", "devices")}
         try:
             self._send("PUT", key, {**kept, **empty, **unflatten(fields)}, etag)
         except OperationForgottenError:
@@ -310,7 +261,7 @@ class _Worker:
         """Give addresses back: only an interface that goes takes its lease with it, so it goes and comes again."""
         path, query = url(key)
         body = self.client.get(path, **query)
-        kept = {name: body[name] for name in WRITABLE["instance"]}
+        kept = {name: body[name] for name in KINDS[key.kind].writable}
         interfaces = {change.path.split("/")[1] for change in changes}
         gone = {name: {"type": "none"} for name in interfaces}
         back = {
@@ -364,7 +315,7 @@ class _Worker:
             self._set_state(key, "stop", force=True)
         if body["config"].get("security.protection.delete") == "true":
             # without its interfaces: their addresses may no longer be valid, and Incus would refuse
-            kept = {name: body[name] for name in WRITABLE["instance"]}
+            kept = {name: body[name] for name in KINDS[key.kind].writable}
             config = {**body["config"], "security.protection.delete": "false"}
             devices = {name: device for name, device in body["devices"].items() if device["type"] != "nic"}
             self.client.send("PUT", path, {**kept, "config": config, "devices": devices}, **query)

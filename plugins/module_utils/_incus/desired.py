@@ -13,12 +13,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.flows import acl_rules
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import ETHERNET_MTU, Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import (
+    IMAGE_MARK,
+    KEYS_MARK,
+    PROJECT_MARK,
+    Key,
+    Resource,
+    flatten,
+    project_key,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._incus.published import (
     Lan,
     Published,
@@ -30,46 +38,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.share import sh
 from ansible_collections.anklume.stt.plugins.module_utils._infra.disks import machine_disks
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model
 
-PROJECT_MARK = "config/user.anklume.project"
-"""Whose object this is: the `project_name` of an infra.yml."""
-
-KEYS_MARK = "config/user.anklume.keys"
-"""Which fields we set: those, and no others, are removed once infra.yml no longer names them."""
-
-IMAGE_MARK = "user.anklume.image"
-"""What an instance was made from, in the words of infra.yml."""
-
 TYPES = {"lxc": "container", "vm": "virtual-machine"}
-
-Fields = Mapping[str, Any]
-"""Flat path → text, or a list (`profiles`, `ingress`, `egress`)."""
-
-
-class Key(NamedTuple):
-    """Which object: networks and ACLs live in project `default`, a volume's name is `pool/name`."""
-
-    kind: str
-    project: str
-    name: str
-
-    def __str__(self) -> str:
-        inside = f" in {self.project}" if self.kind in ("profile", "volume", "instance") else ""
-        return f"{self.kind} {self.name}{inside}"
-
-
-@dataclass(frozen=True)
-class Resource:
-    """One object as it should be."""
-
-    key: Key
-    fields: Fields
-    create: Mapping[str, Any] = field(default_factory=dict)
-    """What only its creation can say (project features, an instance's type and image)."""
-    needs: tuple[Key, ...] = ()
-    """What has to be there before it."""
-    ephemeral: bool = False
-    address: str | None = None
-    """The IPv4 address that an instance will have; None where Incus may lease any, "" where that is not its affair."""
 
 
 @dataclass(frozen=True)
@@ -83,25 +52,6 @@ class Desired:
     published: tuple[Published, ...] = ()
     announced: tuple[Mapping[str, str], ...] = ()
     """Names in the local network, each with an address of the host."""
-
-
-def project_key(name: str) -> Key:
-    """The key of an Incus project."""
-    return Key("project", "", name)
-
-
-def flatten(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an API object or of a part of one."""
-    flat: dict[str, Any] = {}
-    for name in ("description", "profiles", "ingress", "egress"):
-        if body.get(name) is not None:
-            flat[name] = body[name]
-    for key, value in (body.get("config") or {}).items():
-        flat[f"config/{key}"] = value
-    for device, keys in (body.get("devices") or {}).items():
-        for key, value in keys.items():
-            flat[f"devices/{device}/{key}"] = value
-    return flat
 
 
 def desired(model: Model, host: Host) -> Desired:
@@ -142,7 +92,7 @@ def _marked(resource: Resource, project_name: str) -> Resource:
         return resource
     fields = {**resource.fields, PROJECT_MARK: project_name}
     fields[KEYS_MARK] = json.dumps(sorted(fields), separators=(",", ":"))
-    return Resource(resource.key, fields, resource.create, resource.needs, resource.ephemeral, resource.address)
+    return replace(resource, fields=fields)
 
 
 def _domain(model: Model, domain: Domain, host: Host, lan: Lan) -> Iterable[Resource]:
@@ -153,18 +103,19 @@ def _domain(model: Model, domain: Domain, host: Host, lan: Lan) -> Iterable[Reso
         project,
         flatten({"description": domain.description or None}),
         create={
-            "config": {
-                "features.images": "false",
-                "features.networks": "false",
-                "features.profiles": "true",
-                "features.storage.volumes": "true",
-            }
+            "config/features.images": "false",
+            "config/features.networks": "false",
+            "config/features.profiles": "true",
+            "config/features.storage.volumes": "true",
         },
     )
     ingress, egress = acl_rules(model, domain, host.addresses, lan=lan, ranges=host.nftables)
     yield Resource(acl, {"description": f"Who may talk to {domain.name}", "ingress": ingress, "egress": egress})
     yield Resource(
-        network, flatten({"description": domain.description or None, "config": _bridge(domain, host)}), needs=(acl,)
+        network,
+        flatten({"description": domain.description or None, "config": _bridge(domain, host)}),
+        create={"type": "bridge"},
+        needs=(acl,),
     )
     given = {profile.name: profile for profile in domain.profiles}
     base = given.pop("default", None)
@@ -261,7 +212,7 @@ def _machine(
                 "devices": merged,
             }
         ),
-        create={"type": TYPES[machine.type], "image": machine.image},
+        create={"type": TYPES[machine.type], f"config/{IMAGE_MARK}": machine.image},
         needs=tuple(needs),
         ephemeral=machine.ephemeral,
         address=merged["eth0"].get("ipv4.address") if "network" in merged["eth0"] else "",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import IMAGE_MARK, PROJECT_MARK, flatten
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import IMAGE_MARK, PROJECT_MARK, flatten
 
 MARK = PROJECT_MARK.partition("/")[2]
 

@@ -15,20 +15,20 @@ from urllib.parse import parse_qs, urlsplit
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import (
-    IMAGE_MARK,
-    KEYS_MARK,
-    PROJECT_MARK,
-    Fields,
-    Key,
-    flatten,
-    project_key,
-)
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import (
     Host,
     read_addresses,
     read_host,
     read_interfaces,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import (
+    IMAGE_MARK,
+    KEYS_MARK,
+    KINDS,
+    PROJECT_MARK,
+    Fields,
+    Key,
+    flatten,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._incus.published import Lan, local_network
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
@@ -76,46 +76,38 @@ class Observed:
 
 def observe(client: Client) -> tuple[Observed, Host]:
     """Read everything that a plan compares, several lists at the same time."""
-    everywhere = {"recursion": "1", "all_projects": "true"}
     addresses = read_addresses()
-    with ThreadPoolExecutor(READERS) as pool:
+    with ThreadPoolExecutor(READERS) as readers:
 
         def ask(path: str, **query: str) -> Future[Any]:
-            return pool.submit(client.get, path, **query)
+            return readers.submit(client.get, path, **query)
 
-        networks = ask(path_of("networks"), recursion="1")
-        acls = ask(path_of("network-acls"), recursion="1")
-        instances = ask(path_of("instances"), **everywhere)
         pools = [url.rpartition("/")[2] for url in ask(path_of("storage-pools")).result()]
-        volumes = {pool: ask(path_of("storage-pools", pool, "volumes", "custom"), **everywhere) for pool in pools}
-        projects = ask(path_of("projects"), recursion="1")
-        profiles = ask(path_of("profiles"), **everywhere)
-        operations = ask(path_of("operations"), **everywhere)
+        lists = {
+            (name, pool): ask(path, recursion="1", **({"all_projects": "true"} if kind.home == "each" else {}))
+            for name, kind in KINDS.items()
+            for pool, path in kind.lists(pools)
+        }
+        operations = ask(path_of("operations"), recursion="1", all_projects="true")
         server = ask(path_of())
         resources = ask(path_of("resources"))
-    found: list[Found] = [
-        *(Found(project_key(body["name"]), flatten(body)) for body in projects.result()),
-        *(Found(Key("acl", "default", body["name"]), flatten(body)) for body in acls.result()),
-        *(
-            Found(
-                Key("network", "default", body["name"]),
-                flatten(body),
-                status=body["status"],
-                type=body["type"] if body["managed"] else "",
-            )
-            for body in networks.result()
-        ),
-        *(Found(Key("profile", body["project"], body["name"]), flatten(body)) for body in profiles.result()),
-        *(
-            Found(Key("volume", body["project"], f"{pool}/{body['name']}"), flatten(body))
-            for pool, answer in volumes.items()
-            for body in answer.result()
-        ),
-        *(instance(body) for body in instances.result()),
-    ]
+    found = [_found(name, body, pool) for (name, pool), answer in lists.items() for body in answer.result()]
     observed = Observed({one.key: one for one in found}, _busy(operations.result()))
-    default = next(body for body in profiles.result() if (body["project"], body["name"]) == ("default", "default"))
-    return observed, read_host(server.result(), resources.result(), default, networks.result(), pools, before=addresses)
+    profiles, networks = (lists[name, ""].result() for name in ("profile", "network"))
+    default = next(body for body in profiles if (body["project"], body["name"]) == ("default", "default"))
+    return observed, read_host(server.result(), resources.result(), default, networks, pools, before=addresses)
+
+
+def _found(kind: str, body: Mapping[str, Any], pool: str) -> Found:
+    """One object of a list."""
+    home = KINDS[kind].home
+    return Found(
+        Key(kind, body["project"] if home == "each" else home, f"{pool}/{body['name']}" if pool else body["name"]),
+        flatten(body),
+        status=body.get("status", ""),
+        type=body.get("type", "") if body.get("managed", True) else "",
+        started=body.get("last_used_at", ""),
+    )
 
 
 def observe_lan(client: Client, model: Model) -> tuple[str, Lan]:
@@ -129,17 +121,6 @@ def observe_lan(client: Client, model: Model) -> tuple[str, Lan]:
         return name, local_network(model, host)
     except InfraError:  # apply refuses that; who only looks need not
         return name, Lan()
-
-
-def instance(body: Mapping[str, Any]) -> Found:
-    """One instance of a list or by itself."""
-    return Found(
-        Key("instance", body["project"], body["name"]),
-        flatten(body),
-        status=body["status"],
-        type=body["type"],
-        started=body["last_used_at"],
-    )
 
 
 def existing_folders(paths: Collection[str]) -> frozenset[Key]:

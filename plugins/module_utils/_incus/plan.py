@@ -15,52 +15,27 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import Any, Literal, NamedTuple
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import (
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import (
     KEYS_MARK,
-    PROJECT_MARK,
-    Desired,
+    KINDS,
+    MARKS,
     Fields,
     Key,
     Resource,
+    order_of_deletion,
+    uses,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.preflight import faults, is_ours
 from ansible_collections.anklume.stt.plugins.module_utils._incus.published import takes
+from ansible_collections.anklume.stt.plugins.module_utils._incus.restarts import effective, restart_reason
 
 Action = Literal["create", "snapshot", "stop", "release", "update", "start", "ready", "export", "delete"]
 
-KINDS = ("folder", "project", "acl", "network", "profile", "volume", "instance")
-DELETED = ("instance", "volume", "profile", "project", "network", "acl")
-"""The order in which things go: a project takes its default profile, which uses the network, with it."""
-
 CHANGING: tuple[Action, ...] = ("create", "update")
-MARKS = (PROJECT_MARK, KEYS_MARK)
 BOOTING = timedelta(seconds=20)
-
-RESTART_CONFIG = (
-    "linux.sysctl.",
-    "limits.hugepages.",
-    "limits.kernel.",
-    "nvidia.",
-    "oci.",
-    "raw.idmap",
-    "raw.lxc",
-    "raw.qemu",
-    "raw.seccomp",
-    "security.csm",
-    "security.idmap.",
-    "security.iommu",
-    "security.nesting",
-    "security.privileged",
-    "security.secureboot",
-    "security.sev",
-    "security.syscalls.",
-)
-"""`config` keys (or their beginnings) that Incus applies at the next start only."""
-
-RESTART_NIC = ("hwaddr", "ipv4.address", "mtu", "name", "network", "nictype", "parent", "vlan")
-"""Keys of a network interface that the guest notices only when it starts."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +153,8 @@ class _Planner:
         self.waits: dict[Key, str | None] = {}
 
     def plan(self) -> Plan:
-        for resource in sorted(self.wanted.resources.values(), key=lambda resource: KINDS.index(resource.key.kind)):
+        order = list(KINDS)
+        for resource in sorted(self.wanted.resources.values(), key=lambda one: order.index(one.key.kind)):
             if resource.key.kind == "instance":
                 self._instance(resource)
             elif resource.key.kind == "folder":
@@ -218,7 +194,7 @@ class _Planner:
             return
         replaced = self._replacement(resource, found)
         if replaced and self._may_delete(key, ephemeral=resource.ephemeral):
-            gone = self._delete_instance(key, ephemeral=resource.ephemeral, reason=replaced)
+            gone = self._delete(key, replaced, ephemeral=resource.ephemeral)
             self._create(resource, replaced, needs=(gone,))
             self.waits[key] = resource.address
             return
@@ -228,10 +204,9 @@ class _Planner:
                 "deletes this one after an export and makes it anew"
             )
         changes = _changes(resource, found)
-        before = _effective(found.fields, self._profiles(key.project, lambda one: one.fields))
-        after = _effective(_applied(found.fields, changes), self._profiles(key.project, self._fields_after))
-        restart = ", ".join(filter(None, sorted(_restart_reason(path, before, after) for path in {*before, *after})))
-        restart = self._moved(before) or restart
+        before = effective(found.fields, self._profiles(key.project, lambda one: one.fields))
+        after = effective(_applied(found.fields, changes), self._profiles(key.project, self._fields_after))
+        restart = self._moved(before) or restart_reason(before, after)
         if any(change.path not in MARKS for change in changes) or before != after:
             self._add("snapshot", key)
         if restart and found.status == "Running":
@@ -249,8 +224,8 @@ class _Planner:
     def _replacement(self, resource: Resource, found: Found) -> str:
         if found.type != resource.create["type"]:
             return f"is a {found.type}, infra.yml says {resource.create['type']}"
-        if found.image not in (None, resource.create["image"]):
-            return f"was made from {found.image}, infra.yml says {resource.create['image']}"
+        if found.image not in (None, resource.image):
+            return f"was made from {found.image}, infra.yml says {resource.image}"
         return ""
 
     def _profiles(self, project: str, fields: Any) -> dict[str, Fields]:
@@ -359,39 +334,31 @@ class _Planner:
         if not stale:
             return
         if not self.options.prune:
-            shown = [key for key in stale if not (key.kind == "profile" and key.name == "default")]
+            shown = [key for key in stale if not key.comes_with_project]
             self.notes += [f"{key} is no longer in infra.yml: prune=true (make: PRUNE=1) deletes it" for key in shown]
             return
         kept = self._kept(stale)
-        gone = [key for key in stale if key not in kept]
-        for key in sorted(gone, key=lambda key: DELETED.index(key.kind)):
-            if key.kind == "instance":
-                self._delete_instance(key, ephemeral=_is_ephemeral(stale[key]))
-            elif key.kind == "profile" and key.name == "default":
-                continue  # goes with its project
-            else:
-                if key.kind == "volume" and self.options.backup and not self._volume_is_ephemeral(key):
-                    self._add("export", key)
-                self._add("delete", key, _removal(stale[key]), needs=self._before_delete(key))
+        order = order_of_deletion()
+        for key in sorted(stale, key=lambda key: order.index(key.kind)):
+            if key not in kept and not key.comes_with_project:
+                self._delete(key)
 
     def _kept(self, stale: Mapping[Key, Found]) -> set[Key]:
         """What prune must leave: what is not confirmed, and all that something left still uses."""
         kept: set[Key] = set()
-        for key, found in stale.items():
-            if key.kind == "instance" and not self._may_delete(key, ephemeral=_is_ephemeral(found)):
-                kept.add(key)
-                self.notes.append(
-                    f"{key} is no longer in infra.yml and not ephemeral: confirm={key.name} (make: CONFIRM={key.name}) "
-                    "deletes it after an export"
-                )
-            elif key.kind == "volume" and not self._may_delete_volume(key):
-                kept.add(key)
-                self.notes.append(
-                    f"{key} is no longer in infra.yml and may hold data: confirm={key.name.partition('/')[2]} "
-                    "deletes it after an export"
-                )
+        for key in stale:
+            if not KINDS[key.kind].keeps_data or self._may_delete(key, ephemeral=self._is_ephemeral(key)):
+                continue
+            kept.add(key)
+            name, command = key.own_name, ""
+            why = "may hold data"
+            if key.kind == "instance":
+                why, command = "not ephemeral", f" (make: CONFIRM={name})"
+            self.notes.append(
+                f"{key} is no longer in infra.yml and {why}: confirm={name}{command} deletes it after an export"
+            )
         for found in [one for one in self.observed.values() if one.key not in stale or one.key in kept]:
-            kept |= {key for key in self._uses(replace(found, fields=self._fields_after(found))) if key in stale}
+            kept |= {key for key in uses(found.key, self._fields_after(found)) if key in stale}
         for key in [key for key in stale if key.kind == "project"]:
             default = Key("profile", key.name, "default")
             inside = [one for one in self.observed if one.project == key.name and one != default]
@@ -401,63 +368,39 @@ class _Planner:
                 foreign = [str(one) for one in strangers if one not in stale]
                 if foreign:
                     self.notes.append(f"{key} is kept: it holds {', '.join(foreign)}, which infra.yml did not make")
-        for kind in ("profile", "network"):
+        for kind in order_of_deletion():
             for key in [key for key in kept if key.kind == kind]:
-                kept |= {used for used in self._uses(stale[key]) if used in stale}
+                kept |= {used for used in uses(key, stale[key].fields) if used in stale}
         return kept
 
-    def _uses(self, found: Found) -> Iterator[Key]:
-        project = found.key.project
-        if found.key.kind == "instance":
-            yield from (Key("profile", project, name) for name in found.fields.get("profiles", ()))
-        if found.key.kind == "network":
-            for name in str(found.fields.get("config/security.acls", "")).split(","):
-                yield Key("acl", "default", name.strip())
-        for path, value in found.fields.items():
-            if path.startswith("devices/") and path.endswith("/network"):
-                yield Key("network", "default", value)
-            if path.startswith("devices/") and path.endswith("/pool"):
-                source = found.fields.get(f"{path.rpartition('/')[0]}/source", "")
-                yield Key("volume", project, f"{value}/{source}")
-
     def _may_delete(self, key: Key, *, ephemeral: bool) -> bool:
-        return ephemeral or self.options.confirm_all or key.name in self.options.confirm
+        return ephemeral or self.options.confirm_all or key.own_name in self.options.confirm
 
-    def _may_delete_volume(self, key: Key) -> bool:
-        name = key.name.partition("/")[2]
-        return self.options.confirm_all or name in self.options.confirm or self._volume_is_ephemeral(key)
+    def _is_ephemeral(self, key: Key) -> bool:
+        """Whether it, or every instance that uses it, is; what no instance uses may hold somebody's data."""
+        if key.kind == "instance":
+            return _is_ephemeral(self.observed[key])
+        users = [
+            one for one in self.observed.values() if one.key.kind == "instance" and key in uses(one.key, one.fields)
+        ]
+        return bool(users) and all(map(_is_ephemeral, users))
 
-    def _volume_is_ephemeral(self, key: Key) -> bool:
-        """Whether every instance that uses it is; what no instance uses may hold somebody's data."""
-        users = [one for one in self.observed.values() if one.key.kind == "instance" and key in self._uses(one)]
-        return bool(users) and all(_is_ephemeral(one) for one in users)
-
-    def _delete_instance(self, key: Key, *, ephemeral: bool, reason: str = "") -> StepId:
-        needs: tuple[StepId, ...] = ()
-        if self.options.backup and not ephemeral:
-            self._add("export", key)
-            needs = (StepId("export", key),)
-        self._add("delete", key, _removal(self.observed[key]), reason=reason, needs=needs)
-        return StepId("delete", key)
-
-    def _before_delete(self, key: Key) -> tuple[StepId, ...]:
+    def _delete(self, key: Key, reason: str = "", *, ephemeral: bool | None = None) -> StepId:
         """Users go, or let go, before what they use; a project goes after all in it."""
-        users = {
-            "acl": ("network",),
-            "network": ("instance", "profile", "project"),
-            "profile": ("instance",),
-            "volume": ("instance",),
-            "project": ("instance", "profile", "volume"),
-        }[key.kind]
-        own = [what for what in self.steps if what == StepId("export", key)]
+        exported = KINDS[key.kind].keeps_data and self.options.backup
+        if exported and not (self._is_ephemeral(key) if ephemeral is None else ephemeral):
+            self._add("export", key)
+        users = KINDS[key.kind].used_by
         others = [
             what
-            for what in self.steps
+            for what in (self.steps if users else ())
             if what.action in ("update", "delete", "export")
             and what.key.kind in users
             and (key.project in ("", "default") or what.key.project == key.project)
         ]
-        return (*own, *others)
+        needs = (*self._existing("export", key), *others)
+        self._add("delete", key, _removal(self.observed[key]), reason=reason, needs=needs)
+        return StepId("delete", key)
 
     # ------------------------------------------------------------------ steps
 
@@ -512,30 +455,8 @@ def _applied(fields: Fields, changes: Iterable[Change]) -> dict[str, Any]:
     return after
 
 
-def _effective(fields: Fields, profiles: Mapping[str, Fields]) -> dict[str, Any]:
-    """The config and devices that an instance gets from its profiles and itself; marks and volatile keys left out."""
-    merged: dict[str, Any] = {}
-    for layer in [profiles.get(name, {}) for name in fields.get("profiles", ())] + [fields]:
-        devices = {path.split("/")[1] for path in layer if path.startswith("devices/")}
-        merged = {p: v for p, v in merged.items() if not (p.startswith("devices/") and p.split("/")[1] in devices)}
-        merged |= {p: v for p, v in layer.items() if p.startswith(("config/", "devices/"))}
-    return {p: v for p, v in merged.items() if not p.startswith(("config/user.", "config/volatile.", "config/image."))}
-
-
 def _is_address(path: str) -> bool:
     return path.startswith("devices/") and path.endswith("/ipv4.address")
-
-
-def _restart_reason(path: str, before: Fields, after: Fields) -> str:
-    """The path when its change is seen by the guest only after a restart, else ""."""
-    if before.get(path) == after.get(path):
-        return ""
-    head, _slash, rest = path.partition("/")
-    if head == "config":
-        return path if rest.startswith(RESTART_CONFIG) else ""
-    device, _slash, key = rest.partition("/")
-    kinds = {fields.get(f"devices/{device}/type") for fields in (before, after)}
-    return path if "nic" in kinds and key in RESTART_NIC else ""
 
 
 def _is_ephemeral(found: Found) -> bool:

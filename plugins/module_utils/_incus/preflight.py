@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Interface
 
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, Key, Resource, project_key
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import ANY
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key, Resource, project_key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 
 
@@ -28,7 +29,7 @@ def faults(wanted: Desired, observed: Observed, host: Host, *, adopt: bool) -> l
 
 def is_ours(found: Found, wanted: Desired, observed: Observed) -> bool:
     """Whether it carries our mark, or is what Incus itself put into a project that does."""
-    if found.owner is None and found.key.kind == "profile" and found.key.name == "default":
+    if found.owner is None and found.key.comes_with_project:
         project = observed.found.get(project_key(found.key.project))
         return project is not None and project.owner == wanted.project_name
     return found.owner == wanted.project_name

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
-from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import Journal, apply, url
+from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import Journal, apply
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     Client,
     IncusNotFoundError,
     OperationFailedError,
     OperationForgottenError,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, Key, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, has_interface
 from ansible_collections.anklume.stt.plugins.module_utils._incus.images import resolve
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import read_listeners
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key, url
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed, existing_folders, observe
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
@@ -63,7 +64,7 @@ def reconcile(
     folders = existing_folders([key.name for key in wanted.resources if key.kind == "folder"])
     todo = plan(wanted, observed, host, replace(options, now=datetime.now(UTC)), folders)
     new = {s.what.key for s in todo.steps if s.what.action == "create" and s.what.key.kind == "instance"}
-    pairs = [(wanted.resources[key].create["image"], wanted.resources[key].create["type"]) for key in new]
+    pairs = [(wanted.resources[key].image, wanted.resources[key].create["type"]) for key in new]
     sources, faults = resolve(client, pairs)
     if faults:
         raise IncusError("\n".join(faults))

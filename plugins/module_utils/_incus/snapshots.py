@@ -22,7 +22,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import (
     wait_for_address,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import PROJECT_MARK, Key, flatten
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import PROJECT_MARK, Key, flatten
 
 BEFORE_RESTORE = "before-restore-"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -8,8 +8,9 @@ from __future__ import annotations
 from ipaddress import IPv4Interface
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import IMAGE_MARK, Desired, Key, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import IMAGE_MARK, Key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model, Network
 
@@ -47,7 +48,7 @@ def after_apply(wanted: Desired, *others: Found, status: str = "Running") -> Obs
         fields = {"description": "", **resource.fields}
         if resource.key.kind == "instance":
             fields |= {
-                f"config/{IMAGE_MARK}": resource.create["image"],
+                f"config/{IMAGE_MARK}": resource.image,
                 "config/volatile.uuid": "0",
                 "config/image.os": "Debian",
             }

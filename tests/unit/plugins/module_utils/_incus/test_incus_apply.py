@@ -20,7 +20,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     OperationFailedError,
     OperationForgottenError,
 )
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, Key, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import PersistentData

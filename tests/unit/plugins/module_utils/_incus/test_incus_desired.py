@@ -10,10 +10,10 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus import host as host_module
-from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import unflatten
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Key, desired, flatten
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.flows import acl_rules
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, connected, local_addresses
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key, flatten, unflatten
 from ansible_collections.anklume.stt.plugins.module_utils._incus.share import shares
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import (
     Endpoint,
@@ -49,7 +49,7 @@ def test_a_domain_is_a_project_a_bridge_an_acl_and_a_default_profile() -> None:
     assert bridge["config/ipv4.address"] == "10.100.3.254/24"
     assert bridge["config/ipv4.dhcp.ranges"] == "10.100.3.100-10.100.3.249"
     assert "config/bridge.mtu" not in bridge
-    assert resources[Key("project", "", "lab")].create["config"]["features.networks"] == "false"
+    assert resources[Key("project", "", "lab")].create["config/features.networks"] == "false"
 
 
 def test_everything_carries_our_mark() -> None:

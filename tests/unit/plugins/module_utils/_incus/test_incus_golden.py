@@ -18,15 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import Journal, apply, unflatten, url
+from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import Journal, apply
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import IncusNotFoundError
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import (
-    KEYS_MARK,
-    PROJECT_MARK,
-    Desired,
-    desired,
-)
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import KEYS_MARK, PROJECT_MARK, unflatten, url
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
@@ -112,7 +108,7 @@ def told(title: str, todo: Plan, observed: Observed, folder: Path) -> Iterator[s
         yield lines[step.what]
         yield from (f"    after {need}" for need in step.needs)
         if step.what.key.kind != "folder":
-            images = {(step.resource.create["image"], step.resource.create["type"])} if _makes_instance(step) else ()
+            images = {(step.resource.image, step.resource.create["type"])} if _makes_instance(step) else ()
             sources = {image: {"type": "image", "alias": image[0]} for image in images}
             apply(recorder, Plan((step,)), sources, Journal(None), workers=1, backup_dir=folder)
         yield from (re.sub(r"\d{8}-\d{6}-\d{3}|\d{4}-\d\d-\d\dT[0-9:.+]+", "TIME", line) for line in recorder.lines)

@@ -12,14 +12,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import (
-    KEYS_MARK,
-    PROJECT_MARK,
-    Desired,
-    Key,
-    desired,
-)
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import KEYS_MARK, PROJECT_MARK, Key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Profile, StorageVolume

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError, InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcile as reconcile_module
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Key, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.flows import acl_rules
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, behind_default_routes
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import Listener, listeners, read_listeners
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._incus.published import (

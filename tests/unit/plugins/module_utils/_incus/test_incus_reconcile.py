@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
 from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcile as module
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import PROJECT_MARK, Key
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import PROJECT_MARK, Key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from incus_models import HOST, applied, model

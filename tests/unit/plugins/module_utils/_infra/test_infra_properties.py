@@ -11,8 +11,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 import yaml
-from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, Key, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key
 from ansible_collections.anklume.stt.plugins.module_utils._infra.check import check
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import parse
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
