@@ -45,6 +45,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import observe_lan
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import UnixTransport, default_socket
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
@@ -60,7 +61,7 @@ class LookupModule(LookupBase):
         try:
             for folder in terms:
                 with Client(UnixTransport(default_socket())).closing() as client:
-                    host, lan = observe_lan(client, read_project(folder)[0])
+                    host, lan = observe_lan(client, LocalHost(), read_project(folder)[0])
                 found += found_names(host, lan.addresses)
         except Error as error:
             raise AnsibleLookupError(str(error)) from error

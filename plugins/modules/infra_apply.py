@@ -244,6 +244,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._base.lock import project_lock
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.known_keys import settled
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
@@ -303,6 +304,7 @@ def main() -> None:
                 module.warn(one.render())
             result = reconcile(
                 client,
+                LocalHost(),
                 model,
                 options,
                 absent=absent,

@@ -15,12 +15,8 @@ from typing import Any
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error, FitError, WriteError
 from ansible_collections.anklume.stt.plugins.module_utils._base.http import Server
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host import (
-    Host,
-    read_addresses,
-    read_interfaces,
-    routed,
-)
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost, routed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import ANY, Listener, read_listeners
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed, observe
 from ansible_collections.anklume.stt.plugins.module_utils._incus.published import takes
@@ -112,9 +108,10 @@ def _incus() -> tuple[Observed, Host]:
     """What Incus says; without it, the interfaces alone."""
     try:
         with Client(UnixTransport(default_socket())).closing() as client:
-            return observe(client)
+            return observe(client, LocalHost())
     except IncusUnreachableError:
-        return Observed(), read_interfaces((), before=read_addresses())
+        here = LocalHost()
+        return Observed(), here.interfaces((), before=here.addresses())
 
 
 def _networks(observed: Observed) -> list[tuple[str, IPv4Network]]:

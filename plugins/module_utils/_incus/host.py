@@ -1,30 +1,30 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the plan has to know of the machine that Incus runs on: addresses, routes, GPUs, default storage."""
+"""What the plan has to know of the machine that Incus runs on: addresses, routes, GPUs, default storage. Pure.
+
+How it is read there is in `host_reader.py`.
+"""
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from pathlib import Path
 from typing import Any
 
-from ansible_collections.anklume.stt.plugins.module_utils._incus.gpu import read_nvidia_faults
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import Listener
 
 ETHERNET_MTU = 1500
-ETHERNET = "1"
-"""The kernel's type of Ethernet, Wi-Fi and bridges; tunnels have others."""
 
 
 @dataclass(frozen=True)
 class Host:
     """The Incus host. The defaults describe a plain one, for tests."""
 
+    remote: str = ""
+    """What another machine is called; "" for the one that this runs on."""
     server: str = ""
     """Version of Incus."""
     virtual_machines: bool = True
@@ -56,33 +56,26 @@ class Host:
     root: Mapping[str, str] = field(default_factory=lambda: {"type": "disk", "path": "/", "pool": "default"})
     """The root disk of that profile, or one in the first storage pool."""
 
+    @property
+    def words(self) -> str:
+        """What messages call it."""
+        return f"server {self.remote}" if self.remote else "this host"
 
-def read_host(
+
+def with_answers(
+    host: Host,
     server: Mapping[str, Any],
     resources: Mapping[str, Any],
     profile: Mapping[str, Any],
-    networks: Sequence[Mapping[str, Any]],
     pools: Sequence[str],
-    *,
-    before: Collection[IPv4Address],
 ) -> Host:
-    """What Incus answered about itself, its hardware, its own default profile, its networks and storage pools.
-
-    `before` are the addresses that the host had before Incus was asked: a bridge that somebody else's apply makes or
-    removes meanwhile is then in one of the lists only.
-    """
-    environment = server["environment"]
-    cards = (resources.get("gpu") or {}).get("cards") or ()
+    """`host` with what Incus answered about itself, its hardware, its own default profile and its storage pools."""
     root = next((device for device in profile["devices"].values() if _is_root(device)), None)
     return replace(
-        read_interfaces(networks, before=before),
-        server=environment["server_version"],
-        virtual_machines="qemu" in environment["driver"] and Path("/dev/vhost-vsock").exists(),
-        nftables=environment["firewall"] == "nftables",
-        systemd=Path("/run/systemd/system").is_dir(),
-        gpus=len(cards),
-        gpu_faults=read_nvidia_faults(cards),
-        nvidia_tools=shutil.which("nvidia-container-cli") is not None,
+        host,
+        server=server["environment"]["server_version"],
+        nftables=server["environment"]["firewall"] == "nftables",
+        gpus=len(gpu_cards(resources)),
         cpus=resources["cpu"]["total"],
         memory=resources["memory"]["total"],
         default_config={k: v for k, v in profile["config"].items() if not k.startswith("user.")},
@@ -90,32 +83,22 @@ def read_host(
     )
 
 
-def read_interfaces(networks: Sequence[Mapping[str, Any]], *, before: Collection[IPv4Address]) -> Host:
-    """Addresses and networks of the host's interfaces alone; the rest is as on a plain one."""
-    ours = {
+def gpu_cards(resources: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """What Incus tells of the GPUs."""
+    return (resources.get("gpu") or {}).get("cards") or ()
+
+
+def own_addresses(networks: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The addresses of the bridges that we made."""
+    return {
         network["config"].get("ipv4.address", "").partition("/")[0]
         for network in networks
         if "user.anklume.project" in network["config"]
     }
-    routes = _read("/proc/net/route")
-    addresses = tuple(a for a in read_addresses() if a in before and str(a) not in ours)
-    return Host(
-        links=connected(routes),
-        addresses=addresses,
-        lan=behind_default_routes(routes, addresses, _ethernet()),
-        mtu=_mtu(routes),
-    )
 
 
 def _is_root(device: Mapping[str, str]) -> bool:
     return device.get("type") == "disk" and device.get("path") == "/"
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="ascii")
-    except OSError:
-        return ""
 
 
 def connected(routes: str) -> tuple[tuple[str, IPv4Network], ...]:
@@ -125,11 +108,6 @@ def connected(routes: str) -> tuple[tuple[str, IPv4Network], ...]:
         if gateway == IPv4Address(0) and mask != IPv4Address(0):
             found.append((interface, IPv4Network((int(target), bin(int(mask)).count("1")))))
     return tuple(found)
-
-
-def routed() -> tuple[tuple[str, IPv4Network], ...]:
-    """Every network that this host has a route to, directly or through others; the default route is none."""
-    return networks_of(_read("/proc/net/route"))
 
 
 def networks_of(routes: str) -> tuple[tuple[str, IPv4Network], ...]:
@@ -155,33 +133,15 @@ def behind_default_routes(
     )
 
 
-def _ethernet() -> frozenset[str]:
-    return frozenset(
-        path.parent.name for path in Path("/sys/class/net").glob("*/type") if _read(str(path)).strip() == ETHERNET
-    )
-
-
 def local_addresses(trie: str) -> tuple[IPv4Address, ...]:
     """The host's addresses, from /proc/net/fib_trie: each leaf `|-- a.b.c.d` followed by `/32 host LOCAL`."""
     found = {IPv4Address(a) for a in re.findall(r"\|-- (\S+)\n(?:\s+/\d+ (?!host LOCAL).*\n)*\s+/32 host LOCAL", trie)}
     return tuple(sorted(a for a in found if not a.is_loopback))
 
 
-def has_interface(name: str) -> bool:
-    """Whether the host has a network interface of that name."""
-    return Path("/sys/class/net", name).exists()
-
-
-def read_addresses() -> tuple[IPv4Address, ...]:
-    """The host's addresses now."""
-    return local_addresses(_read("/proc/net/fib_trie"))
-
-
-def _mtu(routes: str) -> int:
-    for interface, _target, _gateway, mask in _routes(routes):
-        if mask == IPv4Address(0):
-            return int(_read(f"/sys/class/net/{interface}/mtu") or ETHERNET_MTU)
-    return ETHERNET_MTU
+def default_interface(routes: str) -> str:
+    """The interface of the default route; "" without one."""
+    return next((interface for interface, _target, _gateway, mask in _routes(routes) if mask == IPv4Address(0)), "")
 
 
 def _routes(text: str) -> list[tuple[str, IPv4Address, IPv4Address, IPv4Address]]:

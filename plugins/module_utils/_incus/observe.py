@@ -6,21 +6,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host import (
-    Host,
-    read_addresses,
-    read_host,
-    read_interfaces,
-)
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, with_answers
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import HostReader
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import (
     IMAGE_MARK,
     KEYS_MARK,
@@ -74,9 +69,9 @@ class Observed:
     """Background operations that are under way: (path, the Incus projects they work in)."""
 
 
-def observe(client: Client) -> tuple[Observed, Host]:
+def observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
     """Read everything that a plan compares, several lists at the same time."""
-    addresses = read_addresses()
+    before = reader.addresses()
     with ThreadPoolExecutor(READERS) as readers:
 
         def ask(path: str, **query: str) -> Future[Any]:
@@ -95,7 +90,8 @@ def observe(client: Client) -> tuple[Observed, Host]:
     observed = Observed({one.key: one for one in found}, _busy(operations.result()))
     profiles, networks = (lists[name, ""].result() for name in ("profile", "network"))
     default = next(body for body in profiles if (body["project"], body["name"]) == ("default", "default"))
-    return observed, read_host(server.result(), resources.result(), default, networks, pools, before=addresses)
+    host = with_answers(reader.interfaces(networks, before=before), server.result(), resources.result(), default, pools)
+    return observed, replace(host, **vars(reader.hardware(server.result(), resources.result())))
 
 
 def _found(kind: str, body: Mapping[str, Any], pool: str) -> Found:
@@ -110,22 +106,17 @@ def _found(kind: str, body: Mapping[str, Any], pool: str) -> Found:
     )
 
 
-def observe_lan(client: Client, model: Model) -> tuple[str, Lan]:
+def observe_lan(client: Client, reader: HostReader, model: Model) -> tuple[str, Lan]:
     """The host's name, and its local network where something is published; empty where it has none now."""
     if not any(machine.publish for machine in model.machines):
         return "", Lan()
-    before = read_addresses()
-    host = read_interfaces(client.get(path_of("networks"), recursion="1"), before=before)
+    before = reader.addresses()
+    host = reader.interfaces(client.get(path_of("networks"), recursion="1"), before=before)
     name = str(client.get(path_of())["environment"]["server_name"])
     try:
         return name, local_network(model, host)
     except InfraError:  # apply refuses that; who only looks need not
         return name, Lan()
-
-
-def existing_folders(paths: Collection[str]) -> frozenset[Key]:
-    """Which of the host's folders are there."""
-    return frozenset(Key("folder", "", path) for path in paths if Path(path).is_dir())
 
 
 def _busy(operations: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -18,6 +18,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import 
 def faults(wanted: Desired, observed: Observed, host: Host, *, adopt: bool) -> list[str]:
     """Everything that stands in the way, one sentence each."""
     return [
+        *_folders(wanted, host),
         *_subnets(wanted, observed, host),
         *_gpus(wanted, host),
         *_virtual_machines(wanted, host),
@@ -33,6 +34,18 @@ def is_ours(found: Found, wanted: Desired, observed: Observed) -> bool:
         project = observed.found.get(project_key(found.key.project))
         return project is not None and project.owner == wanted.project_name
     return found.owner == wanted.project_name
+
+
+def _folders(wanted: Desired, host: Host) -> Iterator[str]:
+    """A folder of this machine is none of another, and nothing there can be made from here."""
+    if host.remote:
+        for key, resource in _of(wanted, "instance"):
+            folders = [need.name for need in resource.needs if need.kind == "folder"]
+            if folders:
+                yield (
+                    f"{key.name} mounts {', '.join(folders)}: a folder of the Incus host, and {host.words} is another "
+                    "machine: take storage_volumes instead of persistent_data or shared_volumes"
+                )
 
 
 def _subnets(wanted: Desired, observed: Observed, host: Host) -> Iterator[str]:
@@ -62,7 +75,7 @@ def _gpus(wanted: Desired, host: Host) -> Iterator[str]:
     for key, profiles in wanted.gpu.items():
         drop = "".join(f", drop profile {profile}" for profile in profiles)
         yield (
-            f"{key.name} asks for a GPU: this host has none that Incus sees; "
+            f"{key.name} asks for a GPU: {host.words} has none that Incus sees; "
             f"to run on CPU set gpu: false{drop} and set stt_server_quantization: int8"
         )
 
@@ -71,7 +84,7 @@ def _virtual_machines(wanted: Desired, host: Host) -> Iterator[str]:
     for key, resource in _of(wanted, "instance"):
         if resource.create["type"] == "virtual-machine" and not host.virtual_machines:
             yield (
-                f"{key.name} is a virtual machine: this host cannot run one "
+                f"{key.name} is a virtual machine: {host.words} cannot run one "
                 "(Incus needs QEMU and /dev/vhost-vsock): use type: lxc, or install them"
             )
 
@@ -96,7 +109,7 @@ def _ports(wanted: Desired, host: Host) -> Iterator[str]:
         for other in host.listeners:
             if (other.protocol, other.port) == (one.protocol, one.port) and other.address in (ANY, one.address):
                 yield (
-                    f"{one.where}: port {one.port} of {one.address} is taken on this host by {other.owner}: "
+                    f"{one.where}: port {one.port} of {one.address} is taken on {host.words} by {other.owner}: "
                     f"stop it there, or publish another port that leads to {one.to}"
                 )
                 break
@@ -105,8 +118,9 @@ def _ports(wanted: Desired, host: Host) -> Iterator[str]:
 def _names(wanted: Desired, host: Host) -> Iterator[str]:
     names = dict.fromkeys(one["name"] for one in wanted.announced)
     if names and not host.systemd:
+        why = "nothing of ours runs on another machine" if host.remote else "this host does not run systemd"
         yield (
-            f"{', '.join(names)} cannot be announced: this host does not run systemd: drop publish_name, and name the "
+            f"{', '.join(names)} cannot be announced: {why}: drop publish_name, and name the "
             "host by its address, or by a name that your router gives it (infra_lan_names)"
         )
 

@@ -81,7 +81,7 @@ def local_network(model: Model, host: Host) -> Lan:
     foreign = [address for address in addresses if address not in host.addresses]
     if foreign:
         raise InfraError(
-            f"global.lan: this host has no address {', '.join(map(str, foreign))}; it has "
+            f"global.lan: {host.words} has no address {', '.join(map(str, foreign))}; it has "
             f"{', '.join(map(str, host.addresses)) or 'none'}"
         )
     if not addresses:
@@ -96,7 +96,9 @@ def local_network(model: Model, host: Host) -> Lan:
     if not networks or (publishes and not addresses):
         what = "address in its networks" if networks else "private network behind a default route"
         asking = f"{publishes[0].where}: " if publishes and publishes[0].where else ""
-        raise InfraError(f"{asking}this host has no {what}: say in global.lan which addresses and networks are meant")
+        raise InfraError(
+            f"{asking}{host.words} has no {what}: say in global.lan which addresses and networks are meant"
+        )
     return Lan(addresses, networks)
 
 

@@ -21,11 +21,11 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     OperationForgottenError,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, has_interface
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import HostReader
 from ansible_collections.anklume.stt.plugins.module_utils._incus.images import resolve
-from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import read_listeners
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key, url
-from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed, existing_folders, observe
+from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed, observe
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 
@@ -37,6 +37,7 @@ LOOKS = 60
 
 def reconcile(
     client: Client,
+    reader: HostReader,
     model: Model,
     options: Options,
     *,
@@ -47,21 +48,21 @@ def reconcile(
     log_path: str | None = None,
 ) -> dict[str, Any]:
     """Make Incus as `model` says (or empty of it); the module's answer."""
-    observed, host = observe(client)
+    observed, host = observe(client, reader)
     mine = {domain.project for domain in model.domains} | {
         key.name for key, one in observed.found.items() if key.kind == "project" and one.owner == model.project_name
     }
     if not check and _wait_for_others(client, observed, mine):
-        observed, host = observe(client)
+        observed, host = observe(client, reader)
     if not absent:
         if not check:
-            observed, host = _without_ruins(client, model, observed, host)
-        ruins = _ruins(model, observed)
+            observed, host = _without_ruins(client, reader, model, observed, host)
+        ruins = _ruins(reader, model, observed)
         observed = replace(observed, found={key: one for key, one in observed.found.items() if key not in ruins})
     wanted = Desired(model.project_name) if absent else desired(model, host)
     if wanted.published:
-        host = replace(host, listeners=read_listeners())
-    folders = existing_folders([key.name for key in wanted.resources if key.kind == "folder"])
+        host = replace(host, listeners=reader.listeners())
+    folders = reader.existing_folders([key.name for key in wanted.resources if key.kind == "folder"])
     todo = plan(wanted, observed, host, replace(options, now=datetime.now(UTC)), folders)
     new = {s.what.key for s in todo.steps if s.what.action == "create" and s.what.key.kind == "instance"}
     pairs = [(wanted.resources[key].image, wanted.resources[key].create["type"]) for key in new]
@@ -90,7 +91,7 @@ def _wait_for_others(client: Client, observed: Observed, projects: set[str]) -> 
     return bool(theirs)
 
 
-def _ruins(model: Model, observed: Observed) -> list[Key]:
+def _ruins(reader: HostReader, model: Model, observed: Observed) -> list[Key]:
     """Our networks that are not whole: in the making, or with nothing but their name left.
 
     Incus makes and deletes a network while its client waits. When that client is killed, it takes the bridge away and
@@ -102,18 +103,20 @@ def _ruins(model: Model, observed: Observed) -> list[Key]:
         for key in keys
         if (one := observed.found.get(key)) is not None
         and one.owner == model.project_name
-        and (one.status == "Pending" or not has_interface(key.name))
+        and (one.status == "Pending" or not reader.has_interface(key.name))
     ]
 
 
-def _without_ruins(client: Client, model: Model, observed: Observed, host: Host) -> tuple[Observed, Host]:
+def _without_ruins(
+    client: Client, reader: HostReader, model: Model, observed: Observed, host: Host
+) -> tuple[Observed, Host]:
     """What there is once nothing moves any more and the names without a bridge are gone."""
     still = 0
     for _look in range(LOOKS):
-        ruins = _ruins(model, observed)
+        ruins = _ruins(reader, model, observed)
         if not ruins:
             return observed, host
-        still = 0 if any(has_interface(key.name) for key in ruins) else still + 1
+        still = 0 if any(reader.has_interface(key.name) for key in ruins) else still + 1
         if still == STILL:
             for key in ruins:
                 path, query = url(key)
@@ -123,9 +126,9 @@ def _without_ruins(client: Client, model: Model, observed: Observed, host: Host)
                     continue
                 except IncusError as error:
                     raise IncusError(f"{key} has lost its bridge and is in use; restart Incus ({error})") from error
-            return observe(client)
+            return observe(client, reader)
         time.sleep(PAUSE)
-        observed, host = observe(client)
+        observed, host = observe(client, reader)
     raise IncusError(f"{ruins[0]} has been in the making for {LOOKS * PAUSE:g} s: look at the log of Incus")
 
 

@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bytes to and from Incus: HTTP over its unix socket, one kept-alive connection per thread.
 
-Everything above talks to the :class:`Transport` protocol, so that a remote server over HTTPS
-is another class here and nothing else.
+Everything above talks to the :class:`Transport` protocol; a server on another machine is in `https_transport.py`.
 """
 
 from __future__ import annotations
@@ -76,13 +75,25 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class UnixTransport:
-    """Incus on this machine."""
+class KeptTransport:
+    """HTTP over connections that are kept alive, one per thread."""
 
-    def __init__(self, path: str) -> None:
-        self.address = path
+    def __init__(self, address: str) -> None:
+        self.address = address
         self._local = threading.local()
-        self._all: list[_UnixConnection] = []
+        self._all: list[http.client.HTTPConnection] = []
+
+    def _new(self, timeout: float) -> http.client.HTTPConnection:
+        """A connection that connects itself when it is first used."""
+        raise NotImplementedError
+
+    def _explained(self, error: Exception, timeout: float) -> IncusError:
+        """What a fault of the connection means, and what to do."""
+        raise NotImplementedError
+
+    def _is_closed(self, sock: socket.socket) -> bool:
+        """Whether the other end of an idle connection has hung up: nothing is ever sent into one."""
+        raise NotImplementedError
 
     def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float) -> Reply:
         """Send one request and read its answer; a read is sent again when a kept-alive connection ends under it."""
@@ -121,13 +132,13 @@ class UnixTransport:
         for connection in self._all:
             connection.close()
 
-    def _connection(self, timeout: float) -> tuple[_UnixConnection, bool]:
-        connection: _UnixConnection | None = getattr(self._local, "connection", None)
+    def _connection(self, timeout: float) -> tuple[http.client.HTTPConnection, bool]:
+        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = _UnixConnection(self.address, timeout)
+            connection = self._local.connection = self._new(timeout)
             self._all.append(connection)
         connection.timeout = timeout
-        if connection.sock is not None and _is_closed(connection.sock):
+        if connection.sock is not None and self._is_closed(connection.sock):
             connection.close()
         if connection.sock is not None:
             connection.sock.settimeout(timeout)
@@ -139,18 +150,26 @@ class UnixTransport:
             yield
         except (OSError, http.client.HTTPException) as error:
             self._local.connection.close()
-            raise _explained(error, self.address, timeout) from error
+            raise self._explained(error, timeout) from error
 
 
-def _is_closed(sock: socket.socket) -> bool:
-    """Whether the other end of an idle connection has hung up: nothing is ever sent into one."""
-    sock.setblocking(False)
-    try:
-        return not sock.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+class UnixTransport(KeptTransport):
+    """Incus on this machine."""
+
+    def _new(self, timeout: float) -> http.client.HTTPConnection:
+        return _UnixConnection(self.address, timeout)
+
+    def _is_closed(self, sock: socket.socket) -> bool:
+        sock.setblocking(False)
+        try:
+            return not sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def _explained(self, error: Exception, timeout: float) -> IncusError:
+        return _explained(error, self.address, timeout)
 
 
 def _explained(error: Exception, address: str, timeout: float) -> IncusError:

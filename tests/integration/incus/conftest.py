@@ -27,6 +27,7 @@ sys.path.append(str(ROOT / "molecule"))  # for lan.py
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import VANISHED  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, IncusNotFoundError  # noqa: E402
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import (  # noqa: E402
@@ -126,6 +127,7 @@ class Lab:
         self.transport.writes.clear()
         return reconcile(
             self.client,
+            LocalHost(),
             model,
             Options(**options),
             absent=absent,

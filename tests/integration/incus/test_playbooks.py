@@ -16,6 +16,7 @@ from typing import Any
 
 import ansible_runs
 import pytest
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Endpoint, Machine, Model
@@ -179,7 +180,7 @@ def test_the_second_apply_of_an_example_is_nothing(lab: Lab, name: str, tmp_path
     def apply(*, absent: bool = False) -> Any:
         lab.transport.writes.clear()
         options = Options(prune=True, confirm_all=True, backup=False)
-        return reconcile(lab.client, model, options, absent=absent, workers=8)
+        return reconcile(lab.client, LocalHost(), model, options, absent=absent, workers=8)
 
     assert apply()["changed"]
     again = apply()

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from ansible_collections.anklume.stt.plugins.lookup.lan_names import LookupModule
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError, InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import observe
 from ansible_collections.anklume.stt.plugins.module_utils._services.names import found_names
 from conftest import LONG, ROOT, Lab
@@ -225,11 +226,11 @@ def test_a_named_address_that_the_host_does_not_have_is_refused(two: Lab) -> Non
 
 def test_the_network_behind_a_default_route_is_lan(two: Lab) -> None:
     ip("route", "add", "default", "via", PHONE, "dev", LAN, "metric", "4242")
-    found = observe(two.client)[1].lan
+    found = observe(two.client, LocalHost())[1].lan
     ip("route", "del", "default", "via", PHONE, "dev", LAN, "metric", "4242")
     assert f"{HOME}/24" in map(str, found)
     assert not [one for one in map(str, found) if one.startswith(("10.178.", "127."))]
-    assert f"{HOME}/24" not in map(str, observe(two.client)[1].lan)
+    assert f"{HOME}/24" not in map(str, observe(two.client, LocalHost())[1].lan)
 
 
 def test_a_port_that_is_taken_is_refused_with_its_owner(two: Lab) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.anklume.stt.plugins.module_utils._incus.first_look import look, taken
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host import networks_of, routed
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import networks_of
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import routed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import Listener
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
 from ansible_collections.anklume.stt.plugins.modules import infra_init, infra_sync

@@ -9,10 +9,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
-from ansible_collections.anklume.stt.plugins.module_utils._incus import host as host_module
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.flows import acl_rules
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, connected, local_addresses
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key, flatten, unflatten
 from ansible_collections.anklume.stt.plugins.module_utils._incus.share import shares
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import (
@@ -378,8 +378,5 @@ def test_local_addresses() -> None:
 
 def test_a_bridge_that_comes_or_goes_meanwhile_is_no_address_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     went, stays, came = map(IPv4Address, ("10.9.1.254", "192.0.2.2", "10.9.2.254"))
-    monkeypatch.setattr(host_module, "read_addresses", lambda: (came, stays))
-    server = {"environment": {"server_version": "6", "driver": "lxc", "firewall": "nftables"}}
-    resources = {"cpu": {"total": 2}, "memory": {"total": 1 << 30}}
-    read = host_module.read_host(server, resources, {"config": {}, "devices": {}}, [], [], before=(went, stays))
-    assert read.addresses == (stays,)
+    monkeypatch.setattr(LocalHost, "addresses", lambda _self: (came, stays))
+    assert LocalHost().interfaces([], before=(went, stays)).addresses == (stays,)

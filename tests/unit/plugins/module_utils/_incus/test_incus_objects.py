@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._incus.apply import Journal, apply
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import (
     KINDS,
     PROJECT_MARK,
@@ -126,7 +127,7 @@ def carried_out(lists: Lists, wanted: Desired, observed: Observed, folder: Path)
 @pytest.mark.usefixtures("with_zones")
 def test_a_new_kind_is_one_entry(tmp_path: Path) -> None:
     lists = Lists()
-    observed, _host = observe(lists)  # type: ignore[arg-type]
+    observed, _host = observe(lists, LocalHost())  # type: ignore[arg-type]
     assert observed.found[ZONE].fields["description"] == "old"
     some = model(domain("lab", 3))
     wanted = desired(some, HOST)

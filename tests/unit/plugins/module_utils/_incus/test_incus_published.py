@@ -17,6 +17,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcil
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.flows import acl_rules
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, behind_default_routes
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import Listener, listeners, read_listeners
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed
@@ -367,10 +368,10 @@ def test_listeners_of_this_host() -> None:
 
 def test_listeners_are_looked_up_only_where_something_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = Listener("tcp", "0.0.0.0", 8443, "nginx (pid 9)")
-    monkeypatch.setattr(reconcile_module, "read_listeners", lambda: (taken,))
+    monkeypatch.setattr(LocalHost, "listeners", lambda _self: (taken,))
     monkeypatch.setattr(reconcile_module, "resolve", lambda *_arguments: ({}, []))
-    monkeypatch.setattr(reconcile_module, "observe", lambda _client: (Observed(), HOST))
+    monkeypatch.setattr(reconcile_module, "observe", lambda _client, _reader: (Observed(), HOST))
     with pytest.raises(IncusError, match="nginx"):
-        reconcile_module.reconcile(None, publishing(WEB), Options(), check=True)
-    monkeypatch.setattr(reconcile_module, "read_listeners", None)
-    assert reconcile_module.reconcile(None, model(), Options(), check=True)["published"] == []
+        reconcile_module.reconcile(None, LocalHost(), publishing(WEB), Options(), check=True)
+    monkeypatch.setattr(LocalHost, "listeners", None)
+    assert reconcile_module.reconcile(None, LocalHost(), model(), Options(), check=True)["published"] == []

@@ -27,8 +27,7 @@ class World:
         self.deleted: list[str] = []
         self.refusal = ""
         self._fields = fields
-        monkeypatch.setattr(module, "observe", lambda _client: (self.observed(), HOST))
-        monkeypatch.setattr(module, "has_interface", lambda _name: self.bridge)
+        monkeypatch.setattr(module, "observe", lambda _client, _reader: (self.observed(), HOST))
         monkeypatch.setattr(module, "PAUSE", 0)
 
     def observed(self) -> Observed:
@@ -38,6 +37,12 @@ class World:
         one = replace(one, status=status, fields={**one.fields, **self._fields})
         return Observed({key: some for key, some in {**found, NETWORK: one}.items() if some.status != "gone"})
 
+    def has_interface(self, _name: str) -> bool:
+        return self.bridge
+
+    def existing_folders(self, _paths: object) -> frozenset[Key]:
+        return frozenset()
+
     def send(self, method: str, path: str, *_body: object, **_query: str) -> None:
         if self.refusal:
             raise IncusError(self.refusal)
@@ -45,7 +50,9 @@ class World:
         self.looks = [("gone", False)]
 
     def steps(self, **options: Any) -> list[str]:
-        return [line for line in module.reconcile(self, model(), Options(), **options)["summary"] if "network" in line]
+        return [
+            line for line in module.reconcile(self, self, model(), Options(), **options)["summary"] if "network" in line
+        ]
 
 
 def test_a_name_without_a_bridge_goes_once_nobody_works_on_it(monkeypatch: pytest.MonkeyPatch) -> None:

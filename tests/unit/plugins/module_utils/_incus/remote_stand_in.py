@@ -1,0 +1,184 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stand-in for an Incus on another machine: the REST API over real TLS, with client certificates, in memory."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ansible_collections.anklume.stt.plugins.module_utils._incus.https_transport import Credentials
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import unflatten
+from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+LISTS = {"project": "projects", "acl": "network-acls", "network": "networks", "profile": "profiles"}
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path, str]:
+    """A certificate that signs itself, its key and its fingerprint."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    crt, secret = folder / f"{name}.crt", folder / f"{name}.key"
+    crt.write_bytes(made.public_bytes(pem))
+    plain = serialization.NoEncryption()
+    secret.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return crt, secret, hashlib.sha256(made.public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
+class Remote:
+    """What it holds, what was written, and the interfaces of its machine with their states."""
+
+    def __init__(self, folder: Path) -> None:
+        self.observed = Observed()
+        self.writes: list[str] = []
+        self.asked: list[str] = []
+        self.interfaces: dict[str, dict[str, Any]] = {
+            "lo": {"type": "loopback", "state": _state("127.0.0.1", "8", 65536, scope="local")},
+            "eno1": {"type": "physical", "state": _state("192.168.7.20", "24", 1400)},
+            "wg0": {"type": "unknown", "state": _state("10.66.0.2", "24", 1420)},
+            "wan0": {"type": "physical", "state": _state("203.0.113.9", "24", 1500)},
+        }
+        self.bridges: set[str] = set()
+        """Networks of Incus whose bridge is there."""
+        self.cards: list[dict[str, Any]] = []
+        self.driver = "lxc"
+        self.broken: dict[str, int] = {}
+        """Paths that are answered with this error."""
+        crt, key, self.fingerprint = certificate(folder, "server")
+        mine, my_key, _shown = certificate(folder, "client")
+        self.credentials = Credentials(mine, my_key, self.fingerprint)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(crt, key)
+        context.load_verify_locations(mine)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+    @contextmanager
+    def serving(self) -> Iterator[Remote]:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def answer(self, path: str, query: Mapping[str, str]) -> Any:
+        """What a GET says; KeyError where there is nothing."""
+        match path.removeprefix("/1.0").strip("/").split("/"):
+            case [""]:
+                addresses = [self.address]
+                environment = {"server_version": "6.0.4", "driver": self.driver, "firewall": "nftables"}
+                return {"environment": {**environment, "server_name": "far", "addresses": addresses}}
+            case ["resources"]:
+                return {"gpu": {"cards": self.cards}, "cpu": {"total": 16}, "memory": {"total": 64 << 30}}
+            case ["storage-pools"]:
+                return ["/1.0/storage-pools/default"]
+            case ["operations"]:
+                return {}
+            case ["networks", name, "state"]:
+                if name in self.bridges:
+                    return _state("10.100.3.254", "24", 1500)
+                return self.interfaces[name]["state"]
+            case ["networks"]:
+                own = [
+                    {"name": name, "managed": False, "type": one["type"], "config": {}, "status": ""}
+                    for name, one in self.interfaces.items()
+                ]
+                return own + self._objects("network")
+            case ["projects" | "network-acls" | "profiles" as collection]:
+                return self._objects(next(kind for kind, name in LISTS.items() if name == collection))
+            case ["instances"]:
+                return self._objects("instance")
+            case ["storage-pools", "default", "volumes", "custom"]:
+                return self._objects("volume")
+        del query
+        raise KeyError(path)
+
+    def _objects(self, kind: str) -> list[dict[str, Any]]:
+        found = []
+        for key, one in self.observed.found.items():
+            if key.kind == kind:
+                body = {"name": key.own_name, "project": key.project, "config": {}, "devices": {}}
+                body |= {"description": "", **unflatten(one.fields), "status": one.status or "Created"}
+                body |= {"managed": True, "type": one.type, "last_used_at": one.started}
+                found.append(body)
+        if kind == "profile" and ("default", "default") not in {(b["project"], b["name"]) for b in found}:
+            root = {"root": {"type": "disk", "path": "/", "pool": "default"}}
+            found.append({"name": "default", "project": "default", "config": {}, "devices": root, "description": ""})
+        return found
+
+
+def _state(address: str, netmask: str, mtu: int, *, scope: str = "global") -> dict[str, Any]:
+    addresses = [
+        {"family": "inet", "address": address, "netmask": netmask, "scope": scope},
+        {"family": "inet6", "address": "fe80::1", "netmask": "64", "scope": "link"},
+    ]
+    return {"addresses": addresses, "mtu": mtu, "state": "up", "type": "broadcast"}
+
+
+def _handler(remote: Remote) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1
+
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            remote.asked.append(self.path)
+            if url.path in remote.broken:
+                self._say({"type": "error", "error": "broken", "error_code": remote.broken[url.path]})
+                return
+            try:
+                found = remote.answer(unquote(url.path), dict(parse_qsl(url.query)))
+            except KeyError:
+                self._say({"type": "error", "error": "Not Found", "error_code": 404})
+                return
+            self._say({"type": "sync", "metadata": found})
+
+        def _write(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            remote.writes.append(f"{self.command} {urlsplit(self.path).path}")
+            self._say({"type": "sync", "metadata": None})
+
+        do_POST = do_PUT = do_DELETE = _write  # noqa: N815
+
+        def _say(self, answer: Mapping[str, Any]) -> None:
+            if not self.connection.getpeercert():  # type: ignore[attr-defined]
+                answer = {"type": "error", "error": "not authorized", "error_code": 403}
+            data = json.dumps(answer).encode()
+            self.send_response(answer.get("error_code", 200))
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_arguments: object) -> None:
+            """Into no log."""
+
+    return Handler

@@ -1,0 +1,217 @@
+# Copyright (c) 2026, the anklume.stt authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An Incus on another machine: its facts come from it, and nothing of this machine is taken for one of its own.
+
+The other machine is a stand-in that speaks the REST API over real TLS.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._incus import https_transport as transport_module
+from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcile as reconcile_module
+from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import HostReader, LocalHost, RemoteHost
+from ansible_collections.anklume.stt.plugins.module_utils._incus.https_transport import HttpsTransport
+from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import Listener
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key
+from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import observe
+from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
+from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import (
+    IncusForbiddenError,
+    IncusUnreachableError,
+)
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import (
+    Machine,
+    PersistentData,
+    Publication,
+    SharedVolume,
+)
+from incus_models import applied, domain, machine, model
+from remote_stand_in import Remote, certificate
+
+NETWORK = Key("network", "default", "net-lab")
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[Remote]:
+    with Remote(tmp_path).serving() as remote:
+        yield remote
+
+
+@pytest.fixture
+def client(remote: Remote) -> Iterator[Client]:
+    with Client(HttpsTransport("far", [remote.address], remote.credentials)).closing() as client:
+        yield client
+
+
+@pytest.fixture
+def reader(client: Client) -> RemoteHost:
+    return RemoteHost(client, "far", ["192.168.7.20"])
+
+
+def settled(remote: Remote, client: Client, reader: HostReader) -> None:
+    """An apply of the model was there before."""
+    _observed, host = observe(client, reader)
+    remote.observed = applied(model(), host=host)
+    remote.bridges = {"net-lab"}
+
+
+def test_no_network_of_another_machine_is_taken_for_a_ruin(
+    remote: Remote, client: Client, reader: RemoteHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile_module, "PAUSE", 0)
+    assert not Path("/sys/class/net/net-lab").exists(), "this machine has no such bridge"
+    settled(remote, client, reader)
+    answer = reconcile(client, reader, model(), Options(), backup_dir=tmp_path)
+    assert (answer["changed"], answer["summary"], remote.writes) == (False, [], [])
+    # looked for on this machine, every one of them would go
+    with pytest.raises(IncusError):  # the stand-in has only what a plan looks at
+        reconcile(client, LocalHost(), model(), Options(), backup_dir=tmp_path)
+    assert remote.writes[0] == "DELETE /1.0/networks/net-lab"
+
+
+def test_a_network_that_lost_its_bridge_there_is_made_anew(remote: Remote, client: Client, reader: RemoteHost) -> None:
+    settled(remote, client, reader)
+    remote.bridges = set()
+    answer = reconcile(client, reader, model(), Options(), check=True)
+    assert "+ create network net-lab" in answer["summary"]
+
+
+def test_trouble_is_no_sign_that_a_bridge_is_gone(remote: Remote, client: Client, reader: RemoteHost) -> None:
+    settled(remote, client, reader)
+    remote.broken["/1.0/networks/net-lab/state"] = 500
+    with pytest.raises(IncusError, match="Incus refuses: broken"):
+        reconcile(client, reader, model(), Options())
+    assert remote.writes == []
+
+
+def test_what_another_machine_is_comes_from_it(remote: Remote, client: Client, reader: RemoteHost) -> None:
+    remote.cards = [{"vendor_id": "10de", "driver": "nvidia", "nvidia": {"uuid": "GPU-1"}}]
+    remote.driver = "lxc | qemu"
+    _observed, host = observe(client, reader)
+    assert (host.remote, host.cpus, host.memory, host.gpus) == ("far", 16, 64 << 30, 1)
+    assert (host.nvidia_tools, host.gpu_faults, host.virtual_machines) == (True, (), True)
+    assert host.lan == (IPv4Interface("192.168.7.20/24"),)
+    assert host.mtu == 1400
+    assert ("eno1", IPv4Network("192.168.7.0/24")) in host.links
+    assert set(host.addresses) == set(map(IPv4Address, ("192.168.7.20", "10.66.0.2", "203.0.113.9")))
+    assert reader.listeners() == (Listener("tcp", "127.0.0.1", int(remote.address.rpartition(":")[2]), "Incus itself"),)
+
+
+def test_without_the_container_tools_there_the_gpu_is_refused(
+    remote: Remote, client: Client, reader: RemoteHost
+) -> None:
+    remote.cards = [{"vendor_id": "10de", "driver": "nvidia", "nvidia": {"model": "L4"}}]
+    with pytest.raises(IncusError, match=r"lab-ai with a GPU: nvidia-container-cli is not there"):
+        reconcile(client, reader, model(domain("lab", 3, machine(gpu=True))), Options(), check=True)
+    remote.cards = []
+    with pytest.raises(IncusError, match=r"lab-ai asks for a GPU: server far has none that Incus sees"):
+        reconcile(client, reader, model(domain("lab", 3, machine(gpu=True))), Options(), check=True)
+
+
+def test_the_addresses_of_our_own_bridges_are_not_the_hosts(remote: Remote, client: Client, reader: RemoteHost) -> None:
+    settled(remote, client, reader)
+    assert IPv4Address("10.100.3.254") not in observe(client, reader)[1].addresses
+    theirs = replace(remote.observed.found[NETWORK], fields={"config/ipv4.address": "10.7.7.1/24"})
+    remote.observed = replace(remote.observed, found={Key("network", "default", "other"): theirs})
+    assert IPv4Address("10.7.7.1") in observe(client, reader)[1].addresses
+
+
+FOLDER = r"lab-ai mounts /srv/d: a folder of the Incus host, and server far is another machine: take storage_volumes"
+
+
+@pytest.mark.parametrize(
+    ("given", "more"),
+    [
+        (machine(persistent_data=(PersistentData("d", "/srv/d", "/d"),)), {}),
+        (machine(), {"shared_volumes": (SharedVolume("d", "/srv/d", "/d", {"lab-ai": "ro"}),)}),
+    ],
+)
+def test_folders_are_refused_there(
+    remote: Remote, client: Client, reader: RemoteHost, given: Machine, more: Any
+) -> None:
+    with pytest.raises(IncusError, match=FOLDER):
+        reconcile(client, reader, model(domain("lab", 3, given), **more), Options())
+    assert remote.writes == []
+
+
+def test_what_cannot_be_published_there(remote: Remote, client: Client, reader: RemoteHost) -> None:
+    port = int(remote.address.rpartition(":")[2])
+    named = machine(publish=(Publication(port, 443, where="infra.yml:7:1"),), publish_name="voice")
+    remote.interfaces["eno1"]["state"]["addresses"][0]["address"] = "127.0.0.1"
+    with pytest.raises(IncusError) as refused:
+        reconcile(client, RemoteHost(client, "far", ["127.0.0.1"]), model(domain("lab", 3, named)), Options())
+    assert f"port {port} of 127.0.0.1 is taken on server far by Incus itself" in str(refused.value)
+    assert "voice.local cannot be announced: nothing of ours runs on another machine" in str(refused.value)
+
+
+def test_one_connection_for_many_requests_and_the_second_address(remote: Remote) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"127.0.0.1:{closed.getsockname()[1]}"
+    with Client(HttpsTransport("far", [nobody, remote.address], remote.credentials)).closing() as client:
+        assert [client.get("/1.0")["environment"]["server_name"] for _ in range(3)] == ["far"] * 3
+
+
+def test_another_certificate_than_the_one_that_was_trusted(remote: Remote, tmp_path: Path) -> None:
+    wrong = replace(remote.credentials, fingerprint="0" * 64)
+    with (
+        Client(HttpsTransport("far", [remote.address], wrong)).closing() as client,
+        pytest.raises(IncusForbiddenError, match=rf"is not the one that was trusted .*{remote.fingerprint}"),
+    ):
+        client.get("/1.0")
+    assert remote.asked == [], "nothing was sent to it"
+    with pytest.raises(IncusForbiddenError, match="cannot use the certificate"):
+        HttpsTransport("far", [remote.address], replace(wrong, certificate=tmp_path / "none.crt"))
+
+
+def test_a_certificate_of_ours_that_is_not_trusted_there(remote: Remote, tmp_path: Path) -> None:
+    crt, key, _fingerprint = certificate(tmp_path, "stranger")
+    stranger = replace(remote.credentials, certificate=crt, key=key)
+    with (
+        Client(HttpsTransport("far", [remote.address], stranger)).closing() as client,
+        pytest.raises((IncusForbiddenError, IncusUnreachableError)),
+    ):
+        client.get("/1.0")
+
+
+def test_a_server_that_is_not_there(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(address: str) -> str:
+        with (
+            Client(HttpsTransport("far", [address], remote.credentials)).closing() as client,
+            pytest.raises(IncusUnreachableError) as refused,
+        ):
+            client.get("/1.0")
+        return str(refused.value)
+
+    monkeypatch.setattr(transport_module, "CONNECT_TIMEOUT", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert said(address) == f"server far ({address}) does not answer (0.05 s): is it on, and open in its firewall?"
+    assert "nothing listens there" in said(address)
+    assert "no such name" in said("no-such-host.invalid")
+
+
+@pytest.mark.parametrize(
+    ("address", "parted"),
+    [
+        ("gpu", ("gpu", 8443)),
+        ("gpu:9000", ("gpu", 9000)),
+        ("10.1.2.3", ("10.1.2.3", 8443)),
+        ("fd00::1", ("fd00::1", 8443)),
+        ("[fd00::1]:9000", ("fd00::1", 9000)),
+        ("[fd00::1]", ("fd00::1", 8443)),
+    ],
+)
+def test_addresses_with_and_without_a_port(address: str, parted: tuple[str, int]) -> None:
+    assert transport_module._parted(address) == parted
