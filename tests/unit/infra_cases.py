@@ -82,9 +82,25 @@ def two(first: str, second: str) -> str:
     )
 
 
+def servers(here: str, there: str, lines: str = "") -> str:
+    """A domain on this machine and one on another server, each with its machine."""
+    return (
+        'global: {remotes: {gpu-room: {address: "192.168.1.20"}}}\ndomains:\n'
+        f"  here:\n    subnet_id: 1\n    machines:\n      web: {here}\n"
+        f"  there:\n    subnet_id: 2\n    remote: gpu-room\n    machines:\n      ai: {there}\n" + lines
+    )
+
+
 BOTH = "[stt_server, ollama_server]"
 
 FORM = [
+    Case(
+        "an address of a remote with a scheme",
+        settings("remotes: {gpu: {address: ⟦https://gpu}}"),
+        'must be an address like "192.168.1.20"',
+    ),
+    Case("a remote of a name of the client", settings("remotes: {⟦local: {address: gpu}}"), "the `incus` client calls"),
+    Case("a remote without an address", settings("remotes: {gpu: ⟦{}}"), "has no address"),
     Case("misspelled key of a machine", machine("⟦rols: [base_system]"), 'unknown key "rols"', "did you mean roles?"),
     Case(
         "misspelled key of a domain",
@@ -761,11 +777,50 @@ MEANING = [
     Case("tab", "domains:\n⟦\tlab: {}\n", "not valid YAML", "spaces"),
     Case("colon in a text", "project_name: a⟦: b\ndomains: {}\n", "not valid YAML", "needs quotes"),
     Case("open bracket", "domains: ⟦[\n", "the [ that opens here is not closed"),
+    Case("a remote that is none", domain("subnet_id: 3\nremote: ⟦gpu"), 'there is no remote "gpu"', "global.remotes"),
+    Case(
+        "a misspelled remote",
+        servers("{}", "{}").replace("remote: gpu-room", "remote: ⟦gpu-rom"),
+        'there is no remote "gpu-rom"',
+        "did you mean gpu-room?",
+    ),
+    Case(
+        "persistent data on another server",
+        servers("{}", "{persistent_data: {⟦models: {path: /m}}}"),
+        "is a folder of this machine, and ai is on server gpu-room",
+        "take storage_volumes",
+    ),
+    Case(
+        "a shared volume on another server",
+        servers("{}", "{}", "shared_volumes:\n  ⟦docs: {consumers: {here: ro, there: ro}}\n"),
+        "is a folder of this machine, and ai is on server gpu-room",
+    ),
+    Case(
+        "a name announced by another server",
+        servers("{}", '{ip: "10.100.2.1", publish: [443], publish_name: ⟦voice}'),
+        "nothing announces a name on server gpu-room",
+    ),
+    Case(
+        "a policy between servers",
+        servers("{}", "{}", "network_policies:\n  - from: here\n    to: ⟦there\n"),
+        "here is on this machine, there on server gpu-room",
+        "publish the port",
+    ),
+    Case(
+        "a service that talks to one on another server",
+        servers("{roles: [⟦open_webui]}", '{ip: "10.100.2.1", roles: [stt_server]}'),
+        "open_webui talks to stt_server, which is on server gpu-room",
+        "publish its port on ai, and set infra_stt_url in group_vars/here.yml",
+    ),
     Case("control character", "domains: {}\nproject_name: a⟦\x07\n", "U+0007 is not allowed"),
 ]
 MEANING = [Case(case.name, case.marked, case.says, case.hint, meaning=True) for case in MEANING]
 
 RIGHT = {
+    "domains on two servers": servers("{gpu: true}", "{gpu: true}"),
+    "a remote of several addresses": servers("{}", "{}").replace(
+        '"192.168.1.20"', '[gpu.lan, "192.168.1.20:9443", "fd00::1", "[fd00::1]:9443"]'
+    ),
     "one name of volumes in two pools, and in two domains": two(
         "{storage_volumes: {data: {pool: a, path: /x}}}", "{storage_volumes: {data: {pool: a, path: /x}}}"
     ),

@@ -103,6 +103,7 @@ def _model(report: Report, data: Data, folder: str, roles: Collection[str]) -> m
     return model.Model(
         project_name=data.get("project_name", _valid_name(folder)),
         lan=local_network(report, data, prefixes),
+        remotes=tuple(_remote(name, one["address"]) for name, one in settings["remotes"].items() if "address" in one),
         domains=tuple(_domain(report, known, name, one) for name, one in enabled.items() if name in prefixes),
         policies=policies(report, data, names, fixed),
         shared_volumes=shared_volumes(report, data, names),
@@ -193,6 +194,10 @@ def _homes(report: Report, domains: Mapping[str, Data], enabled: Collection[str]
     return home
 
 
+def _remote(name: str, address: str | list[str]) -> model.Remote:
+    return model.Remote(name, (address,) if isinstance(address, str) else tuple(address))
+
+
 def _resource_policy(policy: Any) -> model.ResourcePolicy | None:
     if policy is None:
         return None
@@ -222,6 +227,7 @@ def _domain(report: Report, known: _Known, name: str, domain: Data) -> model.Dom
         ),
         subnet_id=number,
         description=domain["description"],
+        remote=domain["remote"],
         ephemeral=domain["ephemeral"],
         trust_level=domain.get("trust_level", DEFAULT_ZONE if known.zoned else None),
         profiles=tuple(model.Profile(key, one["config"], one["devices"]) for key, one in domain["profiles"].items()),

@@ -10,7 +10,7 @@ objects. Nothing here reads or writes anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -108,6 +108,14 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Remote:
+    """An Incus server on another machine (`global.remotes.<name>`); its addresses are tried in turn."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Domain:
     """A domain: an Incus project of the same name, a bridge `net-<name>`, profiles and machines."""
 
@@ -115,6 +123,8 @@ class Domain:
     network: Network
     subnet_id: int
     description: str = ""
+    remote: str = ""
+    """The server that it is on; "" for the Incus of this machine."""
     ephemeral: bool = False
     trust_level: str | None = None
     profiles: tuple[Profile, ...] = ()
@@ -188,6 +198,7 @@ class Model:
     policies: tuple[Policy, ...] = ()
     shared_volumes: tuple[SharedVolume, ...] = ()
     lan: Lan = Lan()
+    remotes: tuple[Remote, ...] = ()
     default_image: str = "images:debian/13"
     gpu_policy: Literal["exclusive", "shared"] = "exclusive"
     firewall_mode: Literal["host", "vm"] = "host"
@@ -199,6 +210,16 @@ class Model:
     carried: Mapping[str, Any] = field(default_factory=dict)
     disabled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The machines of each disabled domain: left out everywhere, but their files are not leftovers."""
+
+    def on(self, remote: str) -> Model:
+        """What is on one server ("" for this machine): no domain of another is known there."""
+        if not self.remotes:
+            return self
+        domains = tuple(domain for domain in self.domains if domain.remote == remote)
+        here = {Endpoint("domain", domain.name) for domain in domains}
+        here |= {Endpoint("machine", machine.name) for domain in domains for machine in domain.machines}
+        policies = tuple(one for one in self.policies if here & {one.source, one.target})
+        return replace(self, domains=domains, policies=policies, remotes=())
 
     @cached_property
     def machines(self) -> tuple[Machine, ...]:

@@ -65,6 +65,11 @@ class Places:
         node = self.find(path)
         return node.value if node and node.kind == "map" else ()
 
+    def items(self, path: Path) -> Iterable[Node]:
+        """What the file lists at a path."""
+        node = self.find(path)
+        return node.items if node and node.kind == "list" else ()
+
     def at(self, here: Path, there: Path) -> str:
         """Another place of the project, as told at this one: its file is named where it is another."""
         node = self.node(there, on_key=True)

@@ -121,6 +121,7 @@ def _domain_vars(domain: Domain) -> dict[str, Any]:
         {
             "domain_name": domain.name,
             "domain_description": domain.description,
+            "domain_remote": domain.remote or None,
             "domain_ephemeral": domain.ephemeral,
             "domain_trust_level": domain.trust_level,
             **{f"domain_{key}": value for key, value in domain.carried.items()},
@@ -164,6 +165,7 @@ def _machine_vars(model: Model, domain: Domain, machine: Machine) -> dict[str, A
             "ansible_connection": "community.general.incus",
             "ansible_shell_type": "anklume.stt.incus",
             "ansible_incus_host": machine.name,
+            "ansible_incus_remote": domain.remote or None,
             "ansible_incus_project": domain.project,
             "ansible_host": machine.ip,
         }

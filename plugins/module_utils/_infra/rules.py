@@ -9,30 +9,38 @@ Each rule is a function of the model and of the places where it was said, and yi
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, nearest
 from ansible_collections.anklume.stt.plugins.module_utils._infra.disks import machine_disks
 from ansible_collections.anklume.stt.plugins.module_utils._infra.incus_values import incus_values
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.places import Path, Places
+from ansible_collections.anklume.stt.plugins.module_utils._infra.remotes import REMOTE_RULES
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import COLLECTION, MACHINE_ROLES
 
 
 def gpus(model: Model, places: Places) -> Iterator[Diagnostic]:
     """`gpu_policy`, counting every way in which a machine gets the GPU."""
+    said: Path = ("global", "gpu_policy")
+    if places.has(said) and places.node(said).value != model.gpu_policy:
+        return
+    for remote in dict.fromkeys(domain.remote for domain in model.domains):
+        yield from _gpus_of([domain for domain in model.domains if domain.remote == remote], model.gpu_policy, places)
+
+
+def _gpus_of(domains: Iterable[Domain], policy: str, places: Places) -> Iterator[Diagnostic]:
+    """Those of one server."""
     users = [
         (machine.name, (*_place(machine), how))
-        for domain in model.domains
+        for domain in domains
         for machine in domain.machines
         if (how := _gpu_by(domain, machine))
     ]
-    said: Path = ("global", "gpu_policy")
-    is_malformed = places.has(said) and places.node(said).value != model.gpu_policy
-    if len(users) < 2 or is_malformed:
+    if len(users) < 2:
         return
     names = ", ".join(name for name, _path in users)
-    if model.gpu_policy == "shared":
+    if policy == "shared":
         message = f"{len(users)} machines share the GPU ({names}): their memory is not kept apart"
         yield places.told("warning", users[1][1], message)
         return
@@ -209,4 +217,4 @@ def _place(machine: Machine) -> Path:
     return ("domains", machine.domain, "machines", machine.name)
 
 
-RULES = (gpus, named_twice, volume_owners, mounts, published_names, incus_values)
+RULES = (*REMOTE_RULES, gpus, named_twice, volume_owners, mounts, published_names, incus_values)

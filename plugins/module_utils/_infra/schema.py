@@ -385,6 +385,13 @@ DOMAIN = Record(
             3,
             otherwise="required without `addressing`; with it the next free one, in alphabetical order",
         ),
+        "remote": Key(
+            Text(NAME, NAME_SAYS),
+            "The Incus server that the domain is on, one of `global.remotes`.",
+            "gpu-room",
+            default="",
+            otherwise="the Incus of the machine that apply runs on",
+        ),
         "ephemeral": Key(
             Flag(), "Its machines may be deleted without asking; false protects them.", False, default=False
         ),
@@ -513,6 +520,24 @@ LAN = Record(
     }
 )
 
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_IPV6 = r"[0-9A-Fa-f:]*:[0-9A-Fa-f:]+"
+_AT = Text(
+    rf"^(?:{_HOST}(?::{_PORT})?|{_IPV6}|\[{_IPV6}\](?::{_PORT})?)$",
+    'an address like "192.168.1.20" or "192.168.1.20:8443"',
+)
+
+REMOTE = Record(
+    {
+        "address": Key(
+            Either((_AT, Listing(_AT, "name one"))),
+            "Where its Incus listens, port 8443 where none is said; several addresses are tried in turn.",
+            "192.168.1.20",
+            required=True,
+        ),
+    }
+)
+
 GLOBAL = Record(
     {
         "base_subnet": Key(
@@ -538,6 +563,24 @@ GLOBAL = Record(
             {"networks": ["192.168.1.0/24"], "addresses": ["192.168.1.5"]},
             default={},
             otherwise="looked up on the host by every plan and apply",
+        ),
+        "remotes": Key(
+            Table(
+                "remote",
+                Text(
+                    NAME,
+                    NAME_SAYS,
+                    refused={
+                        "local": "the `incus` client calls the Incus of its own machine so",
+                        "images": "the `incus` client calls the public image server so",
+                    },
+                ),
+                REMOTE,
+            ),
+            "Incus servers on other machines, by name; `make remote-add` has one trust this project. A domain is on one"
+            " by its `remote`.",
+            {"gpu-room": {"address": "192.168.1.20"}},
+            default={},
         ),
         "default_os_image": Key(
             _WORD, "The image of machines without `os_image`.", "images:debian/13", default="images:debian/13"
