@@ -130,6 +130,10 @@ plan:
   type: list
   elements: dict
   contains:
+    server:
+      description: The name of the server in C(global.remotes), empty for the Incus of this machine.
+      type: str
+      returned: always
     action:
       description: V(create), V(snapshot), V(stop), V(release), V(update), V(start), V(export) or V(delete).
       type: str
@@ -155,8 +159,8 @@ plan:
       type: list
       elements: dict
       returned: always
-  sample: [{"action": "start", "kind": "instance", "project": "homelab", "name": "homelab-ai", "reason": "is stopped",
-    "changes": []}]
+  sample: [{"server": "", "action": "start", "kind": "instance", "project": "homelab", "name": "homelab-ai",
+    "reason": "is stopped", "changes": []}]
 summary:
   description: The plan as one line of text per step.
   returned: success
@@ -243,12 +247,11 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._base.lock import project_lock
-from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.known_keys import settled
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
-from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET, UnixTransport, default_socket
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import servers
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET
 from ansible_collections.anklume.stt.plugins.module_utils._infra.following import judge_following
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import PROJECT_DIR, read_project
@@ -298,13 +301,12 @@ def main() -> None:
             module.warn(warning)
         with (
             contextlib.nullcontext() if module.check_mode else project_lock(given["project_dir"]),
-            Client(UnixTransport(given["socket"] or default_socket())).closing() as client,
+            servers(model, given["project_dir"], given["socket"]) as found,
         ):
-            for one in settled(client, [one for one in diagnostics if one.doubt and not absent]):
+            for one in settled(found[0].client, [one for one in diagnostics if one.doubt and not absent]):
                 module.warn(one.render())
             result = reconcile(
-                client,
-                LocalHost(),
+                found,
                 model,
                 options,
                 absent=absent,

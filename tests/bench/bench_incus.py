@@ -32,6 +32,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import C
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import (
     Reply,
     UnixTransport,
@@ -91,7 +92,7 @@ def ours(some: Model, *, absent: bool = False) -> tuple[float, list[tuple[str, s
     with Client(recorder).closing() as client:
         options = Options(prune=absent, confirm_all=absent, backup=False)
         workers = min(16, 4 * (os.cpu_count() or 1))
-        reconcile(client, LocalHost(), some, options, absent=absent, workers=workers)
+        reconcile([Server("", client, LocalHost())], some, options, absent=absent, workers=workers)
     return time.perf_counter() - start, recorder.writes
 
 

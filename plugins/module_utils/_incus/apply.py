@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -60,6 +60,17 @@ class Journal:
             with contextlib.suppress(OSError), self._lock, self._path.open("a", encoding="utf-8") as stream:
                 stream.write(line)
 
+    @contextlib.contextmanager
+    def whole(self, steps: int) -> Iterator[None]:
+        """The first line and the last one."""
+        self.write("begin", steps=steps)
+        try:
+            yield
+        except Error as error:
+            self.write("end", error=str(error))
+            raise
+        self.write("end")
+
 
 def apply(
     client: Client,
@@ -72,14 +83,8 @@ def apply(
 ) -> list[str]:
     """Do every step of `plan`; the paths of the exports that were made are returned."""
     worker = _Worker(client, sources, backup_dir)
-    journal.write("begin", steps=len(plan.steps))
-    try:
-        _run(plan, worker, journal, workers)
-    except Error as error:
-        journal.write("end", error=str(error))
-        raise
-    journal.write("end")
-    return sorted(worker.exports)
+    _run(plan, worker, journal, workers)
+    return worker.exports
 
 
 def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
@@ -98,7 +103,7 @@ def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
             for what in [] if failed else [w for w, step in todo.items() if undone.isdisjoint(step.needs)]:
                 step = todo.pop(what)
                 if what.action == "ready":
-                    text = f"* wait until {what.key} has its address"
+                    text = f"* wait until {what.key}{plan.place} has its address"
                     running[watch.submit(_told, journal, what, text, worker.wait, plan.waits[what.key])] = what
                 else:
                     running[pool.submit(_told, journal, what, texts[what], worker.do, step)] = what
@@ -110,7 +115,7 @@ def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
                 if error is None:
                     undone.discard(what)
                 elif isinstance(error, Error):
-                    failed.append(f"{what}: {error}")
+                    failed.append(f"{what}{plan.place}: {error}")
                 else:
                     raise error
     for what, step in todo.items():
@@ -119,7 +124,7 @@ def _run(plan: Plan, worker: _Worker, journal: Journal, workers: int) -> None:
             try:
                 _told(journal, what, texts[what], worker.do, step)
             except Error as error:
-                failed.append(f"{what}: {error}")
+                failed.append(f"{what}{plan.place}: {error}")
     if failed:
         raise IncusError("\n".join(failed))
 

@@ -55,7 +55,7 @@ class HttpsTransport(KeptTransport):
     def __init__(self, name: str, addresses: Sequence[str], credentials: Credentials) -> None:
         super().__init__(f"{name} ({', '.join(addresses)})")
         self._name = name
-        self._addresses = [_parted(address) for address in addresses]
+        self._addresses = [parted(address) for address in addresses]
         self._fingerprint = credentials.fingerprint
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -150,7 +150,7 @@ class _PinnedConnection(http.client.HTTPConnection):
             return secured
 
 
-def _parted(address: str) -> tuple[str, int]:
+def parted(address: str) -> tuple[str, int]:
     """Host and port; `[…]` around an IPv6 address with a port."""
     if address.startswith("["):
         host, _bracket, port = address[1:].partition("]")

@@ -90,13 +90,20 @@ class Plan:
     notes: tuple[str, ...] = ()
     waits: Mapping[Key, str | None] = field(default_factory=dict)
     """Instances that have to be running and have their address (None: any, "": none) in the end."""
+    server: str = ""
+    """On which server; "" for this machine."""
+
+    @property
+    def place(self) -> str:
+        """The same in words, after an object."""
+        return f" on {self.server}" if self.server else ""
 
     def diff(self) -> list[dict[str, str]]:
         """For `--diff`: one before and after per step."""
         return [
             {
-                "before_header": str(step.what.key),
-                "after_header": f"{step.what}{f' ({step.reason})' if step.reason else ''}",
+                "before_header": f"{step.what.key}{self.place}",
+                "after_header": f"{step.what}{self.place}{f' ({step.reason})' if step.reason else ''}",
                 "before": _text((change.path, change.before) for change in step.changes),
                 "after": _text((change.path, change.after) for change in step.changes),
             }
@@ -108,6 +115,7 @@ class Plan:
         """For the module's answer."""
         return [
             {
+                "server": self.server,
                 "action": step.what.action,
                 "kind": step.what.key.kind,
                 "project": step.what.key.project,
@@ -125,7 +133,7 @@ class Plan:
         for step in self.steps:
             fields = [change.path for change in _shown(step.changes)] if step.what.action == "update" else []
             detail = ", ".join(filter(None, [step.reason, " ".join(fields)]))
-            lines.append(f"{signs.get(step.what.action, '*')} {step.what}{f': {detail}' if detail else ''}")
+            lines.append(f"{signs.get(step.what.action, '*')} {step.what}{self.place}{f': {detail}' if detail else ''}")
         return lines
 
 

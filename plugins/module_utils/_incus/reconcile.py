@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,12 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import HostReader
-from ansible_collections.anklume.stt.plugins.module_utils._incus.images import resolve
+from ansible_collections.anklume.stt.plugins.module_utils._incus.images import Source, resolve
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key, url
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed, observe
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import IncusUnreachableError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 
 PAUSE = 0.5
@@ -35,9 +39,20 @@ STILL = 3
 LOOKS = 60
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What is to be done on a server, once it was looked at; nothing where it was not reached."""
+
+    server: Server
+    wanted: Desired
+    todo: Plan = field(default_factory=Plan)
+    sources: Mapping[tuple[str, str], Source] = field(default_factory=dict)
+    silence: str = ""
+    """Why the server was not reached."""
+
+
 def reconcile(
-    client: Client,
-    reader: HostReader,
+    servers: Sequence[Server],
     model: Model,
     options: Options,
     *,
@@ -47,7 +62,62 @@ def reconcile(
     backup_dir: Path = Path("backups"),
     log_path: str | None = None,
 ) -> dict[str, Any]:
-    """Make Incus as `model` says (or empty of it); the module's answer."""
+    """Make each server as `model` says (or empty of it), all at the same time; the module's answer.
+
+    Nothing is made anywhere as long as one of them refuses. One that is not reached is left alone, and the others are
+    done; an apply then ends with an error that names it.
+    """
+
+    def look(server: Server) -> _Look:
+        part = model.on(server.name)
+        try:
+            return _look(server, part, options, absent=absent, check=check)
+        except IncusUnreachableError as error:
+            if len(servers) == 1:
+                raise
+            return _Look(server, Desired(model.project_name), silence=str(error))
+
+    looks = _at_once(look, servers)
+    works = [one for one in looks if one.todo.steps or one.todo.waits]
+    exports: list[str] = []
+    if works and not check:
+        journal = Journal(log_path)
+
+        def work(one: _Look) -> list[str] | IncusError:
+            try:
+                return apply(one.server.client, one.todo, one.sources, journal, workers=workers, backup_dir=backup_dir)
+            except IncusError as error:
+                return error
+
+        with journal.whole(sum(len(one.todo.steps) for one in works)):
+            done = _at_once(work, works)
+            failed = [str(one) for one in done if isinstance(one, IncusError)]
+            if failed:
+                raise IncusError("\n".join(failed))
+        exports = sorted(path for some in done for path in some)
+    silent = [f"{one.silence}: nothing was looked at or changed there" for one in looks if one.silence]
+    if silent and not check:
+        raise IncusError("\n".join(("the other servers are as infra.yml says:", *silent)))
+    return {
+        "project_name": model.project_name,
+        "exports": exports,
+        "published": [one.data() for some in looks for one in some.wanted.published],
+        "announced": [name for one in looks for name in one.wanted.announced],
+        **_answer([one.todo for one in looks], silent),
+    }
+
+
+def _at_once(work: Callable[[Any], Any], things: Sequence[Any]) -> list[Any]:
+    """`work` on each; the first error of one is raised when all have ended."""
+    if len(things) < 2:
+        return [work(one) for one in things]
+    with ThreadPoolExecutor(len(things)) as pool:
+        return [one.result() for one in [pool.submit(work, one) for one in things]]
+
+
+def _look(server: Server, model: Model, options: Options, *, absent: bool, check: bool) -> _Look:
+    client, reader = server.client, server.reader
+    server.admitted()
     observed, host = observe(client, reader)
     mine = {domain.project for domain in model.domains} | {
         key.name for key, one in observed.found.items() if key.kind == "project" and one.owner == model.project_name
@@ -69,17 +139,7 @@ def reconcile(
     sources, faults = resolve(client, pairs)
     if faults:
         raise IncusError("\n".join(faults))
-    exports: list[str] = []
-    if not check and (todo.steps or todo.waits):
-        exports = apply(client, todo, sources, Journal(log_path), workers=workers, backup_dir=backup_dir)
-    doors = [one.data() for one in wanted.published]
-    return {
-        "project_name": model.project_name,
-        "exports": exports,
-        "published": doors,
-        "announced": list(wanted.announced),
-        **_answer(todo),
-    }
+    return _Look(server, wanted, replace(todo, server=server.name), sources)
 
 
 def _wait_for_others(client: Client, observed: Observed, projects: set[str]) -> bool:
@@ -132,12 +192,14 @@ def _without_ruins(
     raise IncusError(f"{ruins[0]} has been in the making for {LOOKS * PAUSE:g} s: look at the log of Incus")
 
 
-def _answer(todo: Plan) -> dict[str, Any]:
+def _answer(todo: Sequence[Plan], notes: Sequence[str]) -> dict[str, Any]:
+    """Server by server."""
+    steps = [step for one in todo for step in one.steps]
     return {
-        "changed": bool(todo.steps),
-        "plan": todo.data(),
-        "summary": todo.lines(),
-        "new": [s.what.key.name for s in todo.steps if s.what.action == "create" and s.what.key.kind == "instance"],
-        "notes": list(todo.notes),
-        "diff": todo.diff(),
+        "changed": bool(steps),
+        "plan": [data for one in todo for data in one.data()],
+        "summary": [line for one in todo for line in one.lines()],
+        "new": [s.what.key.name for s in steps if s.what.action == "create" and s.what.key.kind == "instance"],
+        "notes": [*(f"{note}{one.place}" for one in todo for note in one.notes), *notes],
+        "diff": [entry for one in todo for entry in one.diff()],
     }

@@ -30,6 +30,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import C
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile  # noqa: E402
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import (  # noqa: E402
     Reply,
     UnixTransport,
@@ -126,8 +127,7 @@ class Lab:
         model, _notes = read_project(str(self.folder))
         self.transport.writes.clear()
         return reconcile(
-            self.client,
-            LocalHost(),
+            [Server("", self.client, LocalHost())],
             model,
             Options(**options),
             absent=absent,

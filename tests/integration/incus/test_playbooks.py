@@ -19,6 +19,7 @@ import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import LocalHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Endpoint, Machine, Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
 from ansible_runs import Run
@@ -180,7 +181,7 @@ def test_the_second_apply_of_an_example_is_nothing(lab: Lab, name: str, tmp_path
     def apply(*, absent: bool = False) -> Any:
         lab.transport.writes.clear()
         options = Options(prune=True, confirm_all=True, backup=False)
-        return reconcile(lab.client, LocalHost(), model, options, absent=absent, workers=8)
+        return reconcile([Server("", lab.client, LocalHost())], model, options, absent=absent, workers=8)
 
     assert apply()["changed"]
     again = apply()

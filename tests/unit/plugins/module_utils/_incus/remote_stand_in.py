@@ -68,6 +68,10 @@ class Remote:
         """Networks of Incus whose bridge is there."""
         self.cards: list[dict[str, Any]] = []
         self.driver = "lxc"
+        self.images: dict[str, str] = {}
+        """Fingerprints by alias."""
+        self.auth = "trusted"
+        self.restricted = False
         self.broken: dict[str, int] = {}
         """Paths that are answered with this error."""
         crt, key, self.fingerprint = certificate(folder, "server")
@@ -96,7 +100,12 @@ class Remote:
             case [""]:
                 addresses = [self.address]
                 environment = {"server_version": "6.0.4", "driver": self.driver, "firewall": "nftables"}
-                return {"environment": {**environment, "server_name": "far", "addresses": addresses}}
+                about = {"environment": {**environment, "server_name": "far", "addresses": addresses}}
+                return {**about, "auth": self.auth, "auth_user_name": "mine"}
+            case ["certificates"]:
+                return [{"fingerprint": "mine", "restricted": self.restricted}]
+            case ["images", "aliases", *alias]:
+                return {"target": self.images["/".join(alias)], "type": "container"}
             case ["resources"]:
                 return {"gpu": {"cards": self.cards}, "cpu": {"total": 16}, "memory": {"total": 64 << 30}}
             case ["storage-pools"]:

@@ -80,7 +80,9 @@ def from_nothing() -> Plan:
 
 
 def run(memory: Memory, todo: Plan, folder: Path, workers: int = 4) -> list[str]:
-    apply(memory, todo, SOURCES, Journal(str(folder / "log")), workers=workers, backup_dir=folder)
+    journal = Journal(str(folder / "log"))
+    with journal.whole(len(todo.steps)):
+        apply(memory, todo, SOURCES, journal, workers=workers, backup_dir=folder)
     return memory.written
 
 

@@ -29,6 +29,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.published impor
     published,
     takes,
 )
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server
 from ansible_collections.anklume.stt.plugins.module_utils._infra import model as infra
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Endpoint, Policy, Publication
 from incus_models import HOST, applied, domain, instance, machine, model
@@ -372,6 +373,8 @@ def test_listeners_are_looked_up_only_where_something_is_published(monkeypatch: 
     monkeypatch.setattr(reconcile_module, "resolve", lambda *_arguments: ({}, []))
     monkeypatch.setattr(reconcile_module, "observe", lambda _client, _reader: (Observed(), HOST))
     with pytest.raises(IncusError, match="nginx"):
-        reconcile_module.reconcile(None, LocalHost(), publishing(WEB), Options(), check=True)
+        reconcile_module.reconcile([Server("", None, LocalHost())], publishing(WEB), Options(), check=True)
     monkeypatch.setattr(LocalHost, "listeners", None)
-    assert reconcile_module.reconcile(None, LocalHost(), model(), Options(), check=True)["published"] == []
+    assert (
+        reconcile_module.reconcile([Server("", None, LocalHost())], model(), Options(), check=True)["published"] == []
+    )

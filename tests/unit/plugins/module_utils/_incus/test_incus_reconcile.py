@@ -14,6 +14,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcil
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import PROJECT_MARK, Key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server
 from incus_models import HOST, applied, model
 
 NETWORK = Key("network", "default", "net-lab")
@@ -50,9 +51,8 @@ class World:
         self.looks = [("gone", False)]
 
     def steps(self, **options: Any) -> list[str]:
-        return [
-            line for line in module.reconcile(self, self, model(), Options(), **options)["summary"] if "network" in line
-        ]
+        answer = module.reconcile([Server("", self, self)], model(), Options(), **options)
+        return [line for line in answer["summary"] if "network" in line]
 
 
 def test_a_name_without_a_bridge_goes_once_nobody_works_on_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,17 +27,20 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import observe
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server, servers
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import (
     IncusForbiddenError,
     IncusUnreachableError,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import (
     Machine,
+    Model,
     PersistentData,
     Publication,
     SharedVolume,
 )
-from incus_models import applied, domain, machine, model
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Remote as RemoteServer
+from incus_models import HOST, applied, domain, machine, model
 from remote_stand_in import Remote, certificate
 
 NETWORK = Key("network", "default", "net-lab")
@@ -73,18 +76,18 @@ def test_no_network_of_another_machine_is_taken_for_a_ruin(
     monkeypatch.setattr(reconcile_module, "PAUSE", 0)
     assert not Path("/sys/class/net/net-lab").exists(), "this machine has no such bridge"
     settled(remote, client, reader)
-    answer = reconcile(client, reader, model(), Options(), backup_dir=tmp_path)
+    answer = reconcile([Server("", client, reader)], model(), Options(), backup_dir=tmp_path)
     assert (answer["changed"], answer["summary"], remote.writes) == (False, [], [])
     # looked for on this machine, every one of them would go
     with pytest.raises(IncusError):  # the stand-in has only what a plan looks at
-        reconcile(client, LocalHost(), model(), Options(), backup_dir=tmp_path)
+        reconcile([Server("", client, LocalHost())], model(), Options(), backup_dir=tmp_path)
     assert remote.writes[0] == "DELETE /1.0/networks/net-lab"
 
 
 def test_a_network_that_lost_its_bridge_there_is_made_anew(remote: Remote, client: Client, reader: RemoteHost) -> None:
     settled(remote, client, reader)
     remote.bridges = set()
-    answer = reconcile(client, reader, model(), Options(), check=True)
+    answer = reconcile([Server("", client, reader)], model(), Options(), check=True)
     assert "+ create network net-lab" in answer["summary"]
 
 
@@ -92,7 +95,7 @@ def test_trouble_is_no_sign_that_a_bridge_is_gone(remote: Remote, client: Client
     settled(remote, client, reader)
     remote.broken["/1.0/networks/net-lab/state"] = 500
     with pytest.raises(IncusError, match="Incus refuses: broken"):
-        reconcile(client, reader, model(), Options())
+        reconcile([Server("", client, reader)], model(), Options())
     assert remote.writes == []
 
 
@@ -114,10 +117,10 @@ def test_without_the_container_tools_there_the_gpu_is_refused(
 ) -> None:
     remote.cards = [{"vendor_id": "10de", "driver": "nvidia", "nvidia": {"model": "L4"}}]
     with pytest.raises(IncusError, match=r"lab-ai with a GPU: nvidia-container-cli is not there"):
-        reconcile(client, reader, model(domain("lab", 3, machine(gpu=True))), Options(), check=True)
+        reconcile([Server("", client, reader)], model(domain("lab", 3, machine(gpu=True))), Options(), check=True)
     remote.cards = []
     with pytest.raises(IncusError, match=r"lab-ai asks for a GPU: server far has none that Incus sees"):
-        reconcile(client, reader, model(domain("lab", 3, machine(gpu=True))), Options(), check=True)
+        reconcile([Server("", client, reader)], model(domain("lab", 3, machine(gpu=True))), Options(), check=True)
 
 
 def test_the_addresses_of_our_own_bridges_are_not_the_hosts(remote: Remote, client: Client, reader: RemoteHost) -> None:
@@ -142,7 +145,7 @@ def test_folders_are_refused_there(
     remote: Remote, client: Client, reader: RemoteHost, given: Machine, more: Any
 ) -> None:
     with pytest.raises(IncusError, match=FOLDER):
-        reconcile(client, reader, model(domain("lab", 3, given), **more), Options())
+        reconcile([Server("", client, reader)], model(domain("lab", 3, given), **more), Options())
     assert remote.writes == []
 
 
@@ -150,8 +153,9 @@ def test_what_cannot_be_published_there(remote: Remote, client: Client, reader: 
     port = int(remote.address.rpartition(":")[2])
     named = machine(publish=(Publication(port, 443, where="infra.yml:7:1"),), publish_name="voice")
     remote.interfaces["eno1"]["state"]["addresses"][0]["address"] = "127.0.0.1"
+    there = Server("", client, RemoteHost(client, "far", ["127.0.0.1"]))
     with pytest.raises(IncusError) as refused:
-        reconcile(client, RemoteHost(client, "far", ["127.0.0.1"]), model(domain("lab", 3, named)), Options())
+        reconcile([there], model(domain("lab", 3, named)), Options())
     assert f"port {port} of 127.0.0.1 is taken on server far by Incus itself" in str(refused.value)
     assert "voice.local cannot be announced: nothing of ours runs on another machine" in str(refused.value)
 
@@ -214,4 +218,96 @@ def test_a_server_that_is_not_there(remote: Remote, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_addresses_with_and_without_a_port(address: str, parted: tuple[str, int]) -> None:
-    assert transport_module._parted(address) == parted
+    assert transport_module.parted(address) == parted
+
+
+class TestServers:
+    """A project whose domains are on two servers."""
+
+    @pytest.fixture
+    def project(self, tmp_path: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.delenv("INCUS_CONF", raising=False)
+        folder = tmp_path / "secrets" / "incus"
+        (folder / "servercerts").mkdir(parents=True)
+        (folder / "client.crt").write_bytes(remote.credentials.certificate.read_bytes())
+        (folder / "client.key").write_bytes(remote.credentials.key.read_bytes())
+        (folder / "servercerts" / "far.crt").write_bytes((tmp_path / "server.crt").read_bytes())
+        return tmp_path
+
+    @pytest.fixture
+    def both(self, remote: Remote) -> Model:
+        there = domain("far-lab", 4, machine("far-ai", "far-lab", "10.100.4.10"), remote="far")
+        return model(domain("lab", 3, machine()), there, remotes=(RemoteServer("far", (remote.address,)),))
+
+    @pytest.fixture
+    def here(self, monkeypatch: pytest.MonkeyPatch) -> Server:
+        """An Incus of this machine that holds all it should."""
+        found = applied(model())
+        real = reconcile_module.observe
+        local = LocalHost()
+        monkeypatch.setattr(local, "has_interface", lambda _name: True)
+        monkeypatch.setattr(
+            reconcile_module,
+            "observe",
+            lambda client, reader: (found, HOST) if reader is local else real(client, reader),
+        )
+        return Server("", None, local)  # type: ignore[arg-type]
+
+    def test_each_domain_is_on_its_server(self, project: Path, both: Model, here: Server, remote: Remote) -> None:
+        with servers(both, str(project), None) as found:
+            assert [one.name for one in found] == ["", "far"]
+            there = found[1]
+            remote.images["debian/13"] = "f00"
+            answer = reconcile([here, there], both, Options(), check=True)
+        assert answer["summary"][0] == "+ create project far-lab on far"
+        assert {step["server"] for step in answer["plan"]} == {"far"}
+        assert answer["new"] == ["far-ai"]
+        assert all(entry["after_header"].startswith("create ") for entry in answer["diff"])
+        assert " on far" in answer["diff"][0]["after_header"]
+        assert remote.writes == []
+
+    def test_one_that_is_not_reached_is_named_and_left(
+        self, project: Path, both: Model, here: Server, remote: Remote
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            gone = f"127.0.0.1:{closed.getsockname()[1]}"
+        both = replace(both, remotes=(RemoteServer("far", (gone,)),))
+        with servers(both, str(project), None) as found:
+            answer = reconcile([here, found[1]], both, Options(), check=True)
+            assert answer["summary"] == []
+            [note] = answer["notes"]
+            assert note.startswith(f"server far ({gone}): nothing listens there")
+            assert note.endswith("nothing was looked at or changed there")
+            with pytest.raises(IncusError, match=r"the other servers are as infra\.yml says:\n.*nothing listens there"):
+                reconcile([here, found[1]], both, Options())
+
+    def test_a_server_that_does_not_trust_us_any_more(self, project: Path, both: Model, remote: Remote) -> None:
+        remote.auth = "untrusted"
+        with (
+            servers(both, str(project), None) as found,
+            pytest.raises(IncusError, match=r"server far does not trust this project .*: there, incus config trust"),
+        ):
+            reconcile(found[1:], both, Options(), check=True)
+
+    def test_a_certificate_for_some_projects_only(self, project: Path, both: Model, remote: Remote) -> None:
+        remote.restricted = True
+        with (
+            servers(both, str(project), None) as found,
+            pytest.raises(IncusError, match=r"lets this project into some of its Incus projects only"),
+        ):
+            reconcile(found[1:], both, Options(), check=True)
+
+    def test_a_server_that_was_never_added(self, project: Path, both: Model) -> None:
+        unknown = replace(both, remotes=(RemoteServer("other", ("other",)),))
+        with (
+            pytest.raises(IncusError, match=r"server other and this project do not know each other yet .*remote-add"),
+            servers(unknown, str(project), None),
+        ):
+            pass
+
+    def test_this_machine_needs_no_incus_where_nothing_is_on_it(
+        self, project: Path, both: Model, remote: Remote
+    ) -> None:
+        far = replace(both, domains=both.domains[1:])
+        with servers(far, str(project), str(project / "none")) as found:
+            assert [one.name for one in found] == ["far"]
