@@ -61,7 +61,7 @@ class LookupModule(LookupBase):
         try:
             for folder in terms:
                 with Client(UnixTransport(default_socket())).closing() as client:
-                    host, lan = observe_lan(client, LocalHost(), read_project(folder)[0])
+                    host, lan = observe_lan(client, LocalHost(), read_project(folder)[0].on(""))
                 found += found_names(host, lan.addresses)
         except Error as error:
             raise AnsibleLookupError(str(error)) from error

@@ -89,9 +89,9 @@ import os
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._base.lock import project_lock
-from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import servers
 from ansible_collections.anklume.stt.plugins.module_utils._incus.snapshots import holders, snapshot
-from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET, UnixTransport, default_socket
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import PROJECT_DIR, read_project
 
@@ -118,12 +118,11 @@ def main() -> None:
     try:
         with contextlib.nullcontext() if module.check_mode else project_lock(given["project_dir"]):
             model, _diagnostics = read_project(given["project_dir"])
-            with Client(UnixTransport(given["socket"] or default_socket())).closing() as client:
-                found = holders(client, model.project_name, given["domains"], given["instances"])
+            with servers(model, given["project_dir"], given["socket"]) as there:
+                clients = [server.client for server in there]
+                found = holders(clients, model.project_name, given["domains"], given["instances"])
                 workers = 2 * (os.cpu_count() or 1)
-                result = snapshot(
-                    client, found, given["state"], given["name"], check=module.check_mode, workers=workers
-                )
+                result = snapshot(found, given["state"], given["name"], check=module.check_mode, workers=workers)
     except Error as error:
         module.fail_json(msg=str(error))
     diff = result.pop("diff")

@@ -23,7 +23,9 @@ description:
   - Refuses, before anything is made, a subnet that overlaps one of the host's, a GPU where there is none, a virtual
     machine where none can run, an image that is nowhere to be had, an object of the same name that is not ours, and a
     port to publish that something else on the host has.
-  - Runs on the controller, which is the Incus host.
+  - Runs on the controller, which is the Incus host, but for domains on a server of C(global.remotes). Those are asked
+    over HTTPS, with the certificate in C(secrets/incus) of the project (or in C(INCUS_CONF)); all servers are done at
+    the same time, nothing is made on any as long as one refuses, and one that does not answer is named and left alone.
 options:
   state:
     description:
@@ -303,8 +305,9 @@ def main() -> None:
             contextlib.nullcontext() if module.check_mode else project_lock(given["project_dir"]),
             servers(model, given["project_dir"], given["socket"]) as found,
         ):
-            for one in settled(found[0].client, [one for one in diagnostics if one.doubt and not absent]):
-                module.warn(one.render())
+            doubts = [one for one in diagnostics if one.doubt and not absent]
+            for text in {one.render(): None for server in found for one in settled(server.client, doubts)}:
+                module.warn(text)
             result = reconcile(
                 found,
                 model,

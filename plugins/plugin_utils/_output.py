@@ -332,10 +332,15 @@ def parts(result: Mapping[str, Any]) -> list[str]:
 
 def plan_lines(plan: Iterable[Mapping[str, Any]]) -> Iterator[Line]:
     """The steps of infra_apply, one object after the other with the fields that change."""
-    objects: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    objects: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = {}
     for step in plan:
-        objects.setdefault((step["kind"], step["project"], step["name"]), []).append(step)
-    for (kind, project, name), steps in objects.items():
+        key = step.get("server") or "", step["kind"], step["project"], step["name"]
+        objects.setdefault(key, []).append(step)
+    section = ""
+    for (server, kind, project, name), steps in objects.items():
+        if server != section:
+            section = server
+            yield Line(f"{INDENT}server {server}", "quiet")
         actions = [step["action"] for step in steps]
         does = next((action for action in ("create", "update", "delete") if action in actions), actions[0])
         extra = [words for action, words in EXTRA.items() if action in actions and action != does]

@@ -24,6 +24,7 @@ VARIABLES = (
     "ansible_host",
     "ansible_incus_host",
     "ansible_incus_project",
+    "ansible_incus_remote",
     "ansible_port",
     "ansible_user",
     "open_webui_stt_url",
@@ -37,7 +38,7 @@ def on_incus(machine: Answers) -> bool:
 
 
 def instances(machines: Mapping[str, Answers]) -> list[dict[str, str]]:
-    """The instances that the inventory reaches through Incus."""
+    """The instances that the inventory reaches through the Incus of this host."""
     return [
         {
             "host": name,
@@ -45,15 +46,16 @@ def instances(machines: Mapping[str, Answers]) -> list[dict[str, str]]:
             "project": str(machine.get("ansible_incus_project") or "default"),
         }
         for name, machine in machines.items()
-        if on_incus(machine)
+        if on_incus(machine) and not machine.get("ansible_incus_remote")
     ]
 
 
 def asked(machines: Mapping[str, Answers], host: Answers) -> list[str]:
-    """The machines that can be asked: instances that run, and all that are not reached through Incus."""
+    """The machines that can be asked: instances that run, and all that are not reached through this host's Incus."""
     listed = Said(**host["said"]["instances"]).text if "instances" in host.get("said", {}) else "[]"
     running = {one["host"] for one in _parsed(listed) if one["status"] == "Running"}
-    return [name for name, machine in machines.items() if name in running or not on_incus(machine)]
+    elsewhere = {name for name, one in machines.items() if not on_incus(one) or one.get("ansible_incus_remote")}
+    return [name for name in machines if name in running | elsewhere]
 
 
 def host_snapshot(host: Answers, planned: Answers) -> Snapshot:

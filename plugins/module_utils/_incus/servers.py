@@ -55,13 +55,19 @@ class Server:
                 f"server {self.name} does not trust this project (any more): there, incus config trust add "
                 f"{self.name} gives a token, then {again}"
             )
-        with contextlib.suppress(IncusNotFoundError):
-            for one in self.client.get(path_of("certificates"), recursion="1"):
-                if one["restricted"] and one["fingerprint"] == said.get("auth_user_name"):
-                    raise IncusForbiddenError(
-                        f"server {self.name} lets this project into some of its Incus projects only, and apply makes "
-                        f"networks: there, incus config trust add {self.name} without --restricted, then {again}"
-                    )
+        if self._is_restricted(said.get("auth_user_name", "")):
+            raise IncusForbiddenError(
+                f"server {self.name} lets this project into some of its Incus projects only, and apply makes "
+                f"networks: there, incus config trust add {self.name} without --restricted, then {again}"
+            )
+
+    def _is_restricted(self, fingerprint: str) -> bool:
+        try:
+            return bool(self.client.get(path_of("certificates", fingerprint))["restricted"])
+        except IncusForbiddenError:
+            return True
+        except IncusNotFoundError:  # it came in by another way than a certificate of its own
+            return False
 
 
 @contextlib.contextmanager

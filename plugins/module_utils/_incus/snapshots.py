@@ -34,21 +34,24 @@ State = Literal["present", "absent", "restored", "rolled_back"]
 class Holder:
     """An instance with the names of its snapshots, oldest first."""
 
+    client: Client
     key: Key
     running: bool
     snapshots: tuple[str, ...]
 
 
 def holders(
-    client: Client, project_name: str, domains: Iterable[str] = (), instances: Iterable[str] = ()
+    clients: Iterable[Client], project_name: str, domains: Iterable[str] = (), instances: Iterable[str] = ()
 ) -> list[Holder]:
-    """The instances of a project, all or those of some domains or of some names."""
+    """The instances of a project on all its servers, or those of some domains or of some names."""
     found = [
         Holder(
+            client,
             Key("instance", body["project"], body["name"]),
             body["status"] == "Running",
             tuple(s["name"] for s in sorted(body["snapshots"] or (), key=lambda s: str(s["created_at"]))),
         )
+        for client in clients
         for body in client.get(path_of("instances"), recursion="2", all_projects="true")
         if flatten(body).get(PROJECT_MARK) == project_name
     ]
@@ -64,7 +67,7 @@ def holders(
 
 
 def snapshot(
-    client: Client, found: list[Holder], state: State, name: str | None, *, check: bool = False, workers: int = 4
+    found: list[Holder], state: State, name: str | None, *, check: bool = False, workers: int = 4
 ) -> dict[str, Any]:
     """Bring the snapshot `name` of all `found` instances into `state`; the module's answer."""
     if name is not None and not NAME.fullmatch(name):
@@ -81,15 +84,15 @@ def snapshot(
         raise IncusError(f"no instance has a snapshot {name}: there is {_list(known)}")
 
     def restore(holder: Holder) -> None:
-        take_snapshot(client, holder.key, f"{BEFORE_RESTORE}{stamp}")
-        restore_snapshot(client, holder.key, str(name))
-        forget_old_snapshots(client, holder.key, BEFORE_RESTORE)
+        take_snapshot(holder.client, holder.key, f"{BEFORE_RESTORE}{stamp}")
+        restore_snapshot(holder.client, holder.key, str(name))
+        forget_old_snapshots(holder.client, holder.key, BEFORE_RESTORE)
         if holder.running:
-            wait_for_address(client, holder.key, None)
+            wait_for_address(holder.client, holder.key, None)
 
     work: Mapping[State, Callable[[Holder], None]] = {
-        "present": lambda holder: take_snapshot(client, holder.key, str(name)),
-        "absent": lambda holder: delete_snapshot(client, holder.key, str(name)),
+        "present": lambda holder: take_snapshot(holder.client, holder.key, str(name)),
+        "absent": lambda holder: delete_snapshot(holder.client, holder.key, str(name)),
         "restored": restore,
         "rolled_back": restore,
     }

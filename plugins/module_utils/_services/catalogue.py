@@ -193,7 +193,8 @@ def command_on(machine: Mapping[str, Any], command: str) -> str:
     name = machine["inventory_hostname"]
     if "ansible_incus_host" in machine or "ansible_incus_project" in machine:
         instance, project = machine.get("ansible_incus_host", name), machine.get("ansible_incus_project", "default")
-        return f"incus exec {instance} --project {project} -- {command}"
+        remote = f"{machine['ansible_incus_remote']}:" if machine.get("ansible_incus_remote") else ""
+        return f"incus exec {remote}{instance} --project {project} -- {command}"
     user, port = machine.get("ansible_user", ""), str(machine.get("ansible_port") or 22)
     way = f"ssh {'' if port == '22' else f'-p {port} '}{f'{user}@' if user else ''}{machine.get('ansible_host', name)}"
     return f"{way} {'sudo ' if user not in ('', 'root') else ''}{command}"

@@ -36,24 +36,24 @@ def snapshots(lab: Lab, name: str = "it-a1", domain: str = "it-a") -> list[str]:
 
 def test_snapshots_are_taken_restored_and_deleted(made: Lab) -> None:
     made.run("it-a1", "echo first >/root/file")
-    before = holders(made.client, made.name)
-    assert snapshot(made.client, before, "present", "s1", check=True)["instances"] == ["it-a1", "it-b1"]
+    before = holders([made.client], made.name)
+    assert snapshot(before, "present", "s1", check=True)["instances"] == ["it-a1", "it-b1"]
     assert snapshots(made) == []
-    assert snapshot(made.client, before, "present", "s1")["changed"]
-    assert not snapshot(made.client, holders(made.client, made.name), "present", "s1")["changed"]
+    assert snapshot(before, "present", "s1")["changed"]
+    assert not snapshot(holders([made.client], made.name), "present", "s1")["changed"]
     made.run("it-a1", "echo second >/root/file")
 
-    only_a = holders(made.client, made.name, domains=["it-a"])
-    assert snapshot(made.client, only_a, "restored", "s1")["instances"] == ["it-a1"]
+    only_a = holders([made.client], made.name, domains=["it-a"])
+    assert snapshot(only_a, "restored", "s1")["instances"] == ["it-a1"]
     assert made.run("it-a1", "cat /root/file") == "first"
     present = [name for name in snapshots(made) if name.startswith("before-restore-")]
-    snapshot(made.client, holders(made.client, made.name, domains=["it-a"]), "restored", present[0])
+    snapshot(holders([made.client], made.name, domains=["it-a"]), "restored", present[0])
     assert made.run("it-a1", "cat /root/file") == "second"
 
-    assert snapshot(made.client, holders(made.client, made.name), "absent", "s1")["instances"] == ["it-a1", "it-b1"]
+    assert snapshot(holders([made.client], made.name), "absent", "s1")["instances"] == ["it-a1", "it-b1"]
     assert snapshots(made, "it-b1", "it-b") == []
     with pytest.raises(IncusError, match="no instance has a snapshot s1"):
-        snapshot(made.client, holders(made.client, made.name), "restored", "s1")
+        snapshot(holders([made.client], made.name), "restored", "s1")
 
 
 def test_rollback_goes_back_to_before_the_last_apply(made: Lab) -> None:
@@ -61,7 +61,7 @@ def test_rollback_goes_back_to_before_the_last_apply(made: Lab) -> None:
     made.infra["domains"]["it-a"] = one_machine(config={"limits.processes": "3000"})
     made.apply()
     made.run("it-a1", "echo after >/root/file")
-    assert snapshot(made.client, holders(made.client, made.name), "rolled_back", None)["instances"] == ["it-a1"]
+    assert snapshot(holders([made.client], made.name), "rolled_back", None)["instances"] == ["it-a1"]
     assert made.run("it-a1", "cat /root/file") == "before"
     assert "limits.processes" not in made.instance("it-a1")["config"]
     made.infra["domains"]["it-a"] = one_machine()
@@ -70,7 +70,7 @@ def test_rollback_goes_back_to_before_the_last_apply(made: Lab) -> None:
 
 def test_a_domain_nobody_knows(made: Lab) -> None:
     with pytest.raises(IncusError, match="no domain it-x in Incus: there is it-a, it-b"):
-        holders(made.client, made.name, domains=["it-x"])
+        holders([made.client], made.name, domains=["it-x"])
 
 
 def test_info_lists_what_is_ours(made: Lab) -> None:

@@ -159,6 +159,10 @@ def test_every_role_runs_once_and_the_order_of_a_machine_is_kept(roles: list[str
             {"inventory_hostname": "ai", "ansible_incus_host": "ai", "ansible_incus_project": "home"},
             "incus exec ai --project home -- journalctl -u speaches -n 50",
         ),
+        (
+            {"inventory_hostname": "ai", "ansible_incus_project": "home", "ansible_incus_remote": "gpu-room"},
+            "incus exec gpu-room:ai --project home -- journalctl -u speaches -n 50",
+        ),
         ({"inventory_hostname": "ai", "ansible_host": "192.0.2.7"}, "ssh 192.0.2.7 journalctl -u speaches -n 50"),
         ({"inventory_hostname": "ai"}, "ssh ai journalctl -u speaches -n 50"),
         (

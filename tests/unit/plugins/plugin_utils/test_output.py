@@ -212,6 +212,19 @@ class TestChanges:
         lines = plan_lines([{**step, "action": action} for action in ("export", "delete")])
         assert texts(lines) == ["- delete instance a in lab: exported first"]
 
+    def test_each_server_has_its_section(self) -> None:
+        step = {"action": "create", "kind": "project", "project": "", "name": "a", "reason": "", "changes": []}
+        far = {**step, "server": "gpu-room"}
+        lines = plan_lines([{**step, "server": ""}, far, {**far, "name": "b"}, {**step, "server": "attic"}])
+        assert texts(lines) == [
+            "+ create project a",
+            "server gpu-room",
+            "+ create project a",
+            "+ create project b",
+            "server attic",
+            "+ create project a",
+        ]
+
 
 STATS = {
     "ok": 1,

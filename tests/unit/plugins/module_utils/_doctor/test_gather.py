@@ -48,6 +48,9 @@ def findings(planned: dict[str, Any] | None = None, asked: list[str] | None = No
 
 
 def test_what_runs_and_what_is_no_instance_is_asked() -> None:
+    far = {"far": {**MACHINES["ai"], "ansible_incus_remote": "gpu-room"}}
+    assert gather.instances(far) == []
+    assert gather.asked(far, {}) == ["far"]
     assert gather.instances(MACHINES) == [{"host": "ai", "instance": "ai", "project": "home"}]
     assert doctor.doctor_asked(host(), MACHINES, ["ai", "own"]) == ["ai", "own"]
     assert doctor.doctor_asked(host(status="Stopped"), MACHINES, ["ai", "own"]) == ["own"]

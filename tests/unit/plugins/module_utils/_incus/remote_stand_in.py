@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -72,6 +74,8 @@ class Remote:
         """Fingerprints by alias."""
         self.auth = "trusted"
         self.restricted = False
+        self.silent = 0.0
+        """Seconds that it keeps back each answer."""
         self.broken: dict[str, int] = {}
         """Paths that are answered with this error."""
         crt, key, self.fingerprint = certificate(folder, "server")
@@ -102,8 +106,8 @@ class Remote:
                 environment = {"server_version": "6.0.4", "driver": self.driver, "firewall": "nftables"}
                 about = {"environment": {**environment, "server_name": "far", "addresses": addresses}}
                 return {**about, "auth": self.auth, "auth_user_name": "mine"}
-            case ["certificates"]:
-                return [{"fingerprint": "mine", "restricted": self.restricted}]
+            case ["certificates", "mine"]:
+                return {"fingerprint": "mine", "restricted": self.restricted}
             case ["images", "aliases", *alias]:
                 return {"target": self.images["/".join(alias)], "type": "container"}
             case ["resources"]:
@@ -161,6 +165,7 @@ def _handler(remote: Remote) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             remote.asked.append(self.path)
+            time.sleep(remote.silent)
             if url.path in remote.broken:
                 self._say({"type": "error", "error": "broken", "error_code": remote.broken[url.path]})
                 return
@@ -184,8 +189,9 @@ def _handler(remote: Remote) -> type[BaseHTTPRequestHandler]:
             data = json.dumps(answer).encode()
             self.send_response(answer.get("error_code", 200))
             self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            with contextlib.suppress(OSError):  # the client gave up
+                self.end_headers()
+                self.wfile.write(data)
 
         def log_message(self, *_arguments: object) -> None:
             """Into no log."""

@@ -206,6 +206,17 @@ def test_a_server_that_is_not_there(remote: Remote, monkeypatch: pytest.MonkeyPa
     assert "no such name" in said("no-such-host.invalid")
 
 
+def test_a_line_that_carries_nothing_any_more(remote: Remote) -> None:
+    transport = HttpsTransport("far", [remote.address], remote.credentials)
+    assert transport.request("GET", "/1.0", None, {}, 5).status == 200
+    remote.silent = 0.3
+    with pytest.raises(IncusUnreachableError, match=r"server far .* did not answer within 0\.1 s: look at its log"):
+        transport.request("GET", "/1.0", None, {}, 0.1)
+    remote.silent = 0
+    assert transport.request("GET", "/1.0", None, {}, 5).status == 200
+    transport.close()
+
+
 @pytest.mark.parametrize(
     ("address", "parted"),
     [
@@ -291,6 +302,12 @@ class TestServers:
 
     def test_a_certificate_for_some_projects_only(self, project: Path, both: Model, remote: Remote) -> None:
         remote.restricted = True
+        with (
+            servers(both, str(project), None) as found,
+            pytest.raises(IncusError, match=r"lets this project into some of its Incus projects only"),
+        ):
+            reconcile(found[1:], both, Options(), check=True)
+        remote.broken["/1.0/certificates/mine"] = 403
         with (
             servers(both, str(project), None) as found,
             pytest.raises(IncusError, match=r"lets this project into some of its Incus projects only"),
