@@ -29,6 +29,10 @@ export ANSIBLE_CONFIG := $(ROOT)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export ANSIBLE_ROLES_PATH := $(PROJECT)/roles:$(PROJECT)/roles_custom:$(PROJECT)/roles_vendor
 export ANSIBLE_HOME := $(ROOT)/.cache/ansible
+# what other Incus servers know this project by, for apply and for the connection to instances there
+ifneq ($(shell ls $(call quote,$(PROJECT)/secrets/incus/client.crt) 2>/dev/null),)
+export INCUS_CONF ?= $(PROJECT)/secrets/incus
+endif
 
 # what people see (docs/reference/output.md), but where another callback is asked for
 people = env ANSIBLE_STDOUT_CALLBACK=$${ANSIBLE_STDOUT_CALLBACK:-anklume.stt.progress}
@@ -58,7 +62,7 @@ fit: venv ## which model fits the GPU, in which compute type, as a table; GPU="R
 	@$(call local_play,fit) | scripts/vram-colours
 
 ##@ Every day (PROJECT=dir names the folder of your infra.yml; ARGS="--limit homelab-ai -v" goes to ansible-playbook)
-.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-limit apply-stt verify doctor doctor-metrics preflight logs bench-service monitor-host destroy
+.PHONY: init check sync sync-dry sync-clean plan apply apply-infra apply-limit apply-stt verify doctor doctor-metrics preflight logs bench-service monitor-host remote-add destroy
 # what is said on the command line; a variable of the environment that happens to have that name is not meant
 said = $(if $(findstring command,$(origin $(1))),$(if $($(1)),-e '{"$(2)": "$($(1))"}'))
 init: venv ## look at this machine, write infra.yml and host_vars that end in speech here; GPU=no OLLAMA=yes PORT=8443 SPOKEN=fr …
@@ -98,6 +102,8 @@ bench-service: venv ## how fast your STT server is, as a table and a plot, in PR
 	  $(if $(MACHINE),--machine $(call quote,$(MACHINE))) $(ARGS)
 monitor-host: venv ## as root: node-exporter and the GPU's numbers on the Incus host, for the role monitoring; STATE=absent takes them away
 	@$(call play,monitor_host) $(if $(STATE),-e wanted_state=$(call quote,$(STATE)))
+remote-add: ## have an Incus server on another machine trust this project; NAME=gpu-room TOKEN=… (there: incus config trust add NAME)
+	@$(if $(and $(NAME),$(TOKEN)),,$(error which server? there, incus config trust add NAME gives a token; here, make $@ NAME=name TOKEN=token))scripts/remote-add $(call quote,$(PROJECT)) $(call quote,$(NAME)) $(call quote,$(TOKEN))
 destroy: venv ## delete everything that this infra.yml made in Incus; asks for the project's name
 	@$(call local_play,destroy) $(incus_options)
 

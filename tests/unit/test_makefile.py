@@ -33,6 +33,22 @@ def test_a_folder_of_any_name_is_one_folder(path: str, how: str) -> None:
     assert done.stdout.split("\n") == [path, f"{path}/inventory", roles, ""], done.stderr
 
 
+def test_what_other_servers_know_a_project_by_is_told_to_the_connection(tmp_path: Path) -> None:
+    show = 'show-conf: ; @printf %s "$${INCUS_CONF:-}"'
+    project = tmp_path / "my  lab"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PROJECT", "INCUS"))}
+    command = ["make", "-s", "--eval", show, "show-conf", f"PROJECT={project}"]
+
+    def told(**more: str) -> str:
+        return subprocess.run(command, cwd=ROOT, env=kept | more, capture_output=True, text=True, check=True).stdout
+
+    assert told() == ""
+    (project / "secrets" / "incus").mkdir(parents=True)
+    (project / "secrets" / "incus" / "client.crt").touch()
+    assert told() == f"{project}/secrets/incus"
+    assert told(INCUS_CONF="/mine") == "/mine"
+
+
 def test_a_tilde_is_the_home_that_a_shell_left_unexpanded() -> None:
     assert make("PROJECT=~/my infra", HOME="/home/me").stdout.startswith("/home/me/my infra\n")
     assert make("PROJECT=~", HOME="/home/me").stdout.startswith("/home/me\n")

@@ -25,6 +25,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Hos
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import KEYS_MARK, PROJECT_MARK, unflatten, url
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
 from incus_models import after_apply
 
@@ -123,24 +124,29 @@ def _makes_instance(step: Any) -> bool:
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()))
 def test_what_is_written_for_an_example(example: str, tmp_path: Path) -> None:
     model, _diagnostics = read_project(str(EXAMPLES / example))
+    text = "\n".join(
+        line for name in ("", *(one.name for one in model.remotes)) for line in on_server(model, name, tmp_path)
+    )
+    golden = GOLDEN / f"{example}.txt"
+    if os.environ.get("ANKLUME_GOLDEN") == "write":
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(f"{text}\n", encoding="utf-8")
+    assert f"{text}\n" == golden.read_text(encoding="utf-8")
+
+
+def on_server(model: Model, name: str, folder: Path) -> Iterator[str]:
+    """All that is written to one server."""
+    model = model.on(name)
     wanted = desired(model, HOST)
     folders = frozenset(key for key in wanted.resources if key.kind == "folder")
     there = after_apply(wanted)
     assert plan(wanted, there, HOST, Options(), folders) == Plan()
     by_hand = drifted(there)
-    text = "\n".join(
-        (
-            *told("from nothing", plan(wanted, Observed(), HOST, Options()), Observed(), tmp_path),
-            *told("over drift", plan(wanted, by_hand, HOST, Options(), folders), by_hand, tmp_path),
-            *told("away with it", plan(Desired(model.project_name), there, HOST, EVERYTHING), there, tmp_path),
-            "",
-        )
-    )
-    golden = GOLDEN / f"{example}.txt"
-    if os.environ.get("ANKLUME_GOLDEN") == "write":
-        golden.parent.mkdir(exist_ok=True)
-        golden.write_text(text, encoding="utf-8")
-    assert text == golden.read_text(encoding="utf-8")
+    if name:
+        yield f"# {name}"
+    yield from told("from nothing", plan(wanted, Observed(), HOST, Options()), Observed(), folder)
+    yield from told("over drift", plan(wanted, by_hand, HOST, Options(), folders), by_hand, folder)
+    yield from told("away with it", plan(Desired(model.project_name), there, HOST, EVERYTHING), there, folder)
 
 
 def test_no_golden_file_is_left_over() -> None:
