@@ -12,7 +12,7 @@ short_description: Lists the projects, networks, instances and snapshots of an I
 version_added: 0.1.0
 author: the anklume.stt authors (@anklume)
 description:
-  - Asks Incus what it holds, all of it or only what the infra.yml of one project made.
+  - Asks Incus what it holds, all of it or only what the infra.yml of one project made, there on all its servers.
 options:
   project_dir:
     description:
@@ -58,6 +58,7 @@ networks:
   elements: dict
   contains:
     name: {description: Of the bridge., type: str, returned: always}
+    server: {description: "The remote that it is on, empty for this host.", type: str, returned: always}
     address: {description: The host's address in it in CIDR form., type: str, returned: always}
     project_name: {description: Whose it is., type: str, returned: always}
 instances:
@@ -67,6 +68,7 @@ instances:
   elements: dict
   contains:
     name: {description: Of the instance., type: str, returned: always}
+    server: {description: "The remote that it is on, empty for this host.", type: str, returned: always}
     project: {description: Its Incus project., type: str, returned: always}
     project_name: {description: Whose it is., type: str, returned: always}
     type: {description: V(container) or V(virtual-machine)., type: str, returned: always}
@@ -83,10 +85,11 @@ instances:
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
-from ansible_collections.anklume.stt.plugins.module_utils._incus.info import info
-from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET, UnixTransport, default_socket
+from ansible_collections.anklume.stt.plugins.module_utils._incus.info import info, info_of_all
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import servers
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import SOCKET
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
 
 
@@ -97,9 +100,9 @@ def main() -> None:
     if folder and not HAS_YAML:
         module.fail_json(msg=missing_required_lib("PyYAML"))
     try:
-        project_name = read_project(folder)[0].project_name if folder else None
-        with Client(UnixTransport(module.params["socket"] or default_socket())).closing() as client:
-            found = info(client, project_name)
+        model = read_project(folder)[0] if folder else Model("")
+        with servers(model, folder or "", module.params["socket"]) as there:
+            found = info_of_all(there, model.project_name) if folder else info(there[0].client)
     except Error as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **found)

@@ -5,15 +5,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import IMAGE_MARK, PROJECT_MARK, flatten
+from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server
 
 MARK = PROJECT_MARK.partition("/")[2]
 
 
-def info(client: Client, project_name: str | None = None) -> dict[str, Any]:
+def info_of_all(servers: Iterable[Server], project_name: str) -> dict[str, Any]:
+    """The first server, and what one `project_name` has on all of them."""
+    first, *others = [info(server.client, project_name, server.name) for server in servers]
+    for other in others:
+        for name in ("projects", "networks", "instances"):
+            first[name] += other[name]
+    return first
+
+
+def info(client: Client, project_name: str | None = None, server_name: str = "") -> dict[str, Any]:
     """The server and its objects, all or those of one `project_name`."""
     server = client.get(path_of())
     resources = client.get(path_of("resources"))
@@ -34,6 +45,7 @@ def info(client: Client, project_name: str | None = None) -> dict[str, Any]:
         "networks": [
             {
                 "name": body["name"],
+                "server": server_name,
                 "address": body["config"].get("ipv4.address", ""),
                 "project_name": body["config"].get(MARK, ""),
             }
@@ -41,7 +53,9 @@ def info(client: Client, project_name: str | None = None) -> dict[str, Any]:
             if body["managed"] and wanted(body)
         ],
         "instances": [
-            _instance(body) for body in client.get(path_of("instances"), recursion="2", **everywhere) if wanted(body)
+            {**_instance(body), "server": server_name}
+            for body in client.get(path_of("instances"), recursion="2", **everywhere)
+            if wanted(body)
         ],
     }
 

@@ -103,7 +103,12 @@ class Remote:
         match path.removeprefix("/1.0").strip("/").split("/"):
             case [""]:
                 addresses = [self.address]
-                environment = {"server_version": "6.0.4", "driver": self.driver, "firewall": "nftables"}
+                environment = {
+                    "server_version": "6.0.4",
+                    "driver": self.driver,
+                    "firewall": "nftables",
+                    "storage": "btrfs",
+                }
                 about = {"environment": {**environment, "server_name": "far", "addresses": addresses}}
                 return {**about, "auth": self.auth, "auth_user_name": "mine"}
             case ["certificates", "mine"]:

@@ -22,6 +22,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcil
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import HostReader, LocalHost, RemoteHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.https_transport import HttpsTransport
+from ansible_collections.anklume.stt.plugins.module_utils._incus.info import info_of_all
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import Listener
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import observe
@@ -321,6 +322,14 @@ class TestServers:
             servers(unknown, str(project), None),
         ):
             pass
+
+    def test_what_is_there_is_told_of_all_servers(self, project: Path, both: Model, remote: Remote) -> None:
+        with servers(both, str(project), None) as found:
+            _observed, host = observe(found[1].client, found[1].reader)
+            remote.observed = applied(both.on("far"), host=host)
+            told = info_of_all(found[1:] * 2, "mine")
+        assert told["projects"] == ["far-lab"] * 2
+        assert [(one["name"], one["server"]) for one in told["instances"]] == [("far-ai", "far")] * 2
 
     def test_this_machine_needs_no_incus_where_nothing_is_on_it(
         self, project: Path, both: Model, remote: Remote
