@@ -14,19 +14,21 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.https_transport import Credentials
-from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import unflatten
-from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed
+from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import KINDS, Key, flatten, unflatten
+from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+STARTED = "2026-01-01T00:00:00Z"
 LISTS = {"project": "projects", "acl": "network-acls", "network": "networks", "profile": "profiles"}
 
 
@@ -58,6 +60,7 @@ class Remote:
 
     def __init__(self, folder: Path) -> None:
         self.observed = Observed()
+        self.lock = threading.Lock()
         self.writes: list[str] = []
         self.asked: list[str] = []
         self.interfaces: dict[str, dict[str, Any]] = {
@@ -137,21 +140,61 @@ class Remote:
                 return self._objects("instance")
             case ["storage-pools", "default", "volumes", "custom"]:
                 return self._objects("volume")
-        del query
-        raise KeyError(path)
+            case ["instances", _name, "snapshots"]:
+                return []
+            case ["instances", name, "state"]:
+                one = self.observed.found[Key("instance", query["project"], name)]
+                address = one.fields["devices/eth0/ipv4.address"]
+                return {"status": one.status, "network": {"eth0": _state(address, "24", 1500)}}
+        key = _key(path, query)
+        if key is None:
+            raise KeyError(path)
+        return _body(self.observed.found[key])
+
+    def write(self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
+        """Keep what a write says; whatever it starts has ended at once."""
+        found = dict(self.observed.found)
+        if path.endswith("/state"):
+            key = Key("instance", query["project"], path.split("/")[-2])
+            found[key] = replace(found[key], status={"stop": "Stopped", "start": "Running"}[body["action"]])
+        elif key := _key(f"{path}/{body['name']}" if method == "POST" else path, query):
+            if method == "DELETE":
+                found.pop(key)
+                self.bridges.discard(key.name)
+                found.pop(Key("profile", key.name if key.kind == "project" else "", "default"), None)
+            else:
+                old = found.get(key, Found(key, status="Running" if body.get("start") else "", started=STARTED))
+                found[key] = replace(old, fields=flatten(body), type=body.get("type", old.type))
+                if key.kind == "network":
+                    self.bridges.add(key.name)
+                if key.kind == "project" and method == "POST":
+                    default = Key("profile", key.name, "default")
+                    found[default] = Found(default, {"description": ""})
+        self.observed = Observed(found)
 
     def _objects(self, kind: str) -> list[dict[str, Any]]:
-        found = []
-        for key, one in self.observed.found.items():
-            if key.kind == kind:
-                body = {"name": key.own_name, "project": key.project, "config": {}, "devices": {}}
-                body |= {"description": "", **unflatten(one.fields), "status": one.status or "Created"}
-                body |= {"managed": True, "type": one.type, "last_used_at": one.started}
-                found.append(body)
+        found = [_body(one) for key, one in self.observed.found.items() if key.kind == kind]
         if kind == "profile" and ("default", "default") not in {(b["project"], b["name"]) for b in found}:
             root = {"root": {"type": "disk", "path": "/", "pool": "default"}}
             found.append({"name": "default", "project": "default", "config": {}, "devices": root, "description": ""})
         return found
+
+
+def _key(path: str, query: Mapping[str, str]) -> Key | None:
+    """Which object is at a path."""
+    *collection, name = path.removeprefix("/1.0/").split("/")
+    for kind, entry in KINDS.items():
+        same = len(entry.collection) == len(collection)
+        if same and all(part in ("*", said) for part, said in zip(entry.collection, collection, strict=True)):
+            pool = f"{collection[1]}/" if "*" in entry.collection else ""
+            return Key(kind, query.get("project", "default") if entry.home else "", pool + name)
+    return None
+
+
+def _body(one: Found) -> dict[str, Any]:
+    body = {"name": one.key.own_name, "project": one.key.project, "config": {}, "devices": {}, "description": ""}
+    body |= {**unflatten(one.fields), "status": one.status or "Created", "managed": True, "type": one.type}
+    return {**body, "last_used_at": one.started, "architecture": "x86_64", "ephemeral": False}
 
 
 def _state(address: str, netmask: str, mtu: int, *, scope: str = "global") -> dict[str, Any]:
@@ -182,8 +225,11 @@ def _handler(remote: Remote) -> type[BaseHTTPRequestHandler]:
             self._say({"type": "sync", "metadata": found})
 
         def _write(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            remote.writes.append(f"{self.command} {urlsplit(self.path).path}")
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+            url = urlsplit(self.path)
+            with remote.lock:
+                remote.writes.append(f"{self.command} {url.path}")
+                remote.write(self.command, unquote(url.path), dict(parse_qsl(url.query)), body)
             self._say({"type": "sync", "metadata": None})
 
         do_POST = do_PUT = do_DELETE = _write  # noqa: N815

@@ -8,6 +8,8 @@ The other machine is a stand-in that speaks the REST API over real TLS.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +27,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.https_transport
 from ansible_collections.anklume.stt.plugins.module_utils._incus.info import info_of_all
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import Listener
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key
-from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import observe
+from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed, observe
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options
 from ansible_collections.anklume.stt.plugins.module_utils._incus.reconcile import reconcile
 from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server, servers
@@ -80,8 +82,7 @@ def test_no_network_of_another_machine_is_taken_for_a_ruin(
     answer = reconcile([Server("", client, reader)], model(), Options(), backup_dir=tmp_path)
     assert (answer["changed"], answer["summary"], remote.writes) == (False, [], [])
     # looked for on this machine, every one of them would go
-    with pytest.raises(IncusError):  # the stand-in has only what a plan looks at
-        reconcile([Server("", client, LocalHost())], model(), Options(), backup_dir=tmp_path)
+    reconcile([Server("", client, LocalHost())], model(), Options(), backup_dir=tmp_path)
     assert remote.writes[0] == "DELETE /1.0/networks/net-lab"
 
 
@@ -231,6 +232,47 @@ def test_a_line_that_carries_nothing_any_more(remote: Remote) -> None:
 )
 def test_addresses_with_and_without_a_port(address: str, parted: tuple[str, int]) -> None:
     assert transport_module.parted(address) == parted
+
+
+def test_apply_a_second_time_a_change_and_away_with_it(remote: Remote, tmp_path: Path) -> None:
+    remote.images["debian/13"] = "f00"
+    stranger = Found(Key("acl", "default", "theirs"), {"description": "theirs"})
+    remote.observed = Observed({stranger.key: stranger})
+    (tmp_path / "two").mkdir()
+    with Remote(tmp_path / "two").serving() as second:
+        second.images["debian/13"] = "f00"
+        there = [
+            domain(name, number, machine(f"{name}-ai", name, f"10.100.{number}.10"), remote=name)
+            for number, name in ((3, "attic"), (4, "cellar"))
+        ]
+        both = model(*there, remotes=(RemoteServer("attic", ()), RemoteServer("cellar", ())))
+        with contextlib.ExitStack() as closing:
+            found = []
+            for name, server in (("attic", remote), ("cellar", second)):
+                transport = HttpsTransport(name, [server.address], server.credentials)
+                client = closing.enter_context(Client(transport).closing())
+                found.append(Server(name, client, RemoteHost(client, name)))
+
+            def apply(wanted: Model, **more: Any) -> dict[str, Any]:
+                remote.writes.clear()
+                second.writes.clear()
+                log = str(tmp_path / "log")
+                return reconcile(found, wanted, Options(**more), absent=bool(more), backup_dir=tmp_path, log_path=log)
+
+            assert sorted(apply(both)["new"]) == ["attic-ai", "cellar-ai"]
+            assert remote.writes and second.writes
+            states = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+            assert [one["state"] for one in states].count("begin") == 1
+            assert states[0]["steps"] == sum(one["state"] == "done" and one["action"] != "ready" for one in states)
+            assert "+ create project cellar on cellar" in {one.get("text") for one in states}
+            assert apply(both)["changed"] is False
+            assert (remote.writes, second.writes) == ([], [])
+            larger = replace(there[1], machines=(replace(there[1].machines[0], config={"limits.memory": "2GiB"}),))
+            changed = apply(replace(both, domains=(there[0], larger)))
+            assert changed["summary"][-1] == "~ update instance cellar-ai in cellar on cellar: config/limits.memory"
+            assert (remote.writes, second.writes[-1]) == ([], "PUT /1.0/instances/cellar-ai")
+            apply(both, prune=True, confirm_all=True, backup=False)
+    assert (list(remote.observed.found.values()), second.observed.found) == ([stranger], {})
 
 
 class TestServers:
