@@ -175,6 +175,12 @@ new:
   type: list
   elements: str
   sample: [homelab-ai]
+unreached:
+  description: The machines on servers that did not answer, which were left alone; RV(ignore:notes) says why.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 notes:
   description: What was left as it is and what to do about it, one text each.
   returned: success

@@ -64,8 +64,7 @@ def reconcile(
 ) -> dict[str, Any]:
     """Make each server as `model` says (or empty of it), all at the same time; the module's answer.
 
-    Nothing is made anywhere as long as one of them refuses. One that is not reached is left alone, and the others are
-    done; an apply then ends with an error that names it.
+    Nothing is made anywhere as long as one of them refuses. One that is not reached is named and left alone.
     """
 
     def look(server: Server) -> _Look:
@@ -95,15 +94,16 @@ def reconcile(
             if failed:
                 raise IncusError("\n".join(failed))
         exports = sorted(path for some in done for path in some)
-    silent = [f"{one.silence}: nothing was looked at or changed there" for one in looks if one.silence]
-    if silent and not check:
-        raise IncusError("\n".join(("the other servers are as infra.yml says:", *silent)))
+    silent = {one.server.name: one.silence for one in looks if one.silence}
+    apart = [domain for domain in model.domains if domain.remote in silent]
+    notes = [f"{why}: nothing was looked at or changed there" for why in silent.values()]
     return {
         "project_name": model.project_name,
         "exports": exports,
         "published": [one.data() for some in looks for one in some.wanted.published],
         "announced": [name for one in looks for name in one.wanted.announced],
-        **_answer([one.todo for one in looks], silent),
+        "unreached": [machine.name for domain in apart for machine in domain.machines],
+        **_answer([one.todo for one in looks], notes),
     }
 
 
