@@ -21,6 +21,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     IncusNotFoundError,
     OperationFailedError,
     OperationForgottenError,
+    path_of,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
@@ -66,6 +67,7 @@ def reconcile(
 
     Nothing is made anywhere as long as one of them refuses. One that is not reached is named and left alone.
     """
+    _refuse_one_twice(servers)
 
     def look(server: Server) -> _Look:
         part = model.on(server.name)
@@ -105,6 +107,20 @@ def reconcile(
         "unreached": [machine.name for domain in apart for machine in domain.machines],
         **_answer([one.todo for one in looks], notes),
     }
+
+
+def _refuse_one_twice(servers: Sequence[Server]) -> None:
+    """Under a second name it would be emptied of what it holds under the first."""
+    known: dict[str, str] = {}
+    for server in servers if len(servers) > 1 else ():
+        with contextlib.suppress(IncusUnreachableError):
+            shown = server.client.get(path_of())["environment"].get("certificate_fingerprint")
+            name = f"server {server.name}" if server.name else "the Incus of this machine"
+            if shown and known.setdefault(shown, name) != name:
+                raise IncusError(
+                    f"{known[shown]} and {name} are one and the same: take one of them out of global.remotes, "
+                    "or out of the address that leads there"
+                )
 
 
 def _at_once(work: Callable[[Any], Any], things: Sequence[Any]) -> list[Any]:

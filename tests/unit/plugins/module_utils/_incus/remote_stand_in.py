@@ -111,6 +111,7 @@ class Remote:
                     "driver": self.driver,
                     "firewall": "nftables",
                     "storage": "btrfs",
+                    "certificate_fingerprint": self.fingerprint,
                 }
                 about = {"environment": {**environment, "server_name": "far", "addresses": addresses}}
                 return {**about, "auth": self.auth, "auth_user_name": "mine"}

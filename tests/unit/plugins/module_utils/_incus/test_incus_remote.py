@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -305,7 +306,8 @@ class TestServers:
             "observe",
             lambda client, reader: (found, HOST) if reader is local else real(client, reader),
         )
-        return Server("", None, local)  # type: ignore[arg-type]
+        silent = SimpleNamespace(get=lambda _path: {"environment": {}})
+        return Server("", silent, local)  # type: ignore[arg-type]
 
     def test_each_domain_is_on_its_server(self, project: Path, both: Model, here: Server, remote: Remote) -> None:
         with servers(both, str(project), None) as found:
@@ -360,6 +362,15 @@ class TestServers:
             pytest.raises(IncusError, match=r"lets this project into some of its Incus projects only"),
         ):
             reconcile(found[1:], both, Options(), check=True)
+
+    def test_one_server_by_two_names(self, project: Path, both: Model, remote: Remote) -> None:
+        with servers(both, str(project), None) as found:
+            twice = [found[1], replace(found[1], name="attic")]
+            with pytest.raises(
+                IncusError, match=r"^server far and server attic are one and the same: take one of them"
+            ):
+                reconcile(twice, both, Options())
+        assert remote.writes == []
 
     def test_a_server_that_was_never_added(self, project: Path, both: Model) -> None:
         unknown = replace(both, remotes=(RemoteServer("other", ("other",)),))
