@@ -20,7 +20,7 @@ from ansible.plugins.loader import callback_loader, init_plugin_loader
 init_plugin_loader()
 plays = [SimpleNamespace(hosts=[one]) for one in sys.argv[1:]]
 callback_loader.get("anklume.stt.preload").v2_playbook_on_start(SimpleNamespace(get_plays=lambda: plays))
-print(*(name for name in sys.modules if name.endswith(ENDS)), *["frozen"] * (gc.get_freeze_count() > 10_000))
+print(*sorted(name for name in sys.modules if name.endswith(ENDS)), *["frozen"] * (gc.get_freeze_count() > 10_000))
 """
 
 
@@ -29,10 +29,10 @@ print(*(name for name in sys.modules if name.endswith(ENDS)), *["frozen"] * (gc.
     [
         (
             "all",
-            "ansible_collections.community.general.plugins.connection.incus"
-            " ansible_collections.anklume.stt.plugins.shell.incus"
-            " ansible_collections.anklume.stt.plugins.filter.hops"
+            "ansible_collections.anklume.stt.plugins.filter.hops"
             " ansible_collections.anklume.stt.plugins.filter.stt_server"
+            " ansible_collections.anklume.stt.plugins.shell.incus"
+            " ansible_collections.community.general.plugins.connection.incus"
             " frozen",
         ),
         ("localhost", ""),

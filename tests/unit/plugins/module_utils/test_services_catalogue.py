@@ -132,7 +132,8 @@ def test_a_stage_has_the_machines_with_a_service_whose_turn_it_is() -> None:
 
 
 def test_all_roles_of_the_collection_are_known() -> None:
-    helpers = {"incus_host", "uv"}  # of the Incus host, and of other roles
+    # of the Incus host, of a host with Docker, and of other roles
+    helpers = {"incus_host", "stt_compose", "uv"}
     assert {path.name for path in (ROOT / "roles").iterdir()} - helpers == set(MACHINE_ROLES)
     assert set(BY_ROLE) <= set(MACHINE_ROLES)
 
