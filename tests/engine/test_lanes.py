@@ -11,16 +11,19 @@ import io
 import itertools
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 import pytest
 from anklume_stt_server import forms, turns, voice, whisper
 from anklume_stt_server.settings import Settings
+from anklume_stt_server.stepwise import Stepwise
 from anklume_stt_server.turns import Turns
 from anklume_stt_server.whisper import Whisper
 from faster_whisper import BatchedInferencePipeline
@@ -218,6 +221,39 @@ def test_a_long_sound_is_heard_as_the_librarys_pipeline_hears_it(
     assert [s.start for s in got] == pytest.approx([s.start for s in want], abs=near)
     assert [s.end for s in got] == pytest.approx([min(s.end, len(samples) / RATE) for s in want], abs=0.1)
     assert [len(s.words or ()) for s in got] == [len(s.words or ()) for s in want]
+
+
+def test_in_speaches_a_recording_gives_way_after_each_step_and_loses_nothing(hub_home: Path) -> None:
+    model = Whisper(next((hub_home / "hub").rglob("snapshots/0")), Settings(model=MODEL, cpu_threads=1)).model
+    sounds = {"recording": spoken(24, 1.3), "command": spoken(1, 0)}
+    order: list[str] = []
+
+    def texts(pipeline: Any, name: str) -> list[str]:
+        return [segment.text for segment in pipeline.transcribe(sounds[name], language="en", batch_size=8)[0]]
+
+    async def main() -> list[list[str]]:
+        one, begun = Turns(1), asyncio.Event()
+
+        def heard(name: str) -> list[str]:
+            @asynccontextmanager
+            async def turn(left: float) -> AsyncIterator[None]:
+                async with one.turn(left):
+                    order.append(name)
+                    begun.set()
+                    while len(order) == 1 and not one.waiting:
+                        await asyncio.sleep(0.01)
+                    yield
+
+            return texts(Stepwise(model, len(sounds[name]) / RATE, turn), name)
+
+        recording = asyncio.create_task(anyio.to_thread.run_sync(heard, "recording"))
+        await begun.wait()
+        command = await anyio.to_thread.run_sync(heard, "command")
+        return [await recording, command]
+
+    assert asyncio.run(main()) == [texts(BatchedInferencePipeline(model), name) for name in sounds]
+    assert order[:2] == ["recording", "command"]
+    assert len(order) > 3
 
 
 @pytest.mark.parametrize(("mode", "most"), [("short", 10), ("full", 24)])

@@ -30,12 +30,13 @@ import speaches.main
 import starlette.formparsers
 import uvicorn
 from anklume_speech import setting
-from anklume_stt_server import context, docs, forms, keys, languages, metrics, models, multipart
+from anklume_stt_server import context, docs, forms, keys, languages, metrics, models, multipart, turns
 from anklume_stt_server.addresses import Addresses
 from anklume_stt_server.audio import RATE, check_decoding, decode, from_raw
 from anklume_stt_server.connections import BACKLOG, live_with_few_files
 from anklume_stt_server.errors import ApiError, OpenAiErrors
 from anklume_stt_server.guards import Queue, Uploads, no_storage
+from anklume_stt_server.stepwise import Stepwise
 from anklume_stt_server.times import within
 from fastapi import Form, UploadFile, WebSocket, WebSocketException
 from faster_whisper import BatchedInferencePipeline
@@ -66,6 +67,11 @@ OWN = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 TASKS = {"/v1/audio/transcriptions": "transcribe", "/v1/audio/translations": "translate"}
 
 
+def workers() -> int:
+    """How many transcriptions are worked on at the same time."""
+    return int(os.environ.get("WHISPER__NUM_WORKERS", "1"))
+
+
 def decoder(app: FastAPI) -> None:
     """Have uploads decoded by our decoder: in Speaches' own a file can end the service, or take its memory."""
     longest = float(setting("MAX_AUDIO_SECONDS", "inf"))
@@ -92,10 +98,11 @@ def default_language() -> None:
 
 
 def batch_beam_and_times() -> None:
-    """Give the model our batch, beam and context, and no language that it never learnt, and keep times in the sound."""
+    """Give the model our batch, beam, context and turns, no language that it never learnt, and times in the sound."""
     sizes = {"batch_size": int(setting("BATCH_SIZE", "8")), "beam_size": int(setting("BEAM_SIZE", "5"))}
     mode = setting("AUDIO_CONTEXT", "auto")
     load = WhisperModelManager._load_fn
+    turn = turns.Turns(workers()).turn
 
     def loaded(self: WhisperModelManager, name: str) -> Any:
         model = load(self, name)
@@ -108,9 +115,10 @@ def batch_beam_and_times() -> None:
                 languages.check_known(self.model, language)
 
             def hear(model: Any, language: str | None) -> Any:
-                return BatchedInferencePipeline(model).transcribe(audio, language=language, **(sizes | options))
+                return Stepwise(model, seconds, turn).transcribe(audio, language=language, **(sizes | options))
 
-            segments, info = context.heard(self.model, language, len(audio) / RATE, self.model.shorts, hear)
+            seconds = len(audio) / RATE
+            segments, info = context.heard(self.model, language, seconds, self.model.shorts, hear)
             return (within(segment, info.duration) for segment in segments), info
 
     WhisperModelManager._load_fn = loaded
@@ -360,9 +368,7 @@ class Turns:
 
 def guards(app: FastAPI) -> None:
     """Bound what clients send and how many are served: Speaches bounds neither, and uvicorn counts idle connections."""
-    app.add_middleware(
-        Turns, workers=int(os.environ.get("WHISPER__NUM_WORKERS", "1")), length=int(setting("QUEUE", "16"))
-    )
+    app.add_middleware(Turns, workers=workers(), length=int(setting("QUEUE", "16")))
     app.add_middleware(Uploads, max_bytes=int(setting("MAX_UPLOAD_BYTES", str(2**63))))
 
 
