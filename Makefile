@@ -162,7 +162,7 @@ $(TEST_STAMP): $(VENV_STAMP) requirements-test.txt
 	@scripts/venv $(VENV) $(PYTHON) requirements.txt requirements-test.txt
 	@touch $@
 
-$(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_collections.py
+$(COLLECTIONS_STAMP): $(VENV_STAMP) requirements-collections.txt scripts/link_collections.py galaxy.yml
 	@rm -rf .cache/wheels/ansible && mkdir -p .cache/wheels/ansible
 	@$(VENV)/bin/python -m pip download -q --disable-pip-version-check --no-deps -r requirements-collections.txt -d .cache/wheels/ansible
 	@$(VENV)/bin/python scripts/link_collections.py $(COLLECTIONS) .cache/wheels/ansible/*.whl

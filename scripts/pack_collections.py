@@ -20,7 +20,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from link_collections import CHECKOUT, extract
+from link_collections import CHECKOUT, declared, extract
 
 GALAXY = [str(Path(sys.executable).with_name("ansible-galaxy")), "collection"]
 
@@ -63,14 +63,15 @@ def main(root: Path, wheel: Path) -> None:
     packed.unlink(missing_ok=True)
     archives = root / "archives"
     shutil.rmtree(root / "ansible_collections", ignore_errors=True)
-    if not (archives / wheel.name).exists():  # theirs change with the wheel alone
+    theirs = archives / "+".join([wheel.name, *declared()])
+    if not theirs.exists():
         shutil.rmtree(archives, ignore_errors=True)
         archives.mkdir(parents=True)
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(wheel) as archive:
             for collection in extract(Path(folder), archive):
                 unrelease(collection)
                 build(collection, archives)
-        (archives / wheel.name).touch()
+        theirs.touch()
     for old in archives.glob("anklume-stt-*"):
         old.unlink()
     build(CHECKOUT, archives)

@@ -14,6 +14,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.anklume.stt.plugins.filter.stt_server import role_defaults
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._doctor import beside_docker
 from ansible_collections.anklume.stt.plugins.module_utils._infra.render import to_yaml
 from ansible_collections.anklume.stt.plugins.module_utils._services import compose
 from ansible_collections.anklume.stt.plugins.module_utils._services.speech import role_folder
@@ -52,10 +53,13 @@ def placed(given: Given, told: Given) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps(mounted).encode()).hexdigest()
     made.document["services"]["speaches"]["labels"] = {"anklume.mounted": digest}
     folders: list[dict[str, Any]] = [{"path": folder, "state": "directory"}]
-    folders += [{"path": f"{folder}/{name}", "state": "directory", **theirs} for name in ("hub", "packages")]
+    packages = compose.packages_folder(made.texts["requirements.txt"])
+    folders += [{"path": f"{folder}/{name}", "state": "directory", **theirs} for name in ("hub", packages)]
     texts = {"compose.yaml": HEAD + to_yaml(made.document), **made.texts}
     secrets = f"{folder}/secrets.json"
     return {
+        "names": [*texts, "secrets.json", "factory"],
+        "packages": packages,
         "files": [*folders, *_texts(folder, texts), {"path": secrets, "mode": "0400", **theirs}],
         "secret_contents": {secrets: made.secrets},
         "factory": _texts(folder, factory),
@@ -66,9 +70,19 @@ def _texts(folder: str, texts: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"path": f"{folder}/{name}", "content": text} for name, text in texts.items()]
 
 
+def warnings(nft: str, interfaces: str, host: str) -> list[str]:
+    """What to know of the firewall where a port is published on an address of the host."""
+    return list(beside_docker.warnings(nft, interfaces, host))
+
+
 class FilterModule:
     """The filters, by name."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return them as Ansible asks for them."""
-        return {"stt_compose_files": placed, "stt_compose_refusals": refusals}
+        return {
+            "stt_compose_files": placed,
+            "stt_compose_refusals": refusals,
+            "stt_compose_url": compose.local_url,
+            "stt_compose_warnings": warnings,
+        }

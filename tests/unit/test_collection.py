@@ -20,7 +20,7 @@ from link_collections import declared
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = {"ansible.builtin", "anklume.stt"}
-ACTION = re.compile(r"([a-z_]+\.[a-z_]+)\.[a-z_]+")
+ACTION = re.compile(r"([a-z_]+\.[a-z_]+)\.[a-z_0-9]+")
 
 
 def load(path: Path) -> Any:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -157,7 +158,19 @@ def files(told: Given, given: Given, lock: str) -> Files:
         "versions.json": _json({"packages": _mended(lock), "python": "3.12", "tree": SOURCE_TREE}),
     }
     secrets = {name: settings[name] for name in SECRETS if name in settings}
-    return Files(document(told, given), texts, _json(secrets))
+    return Files(document(told, given, packages_folder(texts["requirements.txt"])), texts, _json(secrets))
+
+
+def packages_folder(requirements: str) -> str:
+    """Where the packages beside the image lie: others beside them, so that there is a way back without an index."""
+    return f"packages/{hashlib.sha256(requirements.encode()).hexdigest()[:12]}"
+
+
+def local_url(values: Given) -> str:
+    """The address of the API on the host itself."""
+    given = str(values["stt_server_host"])
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(given, given)
+    return f"http://{f'[{host}]' if ':' in host else host}:{values['stt_server_port']}/v1"
 
 
 def _mended(lock: str) -> dict[str, str]:
@@ -169,8 +182,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
-def document(told: Given, given: Given) -> Document:
-    """What compose.yaml says."""
+def document(told: Given, given: Given, packages: str) -> Document:
+    """What compose.yaml says, with the folder of the packages beside the image."""
     values, device = told["values"], told["device"]
     image = _literal(given["stt_compose_image"] or IMAGES[device])
     user = f"{given['stt_compose_uid']}:{given['stt_compose_gid']}"
@@ -189,7 +202,7 @@ def document(told: Given, given: Given) -> Document:
         "volumes": [
             f"./hub:{_HUB}:{'ro,z' if values['stt_server_hub_offline'] else 'z'}",
             f"./factory:{_OURS}/factory:ro,z",
-            f"./packages:{_OURS}/packages:ro,z",
+            f"./{packages}:{_OURS}/packages:ro,z",
             f"./versions.json:{_OURS}/versions.json:ro,z",
             f"./secrets.json:{_OURS}/secrets.json:ro,z",
             f"./model_aliases.json:{_HOME}/model_aliases.json:ro,z",
@@ -216,12 +229,15 @@ def document(told: Given, given: Given) -> Document:
     }
     return {
         "name": "stt-compose",
-        "services": {"speaches": service, "packages": _packages(image, user, groups, given["stt_compose_index_url"])},
+        "services": {
+            "speaches": service,
+            "packages": _packages(image, user, groups, packages, given["stt_compose_index_url"]),
+        },
         "volumes": {"uploads": {}},
     }
 
 
-def _packages(image: str, user: str, groups: Document, index_url: str) -> Document:
+def _packages(image: str, user: str, groups: Document, folder: str, index_url: str) -> Document:
     """What runs once, to fetch what the image does not have; the image brings uv."""
     index = ["--default-index", _literal(index_url)] if index_url else []
     install = ["uv", "pip", "install", "--no-cache", "--no-deps", "--require-hashes", "--only-binary", ":all:", *index]
@@ -232,7 +248,7 @@ def _packages(image: str, user: str, groups: Document, index_url: str) -> Docume
         **groups,
         "command": [*install, "--target", f"{_OURS}/packages", "-r", f"{_OURS}/requirements.txt"],
         "volumes": [
-            f"./packages:{_OURS}/packages:z",
+            f"./{folder}:{_OURS}/packages:z",
             f"./requirements.txt:{_OURS}/requirements.txt:ro,z",
         ],
         "cap_drop": ["ALL"],

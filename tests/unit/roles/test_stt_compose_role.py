@@ -172,11 +172,46 @@ def test_the_packages_beside_the_image_are_those_of_the_lock() -> None:
     assert not requirements.rstrip().endswith("\\")
 
 
+def test_other_packages_lie_beside_those_before() -> None:
+    """So that there is a way back without an index."""
+    placed = FILTERS["stt_compose_files"](given({}), told("cpu"))
+    folder = placed["packages"]
+    assert {"path": f"/opt/stt-compose/{folder}", "state": "directory", "owner": "1000", "group": "1000"} in placed[
+        "files"
+    ]
+    services = made("cpu").document["services"]
+    assert f"./{folder}:/opt/anklume/packages:ro,z" in services["speaches"]["volumes"]
+    assert f"./{folder}:/opt/anklume/packages:z" in services["packages"]["volumes"]
+    assert compose.packages_folder(made("cpu").texts["requirements.txt"]) == folder
+    assert compose.packages_folder("av==1\n") != folder
+
+
+def test_what_is_kept_is_all_that_compose_and_the_service_read() -> None:
+    placed = FILTERS["stt_compose_files"](given({}), told("cpu"))
+    written = {file["path"].removeprefix("/opt/stt-compose/").split("/")[0] for file in placed["factory"]}
+    written |= {file["path"].removeprefix("/opt/stt-compose/") for file in placed["files"] if "state" not in file}
+    assert set(placed["names"]) == written
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8001/v1"),
+        ("127.0.0.1", "http://127.0.0.1:8001/v1"),
+        ("192.168.1.20", "http://192.168.1.20:8001/v1"),
+        ("::", "http://[::1]:8001/v1"),
+    ],
+)
+def test_it_is_asked_where_it_is_published(host: str, url: str) -> None:
+    assert compose.local_url({"stt_server_host": host, "stt_server_port": 8001}) == url
+
+
 def test_the_factory_lies_beside_it_and_the_keys_are_for_the_service_alone() -> None:
     placed = FILTERS["stt_compose_files"](given({}), told("cpu"))
     there = {file["path"].removeprefix("/opt/stt-compose/"): file for file in placed["files"] + placed["factory"]}
     modules = {path.name for path in (ROLE / "files/speaches").glob("*.py")} | {"anklume_container.py"}
-    assert {name for name in there if name.count("/") == 1} == {f"factory/{name}" for name in modules}
+    factory = {name for name in there if name.startswith("factory/") and name.count("/") == 1}
+    assert factory == {f"factory/{name}" for name in modules}
     assert "factory/anklume_stt_server/settings.py" in there
     assert there["compose.yaml"]["content"].splitlines()[1] == "name: stt-compose"
     assert there["secrets.json"] == {
