@@ -327,6 +327,20 @@ bench-lanes: venv-test $(ACCURACY_VENV)/.stamp ## voice commands beside an hour-
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_lanes.py $(ARGS)
 bench-request: venv-test $(ACCURACY_VENV)/.stamp ## what a voice command costs, part by part, and the first one after a start (5 minutes)
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_request.py $(ARGS)
+# Docker, out of Debian's packages too, with a registry; and what is fetched beside the image
+DOCKER := .cache/docker/usr/sbin/dockerd
+$(DOCKER):
+	@rm -rf .cache/docker && mkdir -p .cache/docker
+	@cd .cache/docker && apt-get -qq -o APT::Sandbox::User=root download docker.io docker-registry containerd runc tini \
+	  && for package in *.deb; do dpkg-deb -x "$$package" .; done && rm -- *.deb
+	@touch $@
+.cache/docker/index/.stamp: $(DOCKER) roles/stt_server/files/speaches/requirements-py312.txt
+	@python tests/stand_ins/docker_images.py $(@D)
+	@touch $@
+.PHONY: test-docker
+# in namespaces of its own, with all its processes: nobody's firewall is touched, and no daemon is left
+test-docker: venv-test $(DOCKER) .cache/docker/index/.stamp ## the role stt_compose, and the move from an older server, on a real Docker
+	@unshare --net --mount --pid --fork --kill-child --mount-proc sh -c 'ip link set lo up && exec "$$@"' - pytest -q $(ARGS) tests/integration/docker
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS="--machines 2" for two alone
 	@python tests/bench/bench_incus.py $(ARGS)
 bench-apply: venv-test ## time, CPU and tasks of an apply and an apply-stt that find nothing to do, role by role, on PROJECT as it stands
