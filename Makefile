@@ -108,15 +108,21 @@ destroy: venv ## delete everything that this infra.yml made in Incus; asks for t
 	@$(call local_play,destroy) $(incus_options)
 
 ##@ With Docker (the hosts are in docker.yml, beside infra.yml)
-.PHONY: compose migrate
-migrate: venv ## a faster-whisper-server in variables for a host; FROM=compose file, env file or what docker inspect prints, NAME=host SERVICE=name
+.PHONY: compose migrate migrate-back migrate-finish
+there_is_docker_yml = [ -e $(call quote,$(PROJECT)/docker.yml) ] || \
+  { echo "there is no docker.yml in $$PROJECT: write it, as docs/how-to/with-docker.md shows" >&2; exit 2; }
+on_docker = $(people) ANSIBLE_HOST_PATTERN_MISMATCH=error ansible-playbook -i $(call quote,$(PROJECT)/docker.yml) --limit $(call quote,$(1)) $(ARGS) anklume.stt.$(2)
+move = $(there_is_docker_yml); $(call on_docker,$(NAME),move) $(call said,NAME,move_name) -e move_direction=$(1)
+migrate: venv ## a faster-whisper-server in variables for a host; FROM=compose file, env file or what docker inspect prints, NAME=host SERVICE=name; APPLY=1 moves, WEBUI=http://… switched too
 	@$(if $(FROM),,$(error from what? make $@ FROM=compose.yaml NAME=host))$(if $(NAME),,$(error for which host? make $@ FROM=compose.yaml NAME=host))
-	@$(call local_play,migrate) $(call said,FROM,migrate_from) $(call said,NAME,migrate_name) $(call said,SERVICE,migrate_service)
+	@$(if $(APPLY),[ -e $(call quote,$(PROJECT)/.migration-$(NAME).json) ] || )$(call local_play,migrate) $(call said,FROM,migrate_from) $(call said,NAME,migrate_name) $(call said,SERVICE,migrate_service) $(if $(APPLY),-e migrate_begin=true)
+	@$(if $(APPLY),$(call move,ahead) $(call said,WEBUI,move_webui) $(call said,CONTAINER,move_container) $(call said,CLIP,move_clip) $(if $(SWITCHED),-e move_switched=true))
+migrate-back: venv ## the move undone: the old server starts, Open WebUI asks it again, the new one stops; NAME=host
+	@$(if $(NAME),,$(error which host? make $@ NAME=host))$(call move,back)
+migrate-finish: venv ## a day after the move: removes the old server's container, and not its volumes; NAME=host NOW=1
+	@$(if $(NAME),,$(error which host? make $@ NAME=host))$(call move,finish) $(if $(NOW),-e move_at_once=true)
 compose: venv ## Speaches as a service of Docker Compose, on a host of the group stt_compose; HOST=name
-	@$(if $(HOST),,$(error which host? make $@ HOST=name))[ -e $(call quote,$(PROJECT)/docker.yml) ] || \
-	  { echo "there is no docker.yml in $$PROJECT: write it, as docs/how-to/with-docker.md shows" >&2; exit 2; }
-	@$(people) ANSIBLE_HOST_PATTERN_MISMATCH=error \
-	  ansible-playbook -i $(call quote,$(PROJECT)/docker.yml) --limit $(call quote,$(HOST)) $(ARGS) anklume.stt.compose
+	@$(if $(HOST),,$(error which host? make $@ HOST=name))$(there_is_docker_yml); $(call on_docker,$(HOST),compose)
 
 ##@ Snapshots of the instances
 .PHONY: snapshot snapshot-domain snapshot-list snapshot-delete restore restore-domain rollback

@@ -30,6 +30,10 @@ options:
     description: The service that is meant, where a compose file has several.
     type: str
     default: ""
+  keep:
+    description: Whether files of the host that are there stay as they are, in place of an error.
+    type: bool
+    default: false
 requirements:
   - PyYAML
 extends_documentation_fragment:
@@ -59,6 +63,11 @@ report:
   type: list
   elements: str
   sample: ["taken over:", "  WHISPER__MODEL: stt_server_model"]
+port:
+  description: The port of the host at which the old server is asked.
+  returned: success
+  type: int
+  sample: 8000
 """
 
 import re
@@ -70,7 +79,13 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Er
 from ansible_collections.anklume.stt.plugins.module_utils._base.files import changing
 from ansible_collections.anklume.stt.plugins.module_utils._infra.load import HAS_YAML
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import PROJECT_DIR
-from ansible_collections.anklume.stt.plugins.module_utils._migration.mapping import host_vars, move, report, secret_file
+from ansible_collections.anklume.stt.plugins.module_utils._migration.mapping import (
+    Moved,
+    host_vars,
+    move,
+    report,
+    secret_file,
+)
 from ansible_collections.anklume.stt.plugins.module_utils._migration.sources import override, read
 
 LARGEST = 1_000_000
@@ -103,8 +118,8 @@ def resolved(module: Any, source: Path, text: str) -> str:
     return text if status else out
 
 
-def wanted(module: Any) -> tuple[dict[str, str], list[str]]:
-    """The files that there should be, and the report."""
+def wanted(module: Any) -> tuple[dict[str, str], Moved]:
+    """The files that there should be, and what became of the old server."""
     source, name = Path(module.params["source"]), module.params["name"]
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise Error(f"{name} is no name of a host: it has letters, digits, - and .")
@@ -115,17 +130,17 @@ def wanted(module: Any) -> tuple[dict[str, str], list[str]]:
     moved = move(read(text, source.name, lambda path: text_of(source.parent / path), module.params["service"]))
     files = {f"host_vars/{name}.yml": host_vars(moved, name, source.name)}
     files |= {secret_file(variable, name): f"{value}\n" for variable, value in moved.secrets.items()}
-    return files, report(moved)
+    return files, moved
 
 
-def missing(project: Path, files: dict[str, str]) -> list[str]:
+def missing(project: Path, files: dict[str, str], keep: bool) -> list[str]:
     """Those that are not there yet; what is there and says something else is not overwritten."""
     found = []
     for name, content in files.items():
         there = text_of(project / name)
         if there is None:
             found.append(name)
-        elif there != content:
+        elif there != content and not keep:
             raise WriteError(f"{project / name} is there and says something else: move it away, or give another NAME")
     return found
 
@@ -138,6 +153,7 @@ def main() -> None:
             "source": {"type": "path", "required": True},
             "name": {"type": "str", "required": True},
             "service": {"type": "str", "default": ""},
+            "keep": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -145,8 +161,8 @@ def main() -> None:
         module.fail_json(msg=missing_required_lib("PyYAML"))
     project = Path(module.params["project_dir"])
     try:
-        files, told = wanted(module)
-        written = missing(project, files)
+        files, moved = wanted(module)
+        written = missing(project, files, module.params["keep"])
         if written and not module.check_mode:
             (project / "secrets").mkdir(mode=0o700, parents=True, exist_ok=True)
             with changing() as changes:
@@ -157,7 +173,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     shown = {name: "(secret)\n" if name.startswith("secrets/") else files[name] for name in written}
     diff = [{"after_header": name, "before": "", "after": text} for name, text in shown.items()]
-    result = {"changed": bool(written), "written": written, "report": told}
+    result = {"changed": bool(written), "written": written, "report": report(moved), "port": moved.port}
     module.exit_json(**result, **({"diff": diff} if module._diff else {}))
 
 

@@ -40,6 +40,8 @@ class Moved:
     dropped: dict[str, str] = field(default_factory=dict)
     """Why each did not."""
     notes: list[str] = field(default_factory=list)
+    port: int = 8000
+    """At which the old one is asked."""
 
 
 def _whole(least: int) -> Callable[[str], int]:
@@ -290,6 +292,7 @@ def _at(old: Old, moved: Moved) -> None:
     inner = old.environment.get("UVICORN_PORT", "8000")
     port = next((each for each in old.ports if str(each.target) == inner), None) or next(iter(old.ports), None)
     theirs = port.published if port else int(inner) if inner.isdecimal() and len(inner) < 6 else 8000
+    moved.port = theirs
     moved.variables["stt_server_port"] = BESIDE if theirs != BESIDE else BESIDE + 1
     moved.notes.append(
         f"the old one has port {theirs}, and the new one {moved.variables['stt_server_port']} beside it: once the old"

@@ -65,6 +65,14 @@ def test_what_exists_is_not_overwritten(old: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "host_vars").exists()
 
 
+def test_what_somebody_has_changed_since_can_be_kept(old: Path, tmp_path: Path) -> None:
+    assert run(old, tmp_path)["port"] == 8000
+    (tmp_path / "host_vars/attic.yml").write_text("stt_server_port: 8005\n")
+    (tmp_path / "secrets/attic-hub-token").unlink()
+    assert run(old, tmp_path, keep=True)["written"] == ["secrets/attic-hub-token"]
+    assert (tmp_path / "host_vars/attic.yml").read_text() == "stt_server_port: 8005\n"
+
+
 def test_compose_itself_is_asked_where_it_is_there(old: Path, tmp_path: Path) -> None:
     """By the name that people have it under, a plugin of docker."""
     docker = tmp_path / "bin/docker"
