@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The voices that are known by name: what they speak, where they are had, and under which licence.
 
-Licences are those of the recordings that a voice was made from, as its MODEL_CARD in rhasspy/piper-voices gives them.
+Licences are those of the recordings that a voice was made from, as its MODEL_CARD in rhasspy/piper-voices gives them;
+that of paola refers to its data set, which says it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _TABLE = (
     _piper("de_DE-thorsten-medium", "CC0", "https://github.com/thorstenMueller/Thorsten-Voice"),
     _piper("fr_FR-siwis-medium", "CC BY 4.0", "https://datashare.ed.ac.uk/handle/10283/2353"),
     _piper("es_ES-davefx-medium", "CC0", "https://github.com/NabuCasa/voice-datasets"),
-    _piper("it_IT-paola-medium", "see its MODEL_CARD", "https://huggingface.co/rhasspy/piper-voices"),
+    _piper("it_IT-paola-medium", "CC0", "https://huggingface.co/datasets/paolapersico1/Voice-Dataset-Italian"),
     Voice(
         "kokoro",
         "speaches-ai/Kokoro-82M-v1.0-ONNX",
