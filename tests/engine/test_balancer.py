@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import io
 import os
 import re
 import signal
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import numpy as np
 import openai
@@ -105,9 +108,24 @@ class Pair:
         )
         return float(line.rpartition(" ")[2])
 
+    def state(self, index: int) -> str:
+        """What HAProxy tells Prometheus of a server, as the alerts ask for it."""
+        numbers = httpx.get(f"http://127.0.0.1:{self.metrics}/metrics").text
+        label = rf'haproxy_server_status\{{proxy="rest",server="server{index}",state="(\w+)"\}} 1$'
+        (found,) = re.findall(label, numbers, re.M)
+        return str(found)
+
     def working(self, lane: str) -> float:
         """How many requests of a lane servers are working on."""
         return self.number("current_sessions", lane) - self.number("current_queue", lane)
+
+    def has(self, index: int) -> float:
+        """How many requests with sound a server has, as it says itself."""
+        address, key = f"http://127.0.0.1:{self.ports[index]}/metrics", {"Authorization": f"Bearer {KEYS[index]}"}
+        said = httpx.get(address, headers=key).text
+        found = re.findall(r"^(?:stt_requests_in_progress|stt_queue_length) (\S+)", said, re.M)
+        assert len(found) == 2, said
+        return sum(map(float, found))
 
     def command(self, *words: str) -> str:
         """What the machine's command stt-balancer prints."""
@@ -154,6 +172,25 @@ def both_serve(pair: Pair) -> Iterator[None]:
         if each.process.poll() is not None:
             pair.bring_back(index)
     until(lambda: pair.up() == 2, 60)
+
+
+def recorded(minutes: int) -> np.ndarray:
+    """A recording in which the sentence is said over and over."""
+    spoken = np.concatenate([clip("en-fox.wav"), np.zeros(8000, np.float32)])
+    return np.tile(spoken, minutes * 60 * 16000 // len(spoken))
+
+
+def opus(samples: np.ndarray) -> bytes:
+    """The same in few bytes."""
+    target = io.BytesIO()
+    with av.open(target, "w", format="ogg") as container:
+        stream = container.add_stream("libopus", rate=16000, layout="mono")
+        stream.bit_rate = 16000
+        frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16).reshape(1, -1), "s16", "mono")
+        frame.sample_rate = 16000
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    return target.getvalue()
 
 
 class Load:
@@ -216,7 +253,7 @@ def test_no_request_is_lost_where_servers_are_killed(pair: Pair) -> None:
 def test_one_is_taken_out_and_in_again(pair: Pair) -> None:
     before = pair.number("sessions_total", "short")
     assert re.search(r"^server0  DRAIN  0 in work", pair.command("drain", "server0"), re.M)
-    assert pair.up() == 1
+    assert (pair.up(), pair.state(0), pair.state(1)) == (1, "DRAIN", "UP")
     for _ in range(4):
         assert pair.post().status_code == 200
     said = pair.command()
@@ -245,6 +282,7 @@ def test_where_no_server_is_there_clients_are_told_to_come_again(pair: Pair) -> 
     for index in range(2):
         pair.kill(index)
     until(lambda: pair.up() == 0)
+    assert pair.state(0) == pair.state(1) == "DOWN"
     start = time.monotonic()
     answer = pair.post()
     assert time.monotonic() - start < 2
@@ -322,8 +360,7 @@ def test_commands_do_not_wait_behind_recordings(pair: Pair) -> None:
             time.sleep(0.2)
         return statistics.quantiles(seconds, n=20)[-1]
 
-    spoken = np.concatenate([clip("en-fox.wav"), np.zeros(8000, np.float32)])
-    recording = wav(np.tile(spoken, 20 * 60 * 16000 // len(spoken)))
+    recording = wav(recorded(20))
     alone = commands(20)
     with Load(pair, 5, recording, heard=lambda text: "fox" in text) as load:
         until(lambda: pair.working("long") == 4, 60)
@@ -336,12 +373,87 @@ def test_commands_do_not_wait_behind_recordings(pair: Pair) -> None:
 
 
 @long
-def test_of_uploads_that_are_not_kept_only_those_in_flight_are_lost(pair: Pair) -> None:
-    recording = wav(np.zeros(90 * 16000, np.float32))
-    with Load(pair, 4, recording, heard=lambda text: text == "") as load:
-        load.until(20)
-        in_flight = 2 + 1  # what a server may have of this lane, and one that is just going there
+def test_of_uploads_that_are_not_kept_those_are_lost_that_the_killed_server_had(pair: Pair) -> None:
+    recording = wav(recorded(10))
+    with Load(pair, 5, recording, heard=lambda text: "fox" in text) as load:
+        until(lambda: load.results.total() >= 4 and pair.has(0) == 2, 120)
         pair.kill(0)
-        load.until(60)
-    lost = load.results.total() - load.results["heard"]
-    assert lost <= in_flight, load.results
+        load.until(load.results.total() + 8)
+    assert load.results.total() - load.results["heard"] == 2, load.results
+
+
+@long
+def test_of_streams_that_have_begun_those_are_lost_that_the_killed_server_had(pair: Pair) -> None:
+    """Each is short enough to be kept, and was sent to another server had it not begun."""
+    recording, begun, ended = opus(recorded(12)), [], []
+    assert len(recording) < 2**21
+
+    def listen() -> None:
+        client = openai.OpenAI(base_url=pair.url + "/v1", api_key=KEYS[0], max_retries=0)
+        kinds = []
+        with contextlib.suppress(openai.APIError, httpx.TransportError):
+            for event in client.audio.transcriptions.create(model=MODEL, file=("a.ogg", recording), stream=True):
+                begun.append(1) if not kinds else None
+                kinds.append(event.type)
+        ended.append(kinds[-1] if kinds else "nothing")
+
+    threads = [threading.Thread(target=listen) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(begun) == 2, 60)
+    had = pair.has(0)
+    pair.kill(0)
+    for thread in threads:
+        thread.join()
+    assert had == 1
+    assert sorted(ended) == ["transcript.text.delta", "transcript.text.done"]
+
+
+class Recording:
+    """A long upload on its way, and the one server that has it."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair, self.content = pair, wav(recorded(10))
+        self.thread = threading.Thread(target=self.send)
+        self.thread.start()
+        until(lambda: pair.has(0) + pair.has(1) == 1)
+        self.server = pair.servers[0 if pair.has(0) else 1]
+
+    def send(self) -> None:
+        start = time.monotonic()
+        self.answer = self.pair.post(self.content)
+        self.seconds = time.monotonic() - start
+
+    @contextlib.contextmanager
+    def stands_still(self) -> Iterator[None]:
+        """Nothing runs there, and its kernel takes connections all the same."""
+        self.server.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.server.process.send_signal(signal.SIGCONT)
+
+
+@long
+@pytest.mark.timeout(300)
+def test_a_server_that_takes_requests_and_says_nothing_keeps_nobody_for_long(pair: Pair) -> None:
+    recording = Recording(pair)
+    with recording.stands_still(), Load(pair, 2) as load:
+        until(lambda: pair.up() == 1, 30)
+        recording.thread.join()
+        load.until(load.results.total() + 10)
+    assert set(load.results) == {"heard"}, "a short one goes to the other server"
+    assert max(load.seconds) < 30
+    assert (recording.answer.status_code, recording.answer.json()["error"]["code"]) == (502, "server_lost")
+    assert 60 < recording.seconds < 95
+
+
+@long
+@pytest.mark.timeout(180)
+def test_a_server_that_stands_still_for_a_moment_finishes_its_recording(pair: Pair) -> None:
+    recording = Recording(pair)
+    with recording.stands_still():
+        until(lambda: pair.up() == 1, 30)
+        time.sleep(10)
+    recording.thread.join()
+    assert recording.answer.status_code == 200
