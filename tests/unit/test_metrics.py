@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "roles/stt_server/files"
 PAGE = (ROOT / "docs/how-to/monitor.md").read_text()
 ALERTS = yaml.safe_load((ROOT / "data/monitoring/stt.rules.yml").read_text())
-OF_OTHERS = r"(up|process_\w+|probe_\w+|node_\w+|incus_\w+|nvidia_gpu_\w+|anklume_\w+)"
-"""What Prometheus itself, the exporters of Debian and Incus, gpu_textfile.py and doctor_textfile.py tell."""
+OF_OTHERS = r"(up|process_\w+|probe_\w+|node_\w+|incus_\w+|nvidia_gpu_\w+|anklume_\w+|haproxy_\w+)"
+"""What Prometheus itself, HAProxy, the exporters of Debian and Incus, gpu_textfile.py and doctor_textfile.py tell."""
 SOURCE = (FILES / "server/anklume_stt_server/metrics.py").read_text()
 
 
