@@ -15,6 +15,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue im
     MACHINE_ROLES,
     machines_of_stage,
     roles_of_stage,
+    services_left,
 )
 
 
@@ -49,4 +50,5 @@ class FilterModule:
             "role_name": role_name,
             "roles_of_stage": roles_of_stage,
             "service_roles": service_roles,
+            "services_left": services_left,
         }

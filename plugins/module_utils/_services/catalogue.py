@@ -41,6 +41,8 @@ class Service:
     """Whether that variable may be "auto", for a key that the role makes."""
     folder: str = ""
     """The name of its folder in /opt, where it is not the unit's."""
+    goes: bool = False
+    """Whether apply takes it away where infra.yml no longer gives its role: it holds nothing of anybody's."""
     packaged: bool = False
     """Whether it comes out of the distribution's packages; then it has no releases."""
     enabled_variable: str = ""
@@ -104,6 +106,7 @@ SERVICES = (
         url_path="/v1",
         talks_to=("stt_server",),
         key_variable="stt_balancer_api_key",
+        goes=True,
         health="/health",
     ),
     Service(
@@ -183,6 +186,23 @@ def machines_of_stage(groups: Mapping[str, Iterable[str]], wanted: int) -> list[
     """The machines with a service whose turn comes in a stage, by the groups of the inventory."""
     found = (groups.get(f"role_{role}", ()) for role in BY_ROLE if stage(role) == wanted)
     return list(dict.fromkeys(name for names in found for name in names))
+
+
+def services_left(machines: Iterable[str], hostvars: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By machine the roles whose service is still there, and which infra.yml no longer gives.
+
+    What is there says `__python`, the look with which an apply begins; a machine without `instance_roles` is of no
+    infra.yml.
+    """
+    found = {}
+    for name in machines:
+        units = (hostvars[name].get("__python") or {}).get("stdout_lines") or ()
+        there = [one.role for one in SERVICES if one.goes and f"{one.unit}.service" in units]
+        if there and (roles := hostvars[name].get("instance_roles")) is not None:
+            given = {role.removeprefix(COLLECTION) for role in roles}
+            # a role of the user's own may have brought it in this very run
+            found[name] = [role for role in there if role not in given and f"__{role}_look" not in hostvars[name]]
+    return {name: roles for name, roles in found.items() if roles}
 
 
 def command_on(machine: Mapping[str, Any], command: str) -> str:

@@ -23,6 +23,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue im
     logs,
     machines_of_stage,
     roles_of_stage,
+    services_left,
     stage,
 )
 
@@ -121,7 +122,23 @@ def test_the_variable_that_turns_it_off_is_the_role_s(service: Service) -> None:
 def test_the_playbook_has_a_play_for_each_stage() -> None:
     plays = yaml.safe_load((ROOT / "playbooks/services.yml").read_text())
     # the STT servers behind a balancer have a play of their own
-    assert [play["vars"]["__stage"] for play in plays] == [0, *range(STAGES)]
+    stages = [play["vars"].get("__stage") for play in plays]
+    assert stages == [0, *range(STAGES), None], "what infra.yml no longer gives goes after all"
+
+
+def test_what_infra_yml_no_longer_gives_is_found_where_it_may_go() -> None:
+    looked = {"stdout_lines": ["speaches.service", "stt-balancer.service", "ready"]}
+    machines = {
+        "still": {"__python": looked, "instance_roles": ["anklume.stt.stt_balancer"]},
+        "no longer": {"__python": looked, "instance_roles": ["mine"]},
+        "nothing": {"__python": {"stdout_lines": ["ready"]}, "instance_roles": []},
+        "not looked at": {"instance_roles": []},
+        "of no infra.yml": {"__python": looked},
+        "by a role of one's own": {"__python": looked, "instance_roles": ["mine"], "__stt_balancer_look": {}},
+    }
+    assert services_left(machines, machines) == {"no longer": ["stt_balancer"]}, "an STT server holds models"
+    for role in (service.role for service in SERVICES if service.goes):
+        assert (ROOT / f"roles/{role}/tasks/remove.yml").is_file()
 
 
 def test_a_stage_has_the_machines_with_a_service_whose_turn_it_is() -> None:
