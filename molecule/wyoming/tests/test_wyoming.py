@@ -40,9 +40,9 @@ def client(name: str, *arguments: object) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def play(project: Path, playbook: object, **variables: Any) -> ansible_runs.Run:
+def play(project: Path, playbook: object, *options: str, **variables: Any) -> ansible_runs.Run:
     """A run of a playbook with other variables."""
-    command = ["ansible-playbook", "-i", project / "inventory", playbook, "-e", json.dumps(variables)]
+    command = ["ansible-playbook", "-i", project / "inventory", playbook, *options, "-e", json.dumps(variables)]
     return ansible_runs.run(command, environment=os.environ | PLAIN, timeout=600)
 
 

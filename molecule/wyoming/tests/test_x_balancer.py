@@ -25,6 +25,7 @@ from test_wyoming import ADDRESS, CLIPS, NAME, SCENARIO, SENTENCES, client, play
 SECOND = "mwyo-second"
 URL = "http://10.173.1.11:8010"
 FOX = CLIPS / "en-fox.wav"
+CHANGED = {"stt_server_beam_size": 2}
 MACHINE = f"""\
       {SECOND}:
         ip: "10.173.1.11"
@@ -193,3 +194,46 @@ def test_another_configuration_breaks_no_connection(second: Any, project: Path) 
     assert load.all_heard() and load.results
     assert second.check_output(started) == before, "it was restarted"
     assert "timeout queue 60s" in second.file("/opt/stt-balancer/current/haproxy.cfg").content_string
+
+
+@long
+@pytest.mark.timeout(900)
+def test_apply_changes_every_server_under_load_and_loses_nothing(second: Any, machine: Any, project: Path) -> None:
+    """One after the other, by itself: nobody is told, and nobody has to be."""
+    began = "systemctl show -P ActiveEnterTimestampMonotonic speaches"
+    before = [machine(name).check_output(began) for name in (NAME, SECOND)]
+    with Load(keys(project)[0]) as load:
+        load.until(10)
+        status, said = play(project, "anklume.stt.apply", project_dir=str(project), **CHANGED)
+        load.until(load.results.total() + 10)
+    assert status == 0, said
+    assert load.all_heard()
+    after = [machine(name).check_output(began) for name in (NAME, SECOND)]
+    assert all(now != then for now, then in zip(after, before, strict=True)), "one was not restarted"
+    until_both_are_up(second)
+
+
+def everything_of_the_balancer(second: Any) -> str:
+    """All that tells of it on the machine."""
+    places = "/etc/systemd /opt /var/lib /usr/local /run /etc/passwd"
+    return str(second.run(f"find {places} -iname '*balancer*'; grep balancer /etc/passwd; dpkg -l haproxy").stdout)
+
+
+@long
+def test_it_goes_with_its_role(second: Any, project: Path) -> None:
+    """Last in this file: the second machine is an STT server alone."""
+    infra = project / "infra.yml"
+    infra.write_text(infra.read_text().replace("roles: [stt_server, stt_balancer]", "roles: [stt_server]"))
+    # with two servers and no balancer somebody has to say which
+    there = project / f"host_vars/{NAME}.yml"
+    there.write_text(there.read_text() + "wyoming_stt_url: http://10.173.1.10:8000/v1\n")
+    given = {"project_dir": str(project), **CHANGED}
+    assert play(project, "anklume.stt.sync", **given).status == 0
+    planned = play(project, "anklume.stt.services", "--check", **given)
+    assert planned.status == 0 and planned.changed(SECOND), planned.why
+    assert "/usr/local/sbin/stt-balancer" in everything_of_the_balancer(second)
+    run = play(project, "anklume.stt.services", **given)
+    assert run.status == 0, run.why
+    assert everything_of_the_balancer(second) == ""
+    assert play(project, "anklume.stt.services", **given).changed() == 0
+    assert client("ask_wyoming.py", ADDRESS, FOX, "en")["text"] == SENTENCES[FOX.name]
