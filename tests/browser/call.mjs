@@ -7,8 +7,9 @@
 //
 // As voice.mjs. SCREENSHOTS gets the picture of the call and the answer as it was played, answer.wav. Prints {"heard": what was
 // understood, "answer": what stands in the chat, "played": {"seconds": ..., "type": ...}, "waited": ..., "after_silence": ...,
-// "elsewhere": [...]}; waited are the seconds from the end of the speech to the first sound, after_silence those of them that follow
-// the 2 s of silence by which the page knows that somebody has ended.
+// "parts": {...}, "elsewhere": [...]}; waited are the seconds from the end of the speech to the first sound, after_silence those of them
+// that follow the 2 s of silence by which the page knows that somebody has ended. parts are what they are made of: that silence, until
+// the text is back, until the page has a sentence of the answer to be spoken, until its sound is there, until it is heard.
 import { writeFileSync } from "node:fs";
 import { signedIn } from "./person.mjs";
 
@@ -33,6 +34,15 @@ await signedIn({ profile, url, email, passwordFile, clip, screenshots }, async (
     document.addEventListener("playing", (event) => sounds(event) && keep(event), true);
     document.addEventListener("ended", (event) => (seen.ended += sounds(event)), true);
   });
+  // by the same clock
+  const at = {};
+  page.on("request", (request) => {
+    if (request.url().endsWith("/audio/speech")) at.answered ??= Date.now();
+  });
+  page.on("requestfinished", (request) => {
+    if (request.url().endsWith("/audio/transcriptions")) at.heard ??= Date.now();
+    if (request.url().endsWith("/audio/speech")) at.spoken ??= Date.now();
+  });
   const understood = page.waitForResponse((response) => response.url().endsWith("/api/v1/audio/transcriptions"));
   await page.getByRole("button", { name: "Voice mode" }).click();
   step("call");
@@ -55,5 +65,9 @@ await signedIn({ profile, url, email, passwordFile, clip, screenshots }, async (
   const played = { seconds: first.seconds, type: sound.type };
   const waited = (first.at - seen.end) / 1000;
   const afterSilence = (first.at - seen.silence) / 1000;
-  console.log(JSON.stringify({ heard, answer, played, waited, after_silence: afterSilence, elsewhere: [...elsewhere] }));
+  const moments = [seen.end, seen.silence, at.heard, at.answered, at.spoken, first.at];
+  const names = ["silence", "heard", "answered", "spoken", "played"];
+  const parts = Object.fromEntries(names.map((name, index) => [name, (moments[index + 1] - moments[index]) / 1000]));
+  const told = { heard, answer, played, waited, after_silence: afterSilence, parts, elsewhere: [...elsewhere] };
+  console.log(JSON.stringify(told));
 });

@@ -121,6 +121,8 @@ def test_a_call_is_answered_with_sound(network: str, profile: Path, project: Pat
     assert api.transcribe((browser.SCREENSHOTS / "call/answer.wav").read_bytes()) == ANSWER
     # 2 s of it the page waits, to know that somebody has ended
     assert 2 <= seen["waited"] < 6
+    assert list(seen["parts"]) == ["silence", "heard", "answered", "spoken", "played"]
+    assert abs(sum(seen["parts"].values()) - seen["waited"]) < 0.01
     assert seen["elsewhere"] == []
 
 
