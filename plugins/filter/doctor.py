@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.anklume.stt.plugins.filter.stt_server import role_defaults
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
 from ansible_collections.anklume.stt.plugins.module_utils._doctor import checklist, gather, table
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.catalogue import RULES
@@ -27,6 +28,11 @@ def doctor_instances(hostvars: Machines, machines: list[str]) -> list[dict[str, 
 def doctor_asked(host: Mapping[str, Any], hostvars: Machines, machines: list[str]) -> list[str]:
     """The machines that can be asked now."""
     return gather.asked({name: hostvars[name] for name in machines}, host)
+
+
+def doctor_fits(hostvars: Machines, machines: list[str]) -> list[dict[str, Any]]:
+    """What stt_fit has to be asked before an apply."""
+    return gather.fits({name: hostvars[name] for name in machines}, role_defaults("stt_server"))
 
 
 def doctor_findings(
@@ -72,7 +78,7 @@ def _told(hostvars: Machines, machines: list[str]) -> dict[str, Any]:
 
 
 def _snapshots(answers: Mapping[str, Any], hostvars: Machines, told: Mapping[str, Any]) -> list[Snapshot]:
-    snapshots = [gather.host_snapshot(answers["host"], answers["planned"])]
+    snapshots = [gather.host_snapshot(answers["host"], answers["planned"], answers.get("judged", ()))]
     for name, one in told.items():
         roles = [role for role in BY_ROLE if f"role_{role}" in hostvars[name].get("group_names", [])]
         snapshots.append(gather.machine_snapshot(hostvars[name], roles, one))
@@ -93,6 +99,7 @@ class FilterModule:
             "doctor_asked": doctor_asked,
             "doctor_checklist": doctor_checklist,
             "doctor_findings": doctor_findings,
+            "doctor_fits": doctor_fits,
             "doctor_instances": doctor_instances,
             "doctor_table": doctor_table,
         }

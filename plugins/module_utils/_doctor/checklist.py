@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.examine import Finding, examine
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.rules import Rule, objects
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import INCUS_HOST, Snapshot
+from ansible_collections.anklume.stt.plugins.module_utils._services.hops import TELLS_NOBODY
 
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 SIGNS = {OK: "✓", FAILED: "✗", SKIPPED: "-"}
@@ -64,6 +65,24 @@ def _no_recordings(snapshots: Snapshots) -> str:
     return "" if said else "it takes minutes: SLOW=1 asks"
 
 
+def _no_alerts(snapshots: Snapshots) -> str:
+    hops = [snapshot.get("hops").text for snapshot in snapshots]
+    if not any("Prometheus has its rules" in one for one in hops):
+        return "no machine has the role monitoring, or it is turned off"
+    return next((f"Alertmanager takes them, {TELLS_NOBODY}" for one in hops if TELLS_NOBODY in one), "")
+
+
+def _no_model_for_gpu(snapshots: Snapshots) -> str:
+    fits = [said for _name, said in _host(snapshots).named("fit *")]
+    if not fits:
+        return "no machine with an STT server has a GPU in infra.yml"
+    return "" if any(not said.skipped for said in fits) else fits[0].skipped
+
+
+def _no_door(snapshots: Snapshots) -> str:
+    return "" if objects(_host(snapshots), "instances")[1] else "no instance is here"
+
+
 def _host(snapshots: Snapshots) -> Snapshot:
     return next((one for one in snapshots if one.kind == INCUS_HOST), Snapshot("localhost", INCUS_HOST))
 
@@ -79,13 +98,14 @@ BEFORE = (
     INVENTORY,
     Item("infra.yml can be applied: subnets, ports, GPU and its tools", ("CFG-07",)),
     Item("the NVIDIA driver works", DRIVER, _said("nvidia-smi")),
+    Item("the speech model fits the GPU's memory", ("GPU-15",), _no_model_for_gpu),
     Item("the storage pools have room", ("DSK-02",), _said("pools")),
     CLOCK,
 )
 AFTER = (
     INCUS,
-    Item("every instance runs", ("INC-04", "INC-05", "DSK-04")),
-    Item("every service runs", ("SVC-0[1-8]",), _no_hops),
+    Item("every instance runs", ("INC-04", "INC-05", "INC-08", "DSK-04")),
+    Item("every service runs", ("SVC-0[1-8]", "SVC-1?"), _no_hops),
     Item("every hop answers, from the unit to a recognised sentence", ("HOP-01", "STT-06", "MON-01"), _no_hops),
     Item("recordings of 10 and 30 minutes are transcribed", ("HOP-02",), _no_recordings),
     Item("models are whole and there", ("STT-0[1-4]",), _no_hops),
@@ -106,7 +126,9 @@ AFTER = (
     Item("services start with their machine", ("SVC-09",), _no_hops),
     Item("secrets are closed to others", ("CFG-08",), _said("secrets")),
     Item("disks have room, quotas included", ("DSK-0[1-3]", "DSK-05", "DSK-06")),
-    Item("firewalls let the instances through", ("NET-*",), _no_bridge),
+    Item("firewalls let the instances through", ("NET-0?", "NET-10"), _no_bridge),
+    Item("nothing but 80 and 443 is open to the network outside", ("NET-11",), _no_door),
+    Item("alerts are loaded, and arrive", ("MON-02",), _no_alerts),
     WARNINGS,
     CLOCK,
 )

@@ -17,6 +17,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot impor
     without_secrets,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE
+from ansible_collections.anklume.stt.plugins.module_utils._services.gpu_neighbours import judged_variables
 
 Answers = Mapping[str, Any]
 VARIABLES = (
@@ -58,8 +59,23 @@ def asked(machines: Mapping[str, Answers], host: Answers) -> list[str]:
     return [name for name in machines if name in running | elsewhere]
 
 
-def host_snapshot(host: Answers, planned: Answers) -> Snapshot:
-    """The Incus host, with what infra_apply said in check mode; where it failed, it has a message and no summary."""
+def fits(machines: Mapping[str, Answers], defaults: Answers) -> list[dict[str, Any]]:
+    """What stt_fit has to be asked of the GPU of this host: each STT server that is to use it, by its variables."""
+    found = []
+    for name, machine in machines.items():
+        given = {key: machine.get(key, value) for key, value in defaults.items()}
+        uses = "role_stt_server" in machine.get("group_names", ()) and machine.get("instance_gpu")
+        here = on_incus(machine) and not machine.get("ansible_incus_remote")
+        if uses and here and given["stt_server_enabled"] and given["stt_server_device"] != "cpu":
+            found.append({"name": name, "variables": judged_variables(given)})
+    return found
+
+
+def host_snapshot(host: Answers, planned: Answers, judged: Iterable[Answers] = ()) -> Snapshot:
+    """The Incus host, with what infra_apply said in check mode; where it failed, it has a message and no summary.
+
+    `judged` are answers of stt_fit to what `fits` asks.
+    """
     seen = read(host, {})
     if planned.get("skipped"):  # there is no infra.yml, and so nothing that Incus is needed for
         return Snapshot(seen.host, seen.kind, {name: said for name, said in seen.said.items() if name != "incus"})
@@ -69,7 +85,17 @@ def host_snapshot(host: Answers, planned: Answers) -> Snapshot:
     }
     if "summary" not in planned and planned.get("msg"):
         more["plan refused"] = Said("make plan", without_secrets(_line(planned["msg"])), 1)
+    for one in judged:
+        more[f"fit {one['item']['name']}"] = _fit(one)
     return Snapshot(seen.host, seen.kind, {**seen.said, **more})
+
+
+def _fit(answer: Answers) -> Said:
+    if "verdict" not in answer:
+        return Said("make fit", _line(answer.get("msg", "no answer")), 1)
+    if answer["device"] != "cuda":
+        return Said("make fit", skipped="no NVIDIA GPU can be used on this host")
+    return Said("make fit", _line(answer["explanation"]), int(not answer["accepted"]))
 
 
 def machine_snapshot(machine: Answers, roles: Iterable[str], told: Answers) -> Snapshot:

@@ -43,6 +43,12 @@ def _no_uvm(snapshot: Snapshot) -> Iterator[Evidence]:
         yield Evidence(nodes.command, f"{' '.join(nodes.text.split())}, and no /dev/nvidia-uvm")
 
 
+def _does_not_fit(snapshot: Snapshot) -> Iterator[Evidence]:
+    for name, said in snapshot.named("fit *"):
+        if said.status and not said.skipped:
+            yield Evidence(said.command, said.text, {}, name.partition(" ")[2])
+
+
 RULES = (
     Rule(
         code="GPU-01",
@@ -181,5 +187,15 @@ RULES = (
         fix=("make fit",),
         look=prints(r"CUBLAS_STATUS_NOT_SUPPORTED", *JOURNALS),
         hides=("SVC-02", "HOP-*", "CFG-05"),
+    ),
+    Rule(
+        code="GPU-15",
+        kind=INCUS_HOST,
+        preflight=True,
+        title="the speech model does not fit the GPU",
+        cause="The model, in its compute type and with what else is on the GPU, needs more memory than there is, or a"
+        " type that this GPU cannot compute in. An apply is refused for the same reason.",
+        fix=("make fit",),
+        look=_does_not_fit,
     ),
 )

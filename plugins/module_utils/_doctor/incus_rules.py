@@ -11,6 +11,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._doctor.rules import (
     WARNING,
     Evidence,
     Rule,
+    either,
     objects,
     prints,
 )
@@ -22,6 +23,10 @@ FULL = 95
 
 SHARED = 512 * 2**20
 """Bytes that a quota of btrfs counts beside what Incus calls usage, generously: what is shared with the image."""
+
+
+STARTED = 60
+"""Seconds after which an instance that was started has its address, or gets none."""
 
 
 def _stopped(snapshot: Snapshot) -> Iterator[Evidence]:
@@ -84,6 +89,16 @@ def _warnings(snapshot: Snapshot) -> Iterator[Evidence]:
             yield Evidence(command, said, {"uuid": one["uuid"]})
 
 
+def _no_ipv4(snapshot: Snapshot) -> Iterator[Evidence]:
+    command, instances = objects(snapshot, "instances")
+    bridges = {one["name"] for one in objects(snapshot, "networks")[1] if one["address"]}
+    for one in instances:
+        waits = one["status"] == "Running" and one["runs_for"] > STARTED and not one["ipv4"]
+        if waits and bridges.intersection(one["bridges"]):
+            line = f"{one['instance']}: Running for {one['runs_for']} s, no IPv4 address"
+            yield Evidence(command, line, _names(one), one["host"])
+
+
 def _names(one: dict[str, str]) -> dict[str, str]:
     return {"instance": one["instance"], "project": one["project"]}
 
@@ -120,13 +135,13 @@ RULES = (
             "systemctl restart incus",
         ),
         look=_idmap,
-        hides=("INC-04", "INC-05", "INC-06", "HOP-*"),
+        hides=("INC-04", "INC-05", "INC-06", "INC-08", "HOP-*"),
     ),
     Rule(
         code="INC-04",
         kind=INCUS_HOST,
         title="the instance does not run",
-        cause="infra.yml names it and it is there, but it was stopped, or did not start with the host.",
+        cause="infra.yml names it and it is there, but it was stopped or paused, or did not start with the host.",
         fix=("incus start {instance} --project {project}", "incus info {instance} --project {project} --show-log"),
         look=_stopped,
         hides=("CFG-02", "HOP-*", "INC-06"),
@@ -157,14 +172,27 @@ RULES = (
         cause="Another dnsmasq, systemd-resolved, or a service on all addresses listens on port 53 already, or another"
         " network has the same subnet.",
         fix=("ss -Hlnup 'sport = :53'", "systemctl disable --now dnsmasq", "systemctl restart incus"),
-        look=prints(
-            r"(?i)DNS and DHCP service exited prematurely.*|dnsmasq.*address already in use"
-            r"|failed to create listening socket.*address already in use",
-            "daemon",
-            "log *",
-            "plan refused",
+        look=either(
+            prints(r"port 53: open, and Incus's dnsmasq", "dns"),
+            prints(
+                r"(?i)DNS and DHCP service exited prematurely.*|dnsmasq.*address already in use"
+                r"|failed to create listening socket.*address already in use",
+                "daemon",
+                "log *",
+                "plan refused",
+            ),
         ),
-        hides=("NET-06", "INC-04", "INC-06", "CFG-*", "HOP-*"),
+        hides=("NET-06", "INC-04", "INC-06", "INC-08", "CFG-*", "HOP-*"),
+    ),
+    Rule(
+        code="INC-08",
+        kind=INCUS_HOST,
+        title="the instance runs and has no IPv4 address",
+        cause="It asks for none, as its own network service was stopped or has failed, or nobody answers it. Others do"
+        " not find it, and it reaches nobody.",
+        fix=("incus restart {instance} --project {project}",),
+        look=_no_ipv4,
+        hides=("HOP-*", "STT-04", "MON-01"),
     ),
     Rule(
         code="DSK-01",

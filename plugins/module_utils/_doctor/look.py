@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def incus_host(
         {
             "nft": lambda: _as_root(run("nft", "-j", "-t", "list", "ruleset")),
             "ip_forward": lambda: file("/proc/sys/net/ipv4/ip_forward"),
+            "name servers": _name_servers,
             "mtu": _mtu,
             "subuid": lambda: file("/etc/subuid"),
             "subgid": lambda: file("/etc/subgid"),
@@ -150,6 +152,19 @@ def _mtu() -> Said:
         if _read(link / "mtu")
     ]
     return Said("cat /sys/class/net/*/mtu", "\n".join(lines))
+
+
+def _name_servers() -> Said:
+    """Whom the host asks for names, and with it every dnsmasq of Incus; not asked where there is no way out."""
+    command = "grep nameserver /etc/resolv.conf"
+    if " default" not in _mtu().text:
+        return Said(command, skipped="the host has no way out")
+    try:
+        text = Path("/etc/resolv.conf").read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return Said(command, f"/etc/resolv.conf: {error.strerror}", 2)
+    lines = [line for line in text.splitlines() if line.startswith("nameserver")]
+    return Said(command, "\n".join(lines), int(not lines))
 
 
 def _open_files(folder: str) -> Said:
@@ -204,6 +219,7 @@ def _incus(client: Client, wanted: list[Mapping[str, str]]) -> dict[str, Said]:
             "name": body["name"],
             "address": body["config"].get("ipv4.address", "").replace("none", ""),
             "dns": body["config"].get("dns.mode", "managed"),
+            "nat": body["config"].get("ipv4.nat") == "true",
         }
         for body in client.get(path_of("networks"), recursion="1")
         if body["managed"] and body["type"] == "bridge" and body["name"] in bridges
@@ -220,6 +236,7 @@ def _incus(client: Client, wanted: list[Mapping[str, str]]) -> dict[str, Said]:
         "gpus": Said("incus info --resources", "\n".join(str(card.get("product", "GPU")) for card in cards)),
         "nvidia_tools": Said("which nvidia-container-cli", shutil.which("nvidia-container-cli") or ""),
         "dns": Said("nc -z BRIDGE 53", "\n".join(filter(None, (_dns(one) for one in networks)))),
+        "links": _links(networks),
         "firewalld": _firewalld(networks),
     }
     for one in instances:
@@ -238,8 +255,16 @@ def _instance(wanted: Mapping[str, str], body: Mapping[str, Any] | None) -> dict
     found = dict(wanted) | {"status": body["status"] if body else "Missing"}
     attached = (body or {}).get("expanded_devices") or {}
     config = (body or {}).get("expanded_config") or {}
-    disk = (((body or {}).get("state") or {}).get("disk") or {}).get("root") or {}
+    state = (body or {}).get("state") or {}
+    disk = (state.get("disk") or {}).get("root") or {}
     return found | {
+        "runs_for": _since(str((body or {}).get("last_used_at") or "")),
+        "ipv4": [
+            one["address"]
+            for card in (state.get("network") or {}).values()
+            for one in card.get("addresses") or ()
+            if card.get("host_name") and (one["family"], one["scope"]) == ("inet", "global")
+        ],
         "disk_used": disk.get("usage", 0),
         "disk_total": disk.get("total", 0),
         "gpu": any(device["type"] == "gpu" for device in attached.values()),
@@ -248,6 +273,11 @@ def _instance(wanted: Mapping[str, str], body: Mapping[str, Any] | None) -> dict
             device.get("network") or device.get("parent") or ""
             for device in attached.values()
             if device["type"] == "nic"
+        ],
+        "doors": [
+            device.get("listen", "")
+            for device in attached.values()
+            if device["type"] == "proxy" and device.get("bind", "host") == "host"
         ],
         "sources_missing": {
             name: device["source"]
@@ -259,6 +289,14 @@ def _instance(wanted: Mapping[str, str], body: Mapping[str, Any] | None) -> dict
             and _gone(device["source"])
         },
     }
+
+
+def _since(moment: str) -> int:
+    """Seconds since a moment as Incus writes it: an instance was last used when it was started."""
+    try:
+        return max(0, int(time.time() - datetime.fromisoformat(moment).timestamp()))
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _gone(path: str) -> bool:
@@ -293,7 +331,37 @@ def _dns(network: Mapping[str, str]) -> str:
         return f"{network['name']}: {address} port 53: refused"
     except OSError:
         return ""
-    return f"{network['name']}: {address} port 53: open"
+    # another that listens on all addresses answers here too, and keeps Incus's own from its place
+    whose = "" if _has_dnsmasq(network["name"]) else ", and Incus's dnsmasq for this bridge does not run"
+    return f"{network['name']}: {address} port 53: open{whose}"
+
+
+def _has_dnsmasq(bridge: str) -> bool:
+    commands = (_command(path) for path in Path("/proc").glob("[0-9]*/cmdline"))
+    return any(f"--interface={bridge}" in command and "dnsmasq" in command[0] for command in commands if command)
+
+
+def _command(path: Path) -> list[str]:
+    try:
+        return path.read_bytes().decode(errors="replace").split("\0")
+    except OSError:  # it has ended
+        return []
+
+
+def _links(networks: Iterable[Mapping[str, str]]) -> Said:
+    """The bridges as the kernel has them: up or down, and their IPv4 addresses."""
+    said = run("ip", "-j", "addr", "show")
+    if said.skipped or said.status:
+        return Said(said.command, skipped=said.skipped or said.text.strip())
+    links = {link["ifname"]: link for link in json.loads(said.text)}
+    return Said("ip addr show", "\n".join(_link(one["name"], links.get(one["name"])) for one in networks))
+
+
+def _link(name: str, link: Mapping[str, Any] | None) -> str:
+    if not link:
+        return f"{name}: gone"
+    addresses = [one["local"] for one in link.get("addr_info", ()) if one["family"] == "inet"]
+    return " ".join([f"{name}:", "up" if "UP" in link.get("flags", ()) else "down", *addresses])
 
 
 def _firewalld(networks: Iterable[Mapping[str, str]]) -> Said:

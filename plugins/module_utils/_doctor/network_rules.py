@@ -150,14 +150,36 @@ def _flushed(snapshot: Snapshot) -> Iterator[Evidence]:
     said, server = snapshot.get("nft"), snapshot.get("firewall")
     if said.skipped or said.status or server.text.strip() != "nftables" or not _bridges(snapshot):
         return
-    if not any(table["name"] == OURS for table in Ruleset(said.text).tables):
+    ruleset = Ruleset(said.text)
+    if not any(table["name"] == OURS for table in ruleset.tables):
         yield Evidence(said.command, "no table inet incus")
+        return
+    chains = {chain["name"] for chain in ruleset.chains if chain["table"] == OURS}
+    for bridge in _bridges(snapshot):
+        if bridge.get("nat") and f"pstrt.{bridge['name']}" not in chains:
+            yield Evidence(said.command, f"table inet incus: no chain pstrt.{bridge['name']}")
 
 
 def _no_forwarding(snapshot: Snapshot) -> Iterator[Evidence]:
     said = snapshot.get("ip_forward")
     if said.text.strip().endswith("0") and _bridges(snapshot):
         yield Evidence(said.command, said.text.strip())
+
+
+def _bridge_down(snapshot: Snapshot) -> Iterator[Evidence]:
+    said = snapshot.get("links")
+    links = dict(line.split(": ", 1) for line in said.text.splitlines())
+    for bridge in _bridges(snapshot):
+        state = links.get(bridge["name"], "")
+        wanted = bridge["address"].partition("/")[0]
+        if state and not (state.startswith("up") and wanted in state.split()):
+            yield Evidence(said.command, f"{bridge['name']}: {state}, and it should be up {wanted}")
+
+
+def _no_name_servers(snapshot: Snapshot) -> Iterator[Evidence]:
+    said = snapshot.get("name servers")
+    if not said.skipped and not said.text.startswith("nameserver") and _bridges(snapshot):
+        yield Evidence(said.command, said.text or "/etc/resolv.conf names no server")
 
 
 def _mtu(snapshot: Snapshot) -> Iterator[Evidence]:
@@ -170,6 +192,33 @@ def _mtu(snapshot: Snapshot) -> Iterator[Evidence]:
         if way and mtus.get(bridge["name"], 0) > mtus[way]:
             line = f"{bridge['name']} {mtus[bridge['name']]}, {way} {mtus[way]}"
             yield Evidence(said.command, line, {"bridge": bridge["name"], "mtu": str(mtus[way])})
+
+
+FRONT = {80, 443}
+"""The ports of a page, and of the way to it."""
+
+
+def _open_outside(snapshot: Snapshot) -> Iterator[Evidence]:
+    """Doors of Incus that lead in from outside the host, and instances that hang on a network outside themselves."""
+    command, instances = objects(snapshot, "instances")
+    inside = {one["name"] for one in objects(snapshot, "networks")[1]}
+    for one in instances:
+        doors = [door for door in one["doors"] if _leads_in(door)]
+        outside = [f"all ports, on {name}" for name in one["bridges"] if name not in inside]
+        if doors or outside:
+            yield Evidence(command, f"{one['instance']}: {', '.join([*doors, *outside])}", {}, one["host"])
+
+
+def _leads_in(door: str) -> bool:
+    """Of an address as tcp:0.0.0.0:8000 or tcp:[::1]:80-90, whether others reach it, at other ports than a page's."""
+    protocol, _, rest = door.partition(":")
+    address, _, ports = rest.rpartition(":")
+    try:
+        if protocol == "unix" or ipaddress.ip_address(address.strip("[]")).is_loopback:
+            return False
+    except ValueError:  # it is told as it stands
+        return True
+    return protocol != "tcp" or not set(ports.split(",")) <= {str(port) for port in FRONT}
 
 
 RULES = (
@@ -191,7 +240,7 @@ RULES = (
         " table of Incus nothing is translated to the host's address, so that nothing comes out of the instances.",
         fix=("systemctl restart incus",),
         look=_flushed,
-        hides=("HOP-*", "STT-04"),
+        hides=("HOP-*", "STT-04", "INC-08"),
     ),
     Rule(
         code="NET-03",
@@ -213,7 +262,7 @@ RULES = (
         cause="ufw drops what comes from a bridge, DHCP and DNS among it: an instance runs and has no IPv4 address.",
         fix=("ufw allow in on {bridge}", "ufw route allow in on {bridge}", "ufw route allow out on {bridge}"),
         look=_ufw,
-        hides=("HOP-*", "STT-04", "NET-06"),
+        hides=("HOP-*", "STT-04", "NET-06", "INC-08"),
     ),
     Rule(
         code="NET-05",
@@ -225,7 +274,7 @@ RULES = (
             "firewall-cmd --zone=trusted --change-interface={bridge}",
         ),
         look=prints(r"^(?P<bridge>\S+): no zone", "firewalld"),
-        hides=("HOP-*", "STT-04", "NET-06"),
+        hides=("HOP-*", "STT-04", "NET-06", "INC-08"),
     ),
     Rule(
         code="NET-06",
@@ -235,7 +284,7 @@ RULES = (
         " ends, and find no name.",
         fix=("systemctl restart incus",),
         look=prints(r"^(?P<bridge>\S+): \S+ port 53: (?:connection )?refused", "dns"),
-        hides=("HOP-*", "STT-04", "STT-06"),
+        hides=("HOP-*", "STT-04", "STT-06", "INC-08"),
     ),
     Rule(
         code="NET-07",
@@ -255,7 +304,39 @@ RULES = (
         " and instances have no IPv4 address.",
         fix=("nft list ruleset", "nft insert rule inet {table} input iifname {bridge} accept"),
         look=_input,
-        hides=("HOP-*", "STT-04", "NET-06"),
+        hides=("HOP-*", "STT-04", "NET-06", "INC-08"),
+    ),
+    Rule(
+        code="NET-09",
+        kind=INCUS_HOST,
+        title="a bridge of Incus is down or has lost its address",
+        cause="Somebody took the interface down, or a program that manages the host's network did: NetworkManager,"
+        " systemd-networkd or a VPN. Instances on it reach neither each other nor the host.",
+        fix=("systemctl restart incus",),
+        look=_bridge_down,
+        hides=("HOP-*", "STT-04", "NET-06", "INC-07", "INC-08", "MON-01"),
+    ),
+    Rule(
+        code="NET-10",
+        kind=INCUS_HOST,
+        severity=WARNING,
+        title="the host has nobody to ask for names",
+        cause="/etc/resolv.conf is empty or leads nowhere. The dnsmasq of each bridge asks whom the host asks:"
+        " instances find each other, and no name outside.",
+        fix=("ls -l /etc/resolv.conf", "systemctl restart systemd-resolved NetworkManager networking"),
+        look=_no_name_servers,
+        hides=("STT-04",),
+    ),
+    Rule(
+        code="NET-11",
+        kind=INCUS_HOST,
+        severity=WARNING,
+        preflight=True,
+        title="other ports than 80 and 443 are open to the network outside",
+        cause="A page over HTTPS asks everybody who they are. What `publish` or a device of Incus opens beside it is"
+        " reached by the whole network, with its key or without. Where that is meant, name it in `doctor_ignore`.",
+        fix=("grep -n publish infra.yml", "make plan"),
+        look=_open_outside,
     ),
     Rule(
         code="CLK-01",

@@ -42,9 +42,27 @@ def _evidence(command: str, unit: dict[str, str], *properties: str) -> Evidence:
 
 
 def _stopped(snapshot: Snapshot) -> Iterator[Evidence]:
+    """One that is disabled too may be turned off by its variable: then no hop misses it."""
+    missed = re.findall(r"(?m)^FAILED\s+unit (\S+):", snapshot.get("hops").text)
     for command, unit in _units(snapshot):
-        if unit["ActiveState"] == "inactive" and unit["UnitFileState"] == "enabled" and unit["Result"] == "success":
+        wanted = unit["UnitFileState"] == "enabled" or unit["Id"].removesuffix(".service") in missed
+        stopped = unit["ActiveState"] == "inactive" and unit["Result"] == "success"
+        if stopped and wanted and unit["LoadState"] == "loaded":
             yield _evidence(command, unit, "ActiveState", "UnitFileState")
+
+
+def _masked(snapshot: Snapshot) -> Iterator[Evidence]:
+    for command, unit in _units(snapshot):
+        if unit["LoadState"] == "masked":
+            yield _evidence(command, unit, "LoadState", "ActiveState")
+
+
+def _denied(snapshot: Snapshot) -> Iterator[Evidence]:
+    """Of services that do not run: others may be refused what they do not need."""
+    for _command, unit in _units(snapshot):
+        if unit["ActiveState"] != "active":
+            name = unit["Id"].removesuffix(".service")
+            yield from prints(r"(?i)permission denied|Errno 13\b", f"journal {name}")(snapshot)
 
 
 def _loops(snapshot: Snapshot) -> Iterator[Evidence]:
@@ -159,7 +177,7 @@ RULES = (
         code="SVC-01",
         title="a service is stopped",
         cause="It starts with the machine, and somebody has stopped it since.",
-        fix=("@ systemctl start {unit}",),
+        fix=("@ systemctl enable --now {unit}",),
         look=_stopped,
     ),
     Rule(
@@ -237,6 +255,22 @@ RULES = (
         cause="It was started by hand, or `systemctl disable` was said after it was started.",
         fix=("@ systemctl enable {unit}",),
         look=_not_at_boot,
+    ),
+    Rule(
+        code="SVC-10",
+        title="a service is masked",
+        cause="Somebody has said `systemctl mask`: nothing starts it, a restart of the machine included.",
+        fix=("@ systemctl unmask {unit}", "@ systemctl enable --now {unit}"),
+        look=_masked,
+        hides=("SVC-01", "SVC-02", "HOP-*", "CFG-05"),
+    ),
+    Rule(
+        code="SVC-11",
+        title="a service may not read or write what is its own",
+        cause="The owner or the mode of its files was changed, as by a copy or a restore as root. It ends at once.",
+        fix=("make apply", "@ journalctl -u {unit} -n 50"),
+        look=_denied,
+        hides=("SVC-02", "HOP-*", "CFG-01", "CFG-05", "CFG-06"),
     ),
     Rule(
         code="DSK-03",
@@ -471,6 +505,15 @@ RULES = (
         " policy lets the monitor reach it.",
         fix=("make verify", "make plan"),
         look=prints(r"FAILED\s+Prometheus sees every target", "hops"),
+        hides=("HOP-01",),
+    ),
+    Rule(
+        code="MON-02",
+        title="alerts are not loaded, or do not arrive",
+        cause="Prometheus has rules that it cannot work out, Alertmanager does not run, or whom it tells does not take"
+        " it: the address or the password of monitoring_webhook_url or monitoring_mail_server is another's.",
+        fix=("@ journalctl -u prometheus-alertmanager -n 50", "make apply"),
+        look=prints(r"FAILED\s+(?:Prometheus has its rules|Alertmanager)\b", "hops"),
         hides=("HOP-01",),
     ),
     Rule(

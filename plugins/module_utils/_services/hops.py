@@ -252,12 +252,17 @@ def _rules(groups: Sequence[Answer], journal: str) -> Hop:
     return _hop("Prometheus has its rules", bool(rules) and not bad, "; ".join(bad) or loaded, journal)
 
 
+TELLS_NOBODY = "and tells nobody: monitoring_webhook_url and monitoring_mail_to are not set"
+
+
 def _alertmanager(machine: Answer, seen: Answer, told: Answer) -> Hop:
     unit = "prometheus-alertmanager"
     runs = bool(seen.get("units", {}).get(unit, {}).get("active"))
     known = told.get("alertmanagers", {}).get("activeAlertmanagers", ())
     untold = sorted({one["metric"].get("integration", "") for one in told.get("untold", {}).get("result", ())})
-    detail = "takes alerts" if known else "Prometheus does not know it yet" if runs else "not running"
+    tells = machine.get("monitoring_webhook_url") or machine.get("monitoring_mail_to")
+    taken = "takes alerts" if tells else f"takes alerts, {TELLS_NOBODY}"
+    detail = taken if known else "Prometheus does not know it yet" if runs else "not running"
     if untold:
         detail = f"alerts cannot be told by {' and '.join(untold)}"
     return _hop("Alertmanager", runs and bool(known) and not untold, detail, logs(machine, unit))

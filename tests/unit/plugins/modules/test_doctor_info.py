@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import ssl
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,7 +20,7 @@ import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._doctor import look
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.catalogue import RULES
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.examine import examine
-from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import INCUS_HOST, INSTANCE, read
+from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import INCUS_HOST, INSTANCE, Said, read
 from ansible_collections.anklume.stt.plugins.modules import doctor_info
 from conftest import self_signed
 from module_runner import run_module
@@ -223,6 +227,7 @@ class Client:
 
 def test_what_incus_tells_of_our_instances_and_bridges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(look, "_dns", lambda one: f"{one['name']}: 127.0.0.1 port 53: refused")
+    monkeypatch.setattr(look, "_links", lambda networks: Said("ip addr show", ""))
     wanted = [
         {"host": "ai", "instance": "ai", "project": "home"},
         {"host": "web", "instance": "web", "project": "home"},
@@ -240,6 +245,45 @@ def test_what_incus_tells_of_our_instances_and_bridges(tmp_path: Path, monkeypat
         ("INC-05", "web"),
         ("NET-06", "localhost"),
     }
+
+
+def test_bridges_as_the_kernel_has_them(programs: Path) -> None:
+    up = {"ifname": "up", "flags": ["UP"], "addr_info": [{"family": "inet", "local": "10.0.0.1"}]}
+    program(programs, "ip", json.dumps([up, {"ifname": "down", "flags": ["NO-CARRIER"], "addr_info": []}]))
+    said = look._links([{"name": "up"}, {"name": "down"}, {"name": "lost"}])
+    assert said.text.splitlines() == ["up: up 10.0.0.1", "down: down", "lost: gone"]
+
+
+def test_another_name_server_in_the_place_of_the_bridges_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    connect = socket.create_connection
+    monkeypatch.setattr(socket, "create_connection", lambda _to, wait: connect(server.getsockname(), wait))
+    bridge = {"name": "net-of-nobody", "address": "127.0.0.1/24", "dns": "managed"}
+    assert look._dns(bridge).endswith("port 53: open, and Incus's dnsmasq for this bridge does not run")
+    program = "import time; time.sleep(60)"
+    with subprocess.Popen(["dnsmasq", "-c", program, "--interface=net-of-nobody"], executable=sys.executable) as own:
+        try:
+            assert look._dns(bridge).endswith("port 53: open")
+        finally:
+            own.kill()
+    server.close()
+
+
+def test_an_instance_without_an_address(tmp_path: Path) -> None:
+    client = Client(str(tmp_path))
+    inside = {"host_name": "veth1", "addresses": [{"family": "inet6", "scope": "link", "address": "fe80::1"}]}
+    docker = {"addresses": [{"family": "inet", "scope": "global", "address": "172.17.0.1"}]}
+    (body,) = client.answers["/1.0/instances"]
+    body |= {
+        "last_used_at": "2026-01-01T00:00:00.123456789Z",
+        "state": {"network": {"eth0": inside, "docker0": docker}},
+    }
+    wanted = [{"host": "ai", "instance": "ai", "project": "home"}]
+    (seen,) = json.loads(look._incus(client, wanted)["instances"].text)  # type: ignore[arg-type]
+    assert seen["ipv4"] == [] and seen["runs_for"] > 3600
+    inside["addresses"].append({"family": "inet", "scope": "global", "address": "10.1.1.1"})
+    (seen,) = json.loads(look._incus(client, wanted)["instances"].text)  # type: ignore[arg-type]
+    assert seen["ipv4"] == ["10.1.1.1"]
 
 
 def test_a_pool_of_which_nothing_is_known_is_not_full(tmp_path: Path) -> None:

@@ -13,7 +13,18 @@ import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.catalogue import RULES
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.checklist import LISTS, Item, go_through, shown
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import INCUS_HOST, INSTANCE, Said, Snapshot
+from ansible_collections.anklume.stt.plugins.module_utils._services.hops import TELLS_NOBODY
 
+EXAMPLE = {
+    "project": "p",
+    "status": "Running",
+    "disk_used": 0,
+    "disk_total": 0,
+    "nvidia_runtime": False,
+    "sources_missing": {},
+    "ipv4": [],
+    "runs_for": 0,
+}
 HOPS = "ok      unit speaches: active\nok      HTTPS: https://x"
 
 
@@ -59,7 +70,20 @@ def test_what_is_skipped_has_its_reason() -> None:
     assert found["the GPU works"]["detail"] == "no instance has a GPU"
     assert states("after", host())["every hop answers"]["detail"] == "no machine with a service was asked"
     seen = {"gpu": True, "nvidia_runtime": False, "status": "Running", "host": "ai", "instance": "ai", "project": "p"}
-    gpu = json.dumps([{**seen, "disk_used": 0, "disk_total": 0, "sources_missing": {}, "bridges": []}])
+    gpu = json.dumps(
+        [
+            {
+                **seen,
+                "disk_used": 0,
+                "disk_total": 0,
+                "sources_missing": {},
+                "bridges": [],
+                "ipv4": [],
+                "runs_for": 0,
+                "doors": [],
+            }
+        ]
+    )
     assert states("after", host(instances=gpu, gpus="RTX"), machine())["the GPU works"]["state"] == "ok"
 
 
@@ -72,6 +96,50 @@ def test_long_recordings_are_asked_where_there_is_time() -> None:
     found = states("after", host(), machine(hops=f"{done}\n{lost}"))
     assert found[title]["state"] == "failed"
     assert found["every hop answers"]["state"] == "ok"
+
+
+ALERTS = "ok      Prometheus has its rules: 21 alerts\n%s"
+
+
+@pytest.mark.parametrize(
+    ("hops", "state", "detail"),
+    [
+        (HOPS, "skipped", "no machine has the role monitoring, or it is turned off"),
+        (ALERTS % "ok      Alertmanager: takes alerts", "ok", ""),
+        (
+            ALERTS % f"ok      Alertmanager: takes alerts, {TELLS_NOBODY}",
+            "skipped",
+            f"Alertmanager takes them, {TELLS_NOBODY}",
+        ),
+        (
+            ALERTS % "FAILED  Alertmanager: alerts cannot be told by webhook next: x",
+            "failed",
+            "MON-02 ai: alerts are not loaded, or do not arrive",
+        ),
+    ],
+)
+def test_alerts_are_loaded_and_arrive(hops: str, state: str, detail: str) -> None:
+    found = states("after", host(), machine(hops=hops))["alerts are loaded"]
+    assert (found["state"], found["detail"]) == (state, detail)
+
+
+@pytest.mark.parametrize(
+    ("instance", "state"),
+    [
+        ({"doors": ["tcp:0.0.0.0:443", "tcp:0.0.0.0:80"]}, "ok"),
+        ({"doors": ["tcp:127.0.0.1:8000", "tcp:[::1]:9090", "unix:/run/x"]}, "ok"),
+        ({"doors": ["tcp:0.0.0.0:443", "tcp:192.168.1.5:8000"]}, "failed"),
+        ({"doors": ["tcp:[::]:80-90"]}, "failed"),
+        ({"doors": ["udp:0.0.0.0:443"]}, "failed"),
+        ({"bridges": ["br0"]}, "failed"),
+    ],
+)
+def test_what_is_open_to_the_network_outside(instance: dict[str, Any], state: str) -> None:
+    seen = {"host": "ai", "instance": "ai", "gpu": False, "doors": [], "bridges": ["net-homelab"], **instance}
+    inside = json.dumps([{"name": "net-homelab", "address": "10.100.3.254/24"}])
+    snapshot = host(instances=json.dumps([{**EXAMPLE, **seen}]), networks=inside)
+    found = states("after", snapshot)["nothing but 80 and 443 is open to the network outside"]
+    assert found["state"] == state
 
 
 def test_backups_are_asked_here() -> None:

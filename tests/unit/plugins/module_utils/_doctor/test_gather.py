@@ -14,7 +14,16 @@ from ansible_collections.anklume.stt.plugins.filter import doctor
 from ansible_collections.anklume.stt.plugins.module_utils._doctor import gather
 
 INSTANCE = {"host": "ai", "instance": "ai", "project": "home", "status": "Running", "disk_used": 0, "disk_total": 0}
-SEEN = {**INSTANCE, "gpu": False, "nvidia_runtime": False, "sources_missing": {}, "bridges": ["net-home"]}
+SEEN = {
+    **INSTANCE,
+    "gpu": False,
+    "nvidia_runtime": False,
+    "sources_missing": {},
+    "bridges": ["net-home"],
+    "ipv4": [],
+    "runs_for": 0,
+    "doors": [],
+}
 MACHINES: dict[str, Any] = {
     "ai": {
         "inventory_hostname": "ai",
@@ -112,4 +121,49 @@ def test_what_is_asked_in_vain_is_a_message() -> None:
         doctor.doctor_findings(answers, {}, [], check="XX")
     with pytest.raises(AnsibleFilterError, match="before or after an apply"):
         doctor.doctor_checklist(answers, {}, [], when="during")
-    assert doctor.doctor_checklist(answers, {}, [], when="before")["text"].endswith("ready, 3 skipped")
+    assert doctor.doctor_checklist(answers, {}, [], when="before")["text"].endswith("ready, 4 skipped")
+
+
+FIT = {
+    "item": {"name": "ai"},
+    "verdict": "does_not_fit",
+    "accepted": False,
+    "device": "cuda",
+    "explanation": "too\nlarge",
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "state", "detail"),
+    [
+        ({}, "failed", "GPU-15 ai: the speech model does not fit the GPU"),
+        ({"accepted": True, "verdict": "tight"}, "ok", ""),
+        ({"device": "cpu"}, "skipped", "no NVIDIA GPU can be used on this host"),
+    ],
+)
+def test_before_an_apply_the_model_is_judged_by_the_gpu(more: dict[str, Any], state: str, detail: str) -> None:
+    answers = {"host": host(), "planned": {"summary": []}, "asked": [], "judged": [{**FIT, **more}]}
+    items = doctor.doctor_checklist(answers, MACHINES, list(MACHINES), when="before")["items"]
+    (item,) = (one for one in items if "model fits" in one["title"])
+    assert (item["state"], item["detail"]) == (state, detail)
+
+
+def test_a_question_that_stt_fit_refuses_is_no_tick() -> None:
+    refused = {"item": {"name": "ai"}, "msg": "x is no Parakeet"}
+    answers = {"host": host(), "planned": {"summary": []}, "asked": [], "judged": [refused]}
+    items = doctor.doctor_checklist(answers, MACHINES, list(MACHINES), when="before")["items"]
+    assert [one["state"] for one in items if "model fits" in one["title"]] == ["failed"]
+
+
+def test_who_is_judged_by_the_gpu_of_this_host() -> None:
+    given = {"instance_gpu": True, "stt_server_model": "small"}
+    machine = {**MACHINES["ai"], **given}
+    assert doctor.doctor_fits(MACHINES, list(MACHINES)) == []
+    (asked,) = doctor.doctor_fits({"ai": machine}, ["ai"])
+    assert asked["name"] == "ai"
+    assert (asked["variables"]["stt_server_model"], asked["variables"]["stt_server_quantization"]) == (
+        "small",
+        "float16",
+    )
+    for other in ({"stt_server_device": "cpu"}, {"stt_server_enabled": False}, {"ansible_incus_remote": "gpu-room"}):
+        assert doctor.doctor_fits({"ai": {**machine, **other}}, ["ai"]) == []

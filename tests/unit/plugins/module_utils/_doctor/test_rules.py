@@ -41,6 +41,9 @@ EXAMPLE = {
     "nvidia_runtime": False,
     "sources_missing": {},
     "bridges": ["net-homelab"],
+    "doors": [],
+    "ipv4": ["10.100.3.10"],
+    "runs_for": 300,
 }
 UNIT = {
     "Id": "speaches.service",
@@ -136,10 +139,15 @@ def text(name: str, value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def told_by(name: str, value: Any) -> Said:
+    """Of a fit, that it is none; of all others that they ended well."""
+    return Said(f"command of {name}", text(name, value), int(name.startswith("fit ")))
+
+
 def snapshot(rule: Rule, case: dict[str, Any], roles: tuple[str, ...]) -> Snapshot:
     machine = case.get("machine", {})
     said = {**HEALTHY[rule.kind], **{name: value for name, value in case.items() if name != "machine"}}
-    told = {name: Said(f"command of {name}", text(name, value)) for name, value in said.items()}
+    told = {name: told_by(name, value) for name, value in said.items()}
     return Snapshot("homelab-ai", rule.kind, told, machine or {"ansible_incus_project": "homelab"}, roles)
 
 
@@ -204,6 +212,20 @@ def test_what_is_wrong_with_a_service_explains_the_hops_of_those_that_talk_to_it
     other = said("other", roles=("wyoming",), journal_wyoming=QUOTA)
     assert codes(page, speech) == [("DSK-03", "ai")]
     assert codes(page, other) == [("DSK-03", "other"), ("HOP-01", "webui")]
+
+
+def test_a_bridge_whose_packets_are_not_translated_any_more() -> None:
+    bridge = {"name": "net-homelab", "address": "10.100.3.254/24", "dns": "managed"}
+    rules = text("nft", ["incus"])
+    for nat, found in ((True, [("NET-02", "localhost")]), (False, [])):
+        networks = json.dumps([{**bridge, "nat": nat}])
+        assert codes(said("localhost", INCUS_HOST, nft=rules, networks=networks, firewall="nftables")) == found
+
+
+def test_a_service_that_was_stopped_for_good_is_missed_by_its_hop() -> None:
+    unit = text("units", [{"ActiveState": "inactive", "SubState": "dead", "UnitFileState": "disabled"}])
+    assert codes(said("ai", units=unit, hops="FAILED  unit speaches: not running next: x")) == [("SVC-01", "ai")]
+    assert codes(said("ai", units=unit, hops="ok      port 10300: x")) == []
 
 
 def test_an_instance_that_does_not_run_explains_what_the_plan_would_do() -> None:
