@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import started, until_all_answer
 from suite import ROOT
 
 OBJECTS = ("instances", "profiles", "networks", "network-acls", "storage-pools/default/volumes/custom", "projects")
@@ -74,6 +75,18 @@ def written(machine: Any, since: float) -> list[str]:
     return sorted(machine.check_output(find).split())
 
 
+@pytest.fixture
+def others() -> Iterator[None]:
+    """What is somebody else's: a machine of Incus that does not run, and a bridge that is down."""
+    made = (["incus", "init", "--empty", "somebody-elses"], ["ip", "link", "add", "others0", "type", "bridge"])
+    for command in made:
+        subprocess.run(command, check=True, capture_output=True)
+    yield
+    subprocess.run(["ip", "link", "delete", "others0"], check=True)
+    subprocess.run(["incus", "delete", "somebody-elses"], check=True)
+
+
+@pytest.mark.usefixtures("others")
 def test_a_healthy_homelab_gives_no_finding_soon_and_stays_as_it_was(
     doctor: Callable[..., dict[str, Any]], ai: Any, webui: Any
 ) -> None:
@@ -136,5 +149,63 @@ def test_a_damaged_model_is_the_one_cause_and_a_full_quota_is_seen(
     assert ai.service("speaches").is_running
 
 
-def test_after_the_fixes_nothing_is_wrong(doctor: Callable[..., dict[str, Any]]) -> None:
-    assert doctor() == {}
+@contextmanager
+def ends_at_once(machine: Any, unit: str) -> Iterator[None]:
+    """A drop-in of somebody's keeps a unit from starting."""
+    folder = f"/etc/systemd/system/{unit}.service.d"
+    machine.check_output(f"mkdir -p {folder} && printf '[Service]\\nExecStartPre=/bin/false\\n' >{folder}/theirs.conf")
+    machine.run(f"systemctl daemon-reload; systemctl restart {unit}")
+    try:
+        yield
+    finally:
+        machine.check_output(f"rm {folder}/theirs.conf; systemctl daemon-reload; systemctl reset-failed {unit}; true")
+        machine.check_output(f"systemctl restart {unit}")
+
+
+@contextmanager
+def out_of_memory(machine: Any, name: str, unit: str) -> Iterator[None]:
+    """The instance may use what it uses and little more, and something takes that: the kernel ends the unit first."""
+    incus = ["incus", "config"]
+    state = json.loads(subprocess.check_output(["incus", "query", f"/1.0/instances/{name}/state?project=homelab"]))
+    size = state["memory"]["usage"] + 100 * 2**20
+    subprocess.run([*incus, "set", name, f"limits.memory={size}B", "--project", "homelab"], check=True)
+    try:
+        machine.check_output(f"echo 1000 >/proc/$(systemctl show -P MainPID {unit})/oom_score_adj")
+        machine.run("timeout 20 python3 -c 'taken = b\"x\" * 2**30'")
+        yield
+    finally:
+        subprocess.run([*incus, "unset", name, "limits.memory", "--project", "homelab"], check=True)
+
+
+def test_a_service_that_ends_at_once_and_one_that_the_kernel_has_killed(
+    doctor: Callable[..., dict[str, Any]], ai: Any, webui: Any, project: Path
+) -> None:
+    before = started(ai, "ollama")
+    with ends_at_once(webui, "caddy"), out_of_memory(ai, "homelab-ai", "ollama"):
+        found = doctor("-e", '{"doctor_ignore": ["CFG-02=localhost"]}')
+        assert sorted(found) == ["SVC-02=homelab-webui", "SVC-03=homelab-ai"]
+        mend(found["SVC-03=homelab-ai"], project)
+        until_all_answer(ai, webui)
+        assert started(ai, "ollama") != before
+        assert doctor(CHECK="SVC-03") == {}
+
+
+def test_after_the_fixes_it_is_ready_for_production(project: Path, tmp_path: Path) -> None:
+    """preflight asks every rule of the doctor, and some of its own."""
+    kept = tmp_path / "list.json"
+    command = ["make", "-s", "preflight", f"PROJECT={project}", f"JSON={kept}"]
+    done = subprocess.run(command, cwd=ROOT, env=DOCTOR, capture_output=True, text=True, check=False)
+    found = {one["title"].partition(",")[0]: (one["state"], one["detail"]) for one in json.loads(kept.read_text())}
+    backup = found.pop("the newest backup is whole and younger than two days")
+    assert backup[0] == "failed" and "BAK-01 homelab-webui" in backup[1] and done.returncode, done.stdout
+    assert [one for one in found.items() if one[1][0] == "failed"] == []
+    skipped = {title: detail for title, (state, detail) in found.items() if state == "skipped"}
+    assert skipped["alerts are loaded"] == "no machine has the role monitoring, or it is turned off"
+    assert set(skipped) <= {
+        "alerts are loaded",
+        "the GPU works",
+        "recordings of 10 and 30 minutes are transcribed",
+        "the STT server asks for its key",
+        "Incus has nothing to warn of",
+        "the clock is synchronised",
+    }

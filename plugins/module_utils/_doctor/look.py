@@ -31,7 +31,9 @@ PATIENCE = 10
 """Seconds for one command."""
 RECENT = 3600
 """Seconds that logs are read back: what was mended before is no finding."""
-TOLD_BY_KERNEL = re.compile(r"oom-kill:|NVRM|BTRFS|EXT4-fs error|apparmor=\"DENIED\"|I/O error")
+TOLD_BY_KERNEL = re.compile(
+    r"oom-kill:|memory: usage \d+kB, limit|NVRM|BTRFS|EXT4-fs error|apparmor=\"DENIED\"|I/O error"
+)
 PROPERTIES = (
     "Id",
     "LoadState",
@@ -267,6 +269,7 @@ def _instance(wanted: Mapping[str, str], body: Mapping[str, Any] | None) -> dict
         ],
         "disk_used": disk.get("usage", 0),
         "disk_total": disk.get("total", 0),
+        "memory_limit": (state.get("memory") or {}).get("total", 0),
         "gpu": any(device["type"] == "gpu" for device in attached.values()),
         "nvidia_runtime": config.get("nvidia.runtime") == "true",
         "bridges": [

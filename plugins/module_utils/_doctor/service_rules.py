@@ -91,7 +91,10 @@ def _sandbox(snapshot: Snapshot) -> Iterator[Evidence]:
 
 
 def _killed(snapshot: Snapshot) -> Iterator[Evidence]:
-    """On the host: with cgroup v1 neither systemd in the instance nor Incus's counter knows of it."""
+    """On the host: with cgroup v1 neither systemd in the instance nor Incus's counter knows of it.
+
+    Where the instance has more memory now than it had then, it was mended.
+    """
     said = snapshot.get("kernel")
     for one in objects(snapshot, "instances")[1]:
         names = {f"{one['project']}_{one['instance']}"} | ({one["instance"]} if one["project"] == "default" else set())
@@ -99,8 +102,11 @@ def _killed(snapshot: Snapshot) -> Iterator[Evidence]:
         sign = re.compile(
             rf"oom-kill:.*/lxc\.payload\.(?:{group})/(?:.*/)?(?P<unit>[\w@-]+)\.service|oom-kill:.*/lxc\.payload\.(?:{group})\b"
         )
+        limit = 0
         for line in said.text.splitlines():
-            if found := sign.search(line):
+            if told := re.search(r"memory: usage \d+kB, limit (\d+)kB", line):
+                limit = int(told[1]) * 1024
+            if (found := sign.search(line)) and not 0 < limit < one["memory_limit"]:
                 names_of_fix = {
                     "instance": one["instance"],
                     "project": one["project"],

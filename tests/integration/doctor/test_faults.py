@@ -105,6 +105,27 @@ FAULTS = (
         LEASE,
         "nft delete table inet mine",
     ),
+    Fault("the bridge is taken down", "NET-09", "ip link set incusbr0 down", OUT),
+    Fault("the bridge's address is taken away", "NET-09", "ip addr flush dev incusbr0", OUT),
+    Fault(
+        "Incus's chain that translates addresses is deleted",
+        "NET-02",
+        "nft delete chain inet incus pstrt.incusbr0",
+        OUT,
+    ),
+    Fault(
+        "another dnsmasq has the port of the bridge's",
+        "INC-07",
+        "pkill -KILL -x dnsmasq; sleep 1; systemctl start dnsmasq",
+        LEASE,
+    ),
+    Fault(
+        "another dnsmasq was there before Incus",
+        "INC-07",
+        "systemctl stop incus.socket incus; pkill -KILL -x dnsmasq; sleep 1;"
+        " systemctl start dnsmasq; systemctl start incus.socket incus",
+        LEASE,
+    ),
     Fault("the daemon is stopped", "INC-01", "systemctl stop incus.socket incus", "timeout 10 incus list"),
     Fault(
         "root has no range in /etc/subuid",
@@ -114,6 +135,15 @@ FAULTS = (
         "mv /tmp/subuid /etc/subuid; echo root:1000000:500000000 >/etc/subgid; systemctl restart incus",
     ),
     Fault("an instance is stopped", "INC-04", "incus stop inner --force", "incus exec inner -- true", about="inner"),
+    Fault("an instance is paused", "INC-04", "incus pause inner", "timeout 10 incus exec inner -- true", about="inner"),
+    Fault(
+        "an instance's own network service is stopped",
+        "INC-08",
+        "incus exec inner -- sh -c 'systemctl stop systemd-networkd.socket systemd-networkd; ip addr flush dev eth0';"
+        " sleep 65",
+        f'timeout 30 bash -c "until {NAMES}; do sleep 1; done"',
+        about="inner",
+    ),
     Fault(
         "a folder that an instance mounts is gone",
         "DSK-04",
@@ -130,8 +160,8 @@ FAULTS = (
 def host(nested: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """An Incus host with one container, and what breaks it."""
     made = nested("anklume-test-doctor")
-    made("apt-get -qq install -y --no-install-recommends iptables nftables ufw firewalld procps")
-    made("systemctl disable --now -q firewalld ufw nftables; ufw --force disable; true")
+    made("apt-get -qq install -y --no-install-recommends iptables nftables ufw firewalld procps dnsmasq")
+    made("systemctl disable --now -q firewalld ufw nftables dnsmasq; ufw --force disable; true")
     folder = tmp_path_factory.mktemp("host")
     done = made.play(folder, "incus_host", incus_host_bridge_address=f"{BRIDGE}/24")
     assert done.status == 0, done.output
@@ -172,8 +202,46 @@ def told(findings: list[Finding]) -> list[tuple[str, str]]:
     return [(one.rule.code, one.host) for one in findings]
 
 
-def test_a_healthy_host_has_no_finding(doctor: Callable[[], list[Finding]]) -> None:
+ACCEPTED = "iifname incusbr0 accept;"
+HEALTHY = {
+    "nothing else": ("true", "true"),
+    "Docker that lets the bridge through": (
+        "iptables -N DOCKER-USER; iptables -A FORWARD -j DOCKER-USER; iptables -P FORWARD DROP;"
+        " iptables -A DOCKER-USER -i incusbr0 -j ACCEPT; iptables -A DOCKER-USER -o incusbr0 -j ACCEPT",
+        "iptables -P FORWARD ACCEPT; iptables -F; iptables -X DOCKER-USER",
+    ),
+    "ufw with the rules": (
+        "ufw --force enable; ufw allow in on incusbr0; ufw route allow in on incusbr0; ufw route allow out on incusbr0",
+        "ufw --force reset; iptables -F; iptables -X; iptables -P INPUT ACCEPT; iptables -P FORWARD ACCEPT",
+    ),
+    "rules of one's own that accept the bridge": (
+        "nft 'table inet mine { chain input { type filter hook input priority filter; policy drop;"
+        f' iifname {{ "lo", "eth0" }} accept; ct state established,related accept; {ACCEPTED} }}; }};\'',
+        "nft delete table inet mine",
+    ),
+    "another bridge, of Incus and not": (
+        "incus network create theirs ipv4.address=10.79.0.1/24; ip link add others0 type bridge",
+        "incus network delete theirs; ip link delete others0",
+    ),
+    "a machine of somebody else that does not run": ("incus init --empty theirs", "incus delete theirs"),
+}
+
+
+@pytest.fixture
+def variant(host: Any, request: pytest.FixtureRequest) -> Iterator[None]:
+    done, undone = HEALTHY[request.param]
+    host(done)
+    yield
+    host(undone)
+
+
+@pytest.mark.parametrize("variant", list(HEALTHY), indirect=True)
+def test_a_healthy_host_has_no_finding(
+    variant: None, host: Any, gateway: str, doctor: Callable[[], list[Finding]]
+) -> None:
     assert told(doctor()) == []
+    host(OUT.replace("{gateway}", gateway))
+    host(LEASE)
 
 
 @pytest.fixture

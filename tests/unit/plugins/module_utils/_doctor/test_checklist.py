@@ -24,6 +24,7 @@ EXAMPLE = {
     "sources_missing": {},
     "ipv4": [],
     "runs_for": 0,
+    "memory_limit": 0,
 }
 HOPS = "ok      unit speaches: active\nok      HTTPS: https://x"
 
@@ -80,6 +81,7 @@ def test_what_is_skipped_has_its_reason() -> None:
                 "bridges": [],
                 "ipv4": [],
                 "runs_for": 0,
+                "memory_limit": 0,
                 "doors": [],
             }
         ]

@@ -22,6 +22,7 @@ SEEN = {
     "bridges": ["net-home"],
     "ipv4": [],
     "runs_for": 0,
+    "memory_limit": 0,
     "doors": [],
 }
 MACHINES: dict[str, Any] = {

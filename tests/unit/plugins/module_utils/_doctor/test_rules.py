@@ -44,6 +44,7 @@ EXAMPLE = {
     "doors": [],
     "ipv4": ["10.100.3.10"],
     "runs_for": 300,
+    "memory_limit": 0,
 }
 UNIT = {
     "Id": "speaches.service",
