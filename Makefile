@@ -326,7 +326,9 @@ $(ACCURACY_VENV)/.stamp: requirements-accuracy-test.txt $(ENGINE_VENV)/.stamp
 	@apt-get -qq install -y --no-install-recommends espeak-ng wordnet-base $(foreach language,en es fr it ru,$(addprefix asterisk-core-sounds-,$(language) $(language)-g722))
 	@scripts/venv $(@D) $(PYTHON) $(ENGINE_REQUIREMENTS) $<
 	@touch $@
-.PHONY: bench-accuracy bench-lanes bench-request
+.PHONY: bench-accuracy bench-lanes bench-request bench-page
+bench-page: venv-test $(ACCURACY_VENV)/.stamp ## the tables and the plot of docs/how-to/how-fast.md, on real weights
+	@$(ACCURACY_VENV)/bin/python tests/bench/bench_page.py
 bench-accuracy: venv-test $(ACCURACY_VENV)/.stamp ## how well and how fast real weights hear, with short and full context; ARGS="--only people --sentences 50" or "--model FOLDER" (all: 90 minutes)
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_accuracy.py $(ARGS)
 bench-lanes: venv-test $(ACCURACY_VENV)/.stamp ## voice commands beside an hour-long recording; ARGS="--minutes 10 --context full"

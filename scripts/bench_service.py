@@ -4,7 +4,9 @@
 """How fast a user's own STT server is: long sounds, commands of several clients, memory. As a table, JSON and SVG.
 
 usage: bench_service.py PROJECT [--machine NAME] [--quick] [--force]
-       bench_service.py PROJECT --url URL        any server with /metrics; its key in STT_API_KEY
+       bench_service.py PROJECT --url URL [--pid PID]
+                                                 any server with /metrics; its key in STT_API_KEY. PID is its process
+                                                 where it runs here, for its memory
 
 The requests are sent on the server's own machine (bench_service_client.py), so that no network counts and the key stays
 there. The result goes to PROJECT/bench/.
@@ -228,6 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("project", type=Path)
     parser.add_argument("--machine", default="")
     parser.add_argument("--url", default="")
+    parser.add_argument("--pid", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--force", action="store_true")
     options = parser.parse_args(arguments)
@@ -236,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.url:
             name, command, language = options.url, [sys.executable, "-c", START], ""
-            told |= {"url": options.url, "key": os.environ.get("STT_API_KEY", "")}
+            told |= {"url": options.url, "key": os.environ.get("STT_API_KEY", ""), "pid": options.pid}
         else:
             listed = subprocess.run(
                 ["ansible-inventory", "-i", str(options.project / "inventory"), "--list"],
