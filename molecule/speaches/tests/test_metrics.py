@@ -51,6 +51,25 @@ def test_what_was_done_is_counted(ask: Ask) -> None:
     assert "odd-4711" not in ask("/metrics").text
 
 
+def odd(ask: Ask, numbers: str) -> None:
+    """Requests that name something new wherever a client can; curl counts the numbers up by itself."""
+    name = f"odd-{numbers}"
+    ask(f"/{name}/{name.replace('[', '').replace(']', '')}")
+    ask(f"/v1/models/{name}", "-X", "ODD")
+    ask(f"/v1/audio/transcriptions?x={name}", "-F", "file=@/srv/clips/text.wav;filename=odd.wav", model="odd")
+
+
+def test_a_thousand_odd_requests_make_no_series(ask: Ask) -> None:
+    odd(ask, "[0-1]")
+    before = numbers(ask)
+    odd(ask, "[2-340]")
+    after = numbers(ask)
+    assert set(after) == set(before)
+    counted = [name for name in after if name.startswith("stt_request_duration_seconds_count")]
+    assert sum(after[name] - before[name] for name in counted) >= 1000
+    assert "odd" not in ask("/metrics").text
+
+
 def test_promtool_finds_nothing_to_say(ask: Ask) -> None:
     checked = subprocess.run(
         [PROMTOOL, "check", "metrics"], input=ask("/metrics").text, text=True, capture_output=True, check=False
