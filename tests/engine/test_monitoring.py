@@ -8,12 +8,16 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import http.server
+import itertools
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import threading
+import time
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -176,14 +180,38 @@ def running(*command: str | Path, log: Path) -> Iterator[subprocess.Popen[bytes]
             process.kill()
 
 
+class Page:
+    """A page over HTTPS, whose certificate is good for so many days, and can be another."""
+
+    def __init__(self, folder: Path, days: int) -> None:
+        self.folder = folder
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.certified(days)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+        self.server.socket = self.context.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"https://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def certified(self, days: int) -> None:
+        """From the next connection on it shows a certificate that ends in so many days."""
+        key, certificate = self.folder / "page.key", self.folder / "page.crt"
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=homelab-webui"]
+        check("openssl", "req", "-x509", *kind, "-days", str(days), "-keyout", key, "-out", certificate)
+        self.context.load_cert_chain(certificate, key)
+
+
+UNTRUSTED = "{preferred_ip_protocol: ip4, tls_config: {insecure_skip_verify: true}}"
+"""Its authority is nobody's; how the role asks a page that has one of our own."""
+
+
 @contextlib.contextmanager
-def monitored(folder: Path, server: Server) -> Iterator[Webhook]:
+def monitored(folder: Path, server: Server, page: str = "") -> Iterator[tuple[Webhook, str]]:
     """The server under Prometheus, with the page's configuration, but for addresses and times."""
     hook, ports = Webhook(), {name: free_port() for name in ("prometheus", "alertmanager", "blackbox")}
     changes = {
         "/etc/prometheus/": f"{folder}/",
         "homelab-ai:8000": f"127.0.0.1:{server.port}",
-        "https://homelab-webui": f"http://127.0.0.1:{server.port}/health",
+        "https://homelab-webui": page or f"http://127.0.0.1:{server.port}/health",
         "127.0.0.1:9093": f"127.0.0.1:{ports['alertmanager']}",
         "127.0.0.1:9115": f"127.0.0.1:{ports['blackbox']}",
         "15s": "1s",
@@ -198,7 +226,10 @@ def monitored(folder: Path, server: Server) -> Iterator[Webhook]:
     (folder / "stt-api-key").write_text(KEY)
     rules = re.sub(r"for: \d+m", "for: 2s", RULES.read_text(encoding="utf-8")).replace("[10m]", "[10s]")
     (folder / "stt.rules.yml").write_text(rules)
-    (folder / "blackbox.yml").write_text(blackbox("en").replace("/etc/prometheus/", f"{folder}/"))
+    asks, trusts = "http: {preferred_ip_protocol: ip4}", f"http: {UNTRUSTED}"
+    told = blackbox("en").replace("/etc/prometheus/", f"{folder}/")
+    assert asks in told
+    (folder / "blackbox.yml").write_text(told.replace(asks, trusts))
     (folder / "alertmanager.yml").write_text(
         "route: {receiver: hook, group_by: [alertname], group_wait: 0s, group_interval: 1s}\n"
         f"receivers: [{{name: hook, webhook_configs: [{{url: 'http://127.0.0.1:{hook.server.server_port}/'}}]}}]\n"
@@ -213,7 +244,7 @@ def monitored(folder: Path, server: Server) -> Iterator[Webhook]:
             command = [*AS_INSTALLED, BIN / program, f"--config.file={folder}/{name}.yml", listen[name], *options]
             stack.enter_context(running(*command, log=folder / f"{name}.log"))
         try:
-            yield hook
+            yield hook, f"http://127.0.0.1:{ports['prometheus']}"
         except BaseException:
             for name in ports:
                 print((folder / f"{name}.log").read_text()[-2000:], file=sys.stderr)
@@ -228,8 +259,12 @@ def monitored(folder: Path, server: Server) -> Iterator[Webhook]:
 def test_alerts_go_through_a_real_alertmanager_and_back(start: Start, tmp_path: Path) -> None:
     settings = {"STT_PORT": free_port(), "STT_API_KEY": KEY, "STT_QUEUE_LENGTH": 0}
     server = start(**settings)
-    with monitored(tmp_path, server) as hook:
+    page = Page(tmp_path, 5)
+    with monitored(tmp_path, server, page.url) as (hook, _):
         hook.comes("Watchdog", "firing")
+        hook.comes("CertificateExpires", "firing")
+        page.certified(90)
+        hook.comes("CertificateExpires", "resolved")
 
         sound = wav(np.concatenate([clip("en-fox.wav")] * 30))
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
@@ -254,3 +289,33 @@ def test_alerts_go_through_a_real_alertmanager_and_back(start: Start, tmp_path: 
         start(**settings)
         hook.comes("SttHearsWrong", "resolved")
         hook.comes("SttDown", "resolved")
+
+
+PICTURE = ROOT / "docs/images/prometheus.png"
+QUESTION = (
+    'histogram_quantile(0.95, sum by (instance, le) (rate(stt_request_duration_seconds_bucket{status="200"}[30s])))'
+)
+
+
+@pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="a minute: make test-long")
+def test_prometheus_own_page_draws_a_question(start: Start, tmp_path: Path) -> None:
+    """In the real browser. With WRITE_DOCS=1 the picture in docs/how-to/monitor.md is made anew."""
+    assert f"{QUESTION.partition('{')[0]}{{" in PAGE
+    server = start(STT_PORT=free_port(), STT_API_KEY=KEY)
+    with monitored(tmp_path, server) as (_, url):
+        headers, end = {"Authorization": f"Bearer {KEY}"}, time.monotonic() + 50
+        for clips in itertools.cycle([1, 3, 2, 6, 1, 4]):
+            sound = wav(np.concatenate([clip("en-fox.wav")] * clips))
+            httpx.post(f"{server.url}/v1/audio/transcriptions", files={"file": sound}, headers=headers, timeout=60)
+            if time.monotonic() > end:
+                break
+            time.sleep(0.5)
+        asked = urllib.parse.urlencode({"g0.expr": QUESTION, "g0.tab": 0, "g0.range_input": "1m"})
+        shot = tmp_path / "page.png"
+        browser = ["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", f"--user-data-dir={tmp_path}/browser"]
+        seen = ["--window-size=1200,760", "--virtual-time-budget=15000"]
+        check(*browser, *seen, f"--screenshot={shot}", f"{url}/graph?{asked}")
+        drawn = check(*browser, *seen, "--dump-dom", f"{url}/graph?{asked}")
+    assert f"127.0.0.1:{server.port}" in drawn and "<canvas" in drawn
+    if os.environ.get("WRITE_DOCS"):
+        PICTURE.write_bytes(shot.read_bytes())
