@@ -71,6 +71,7 @@ ROWS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
         ("Temperature of the GPU", "celsius", {"nvidia_gpu_temperature_celsius": "GPU {{gpu}}"}),
         ("Free on its disks", "percentunit", {FREE: "{{instance}} {{mountpoint}}"}),
         ("Free memory", "bytes", {"node_memory_MemAvailable_bytes": EACH}),
+        ("Memory of each instance, as Incus counts", "bytes", {"incus_memory_RSS_bytes": "{{name}}"}),
         ("What the doctor has found", "short", {"anklume_finding": "{{code}} {{machine}}"}),
     ],
 }

@@ -54,6 +54,7 @@ _value:
   description:
     - C(prometheus) and C(alertmanager), as dictionaries, C(blackbox) and C(rules), as texts, C(keys), the contents of
       the C(key_files) by their paths, C(secret_alertmanager), whether the second holds a secret, and C(faults).
+    - C(dashboard), for Grafana, where one is named.
     - C(listen), C(local) and C(page) say where Prometheus is reached.
   type: dict
 """

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +32,8 @@ GIVEN = {
     "monitoring_sentence_interval": 4,
     "monitoring_webhook_url": "http://127.0.0.1:5001/token-4711",
     "monitoring_nodes": {"incus-host": f"{HERE}:9100"},
-    "monitoring_host_address": HERE,
     "monitoring_host_state": "present",
+    "monitoring_incus_metrics": True,
 }
 
 
@@ -62,6 +65,15 @@ def first(voice: Any, project: Path) -> Iterator[tuple[Run, dict[str, Any]]]:
         voice.run(f"systemctl disable -q --now {' '.join(UNITS)} prometheus-node-exporter anklume-gpu-textfile.timer")
         voice.run(f"rm -rf {FOLDER} /etc/systemd/system/prometheus*.service.d {SMI} /usr/local/lib/anklume")
         voice.run("rm -f /etc/systemd/system/anklume-gpu-textfile.*; systemctl daemon-reload")
+        subprocess.run(["incus", "config", "unset", "core.metrics_address"], check=True)
+        for one in readers():
+            subprocess.run(["incus", "config", "trust", "remove", one["fingerprint"]], check=True)
+
+
+def readers() -> list[dict[str, Any]]:
+    """The certificates by which Incus knows the monitor."""
+    listed = subprocess.check_output(["incus", "query", "/1.0/certificates?recursion=1"])
+    return [one for one in json.loads(listed) if one["name"] == "anklume-monitor"]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +103,7 @@ def test_every_service_of_the_machine_is_seen(monitor: str) -> None:
     until(lambda: all(one["health"] != "unknown" for one in asked("targets")["activeTargets"]))
     found = {(one["labels"]["job"], one["labels"]["instance"]): one for one in asked("targets")["activeTargets"]}
     assert {one["lastError"] for one in found.values()} == {""}
-    assert {"stt", "stt-sentence", "service", "node", "monitoring"} == {job for job, _instance in found}
+    assert {"stt", "stt-sentence", "service", "node", "incus", "monitoring"} == {job for job, _instance in found}
     assert value('up{job="stt", instance="mwyo-voice"}') == 1
     assert value('probe_success{job="service", service="wyoming"}') == 1
 
@@ -109,9 +121,39 @@ def test_the_host_tells_of_its_gpu(monitor: str, voice: Any) -> None:
     assert listening == f"{HERE}:9100"
 
 
+def test_incus_tells_what_the_instances_of_the_project_use(monitor: str, voice: Any) -> None:
+    until(lambda: value(f'incus_memory_RSS_bytes{{name="{NAME}"}}'))
+    assert value('up{job="incus", instance="incus-host"}') == 1
+    query = urllib.parse.urlencode({"match[]": "incus_memory_RSS_bytes"})
+    assert asked(f"label/project/values?{query}") == ["mwyo"]
+    (reader,) = readers()
+    assert (reader["type"], reader["restricted"], reader["projects"]) == ("metrics", True, ["mwyo"])
+
+
+def test_the_monitors_certificate_opens_nothing_else(monitor: str, project: Path) -> None:
+    secrets = project / "secrets"
+    assert {(secrets / f"incus-metrics{end}").stat().st_mode & 0o777 for end in (".key", ".crt")} == {0o600}
+    shown = ["--cert", secrets / "incus-metrics.crt", "--key", secrets / "incus-metrics.key"]
+    host = "https://10.173.1.254:8444/1.0"
+
+    def status(path: str, *options: object) -> str:
+        command = ["curl", "-sko", "/dev/null", "-w", "%{http_code}", *map(str, options), host + path]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert status("/metrics?project=mwyo", *shown) == "200"
+    assert status("/metrics?project=mwyo") == "403"
+    for path in (
+        "/metrics",
+        "/metrics?project=default",
+        "/instances?project=mwyo",
+        "/instances/mwyo-voice?project=mwyo",
+    ):
+        assert status(path, *shown) in ("403", "404"), path
+
+
 def test_the_dashboard_asks_for_what_is_there(monitor: str) -> None:
     board = (ROOT / "data/monitoring/dashboard.json").read_text()
-    wanted = set(re.findall(r"\b(?:stt|node|nvidia|probe|process)_\w+", board))
+    wanted = set(re.findall(r"\b(?:stt|node|incus|nvidia|probe|process)_\w+", board))
     assert len(wanted) > 10
     until(lambda: wanted <= set(asked("label/__name__/values")))
 
@@ -160,13 +202,15 @@ def test_verify_and_doctor_know_the_monitor(monitor: str, voice: Any, project: P
 
 
 HOOK = """
-# keeps what Alertmanager sends: a line for each alert, with its name and state
+# keeps what Alertmanager sends: two lines for each alert, with its name and state, and its code
 import http.server, json
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         told = json.loads(self.rfile.read(int(self.headers["content-length"])))
         with open("/root/alerts", "a") as out:
-            out.writelines(f"{one['labels']['alertname']} {one['status']}\\n" for one in told["alerts"])
+            for one in told["alerts"]:
+                name, code = one["labels"]["alertname"], one["labels"].get("code", "")
+                out.write(f"{name} {one['status']}\\n{name}={code} {one['status']}\\n")
         self.send_response(200); self.end_headers()
 http.server.HTTPServer(("127.0.0.1", 5001), Handler).serve_forever()
 """
@@ -250,6 +294,37 @@ def test_alerts_arrive_and_are_taken_back(hook: Hook, voice: Any) -> None:
     hook.comes("SttHearsWrong", "resolved")
 
 
+@contextmanager
+def quota_reached() -> Iterator[None]:
+    """A quota that the instance's disk has almost reached; once it has, Incus could not take it back."""
+    state = json.loads(subprocess.check_output(["incus", "query", f"/1.0/instances/{NAME}/state?project=mwyo"]))
+    size = state["disk"]["root"]["usage"] + 400 * 2**20
+    device = ["incus", "config", "device"]
+    subprocess.run([*device, "override", NAME, "root", f"size={size}B", "--project", "mwyo"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*device, "remove", NAME, "root", "--project", "mwyo"], check=True)
+
+
+def have_the_doctor_look(project: Path, folder: Path) -> None:
+    """As the timer on the Incus host does, whose node-exporter is the one on the machine."""
+    user = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    command = ["make", "-s", "doctor-metrics", f"PROJECT={project}", f"TO={folder}/doctor.prom"]
+    subprocess.run(command, cwd=ROOT, env=user, check=True, capture_output=True)
+    there = f"{NAME}/var/lib/prometheus/node-exporter/doctor.prom"
+    subprocess.run(["incus", "file", "push", "-q", f"{folder}/doctor.prom", there, "--project", "mwyo"], check=True)
+
+
+@long
+def test_a_quota_that_is_reached_is_told_and_taken_back(hook: Hook, project: Path, tmp_path: Path) -> None:
+    with quota_reached():
+        have_the_doctor_look(project, tmp_path)
+        hook.comes("DoctorFinds=DSK-01", "firing")
+    have_the_doctor_look(project, tmp_path)
+    hook.comes("DoctorFinds=DSK-01", "resolved")
+
+
 @long
 def test_it_is_turned_off_and_on(monitor: str, voice: Any, project: Path) -> None:
     converge(project, monitoring_enabled=False)
@@ -262,9 +337,11 @@ def test_it_is_turned_off_and_on(monitor: str, voice: Any, project: Path) -> Non
 
 @long
 def test_the_host_is_left_as_it_was(monitor: str, voice: Any, project: Path) -> None:
-    converge(project, monitoring_host_state="absent", monitoring_nodes={})
+    without = {"monitoring_nodes": {}, "monitoring_incus_metrics": False}
+    converge(project, monitoring_host_state="absent", **without)
     assert not voice.package("prometheus-node-exporter").is_installed
     assert not voice.file("/etc/systemd/system/anklume-gpu-textfile.timer").exists
     assert voice.check_output("ss -Hltn sport = :9100") == ""
-    assert converge(project, monitoring_host_state="absent", monitoring_nodes={})[0].changed() == 0
+    assert converge(project, monitoring_host_state="absent", **without)[0].changed() == 0
+    assert readers() == [] and not list((project / "secrets").glob("incus-metrics*"))
     converge(project)

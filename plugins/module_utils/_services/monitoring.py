@@ -8,6 +8,7 @@ It reads the keys of STT servers in the project's secrets, and what this collect
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,9 +24,13 @@ Config = dict[str, Any]
 
 FOLDER = "/etc/prometheus/anklume"
 """Beside the files of Debian's packages, so that an upgrade of these asks nothing."""
-RULES = Path(__file__).resolve().parents[3] / "data" / "monitoring" / "stt.rules.yml"
+DATA = Path(__file__).resolve().parents[3] / "data" / "monitoring"
+RULES, DASHBOARD = DATA / "stt.rules.yml", DATA / "dashboard.json"
 ALERTMANAGER, BLACKBOX = "127.0.0.1:9093", "127.0.0.1:9115"
 NODE_PORT = 9100
+INCUS_PORT = 8444
+INCUS_FILES = ("incus-metrics.key", "incus-metrics.crt", "incus-metrics-server.crt")
+"""In the project's secrets, where `make monitor-host` puts them: what Incus is shown, and what it is known by."""
 BALANCER_METRICS = 8404
 """What stt_balancer_metrics_port is when nobody sets it."""
 INCUS_HOST = "incus-host"
@@ -82,6 +87,11 @@ def plan(given: Variables, machine: str, groups: Mapping[str, Any], hostvars: Va
     jobs += _jobs_of_probes(given, served, hostvars)
     if nodes := _nodes(given, hostvars[machine]):
         jobs.append({"job_name": "node", "static_configs": [_static(where, name) for name, where in nodes.items()]})
+    secrets = {key_files[name]: key for name, key in keys.items() if key}
+    if given["monitoring_incus_metrics"]:
+        incus_files = _incus_files(project_dir)
+        secrets |= {f"{FOLDER}/keys/{name}": content for name, content in incus_files.items()}
+        jobs += _incus(_gateway(hostvars[machine]), projects(groups, hostvars))
     return {
         "prometheus": _prometheus(given, jobs),
         "alertmanager": alertmanager(given),
@@ -89,13 +99,14 @@ def plan(given: Variables, machine: str, groups: Mapping[str, Any], hostvars: Va
         + "".join(PAGE.format(module=f"page-{name}", name=host) for name, host in pages.items())
         + sentences(probes, LONGEST),
         "rules": RULES.read_text(encoding="utf-8"),
-        "keys": {key_files[name]: key for name, key in keys.items() if key},
-        "key_files": [{"path": path, "group": "prometheus", "mode": "0640"} for path in key_files.values() if path],
+        "dashboard": json.loads(DASHBOARD.read_text(encoding="utf-8")) if given["monitoring_grafana_url"] else {},
+        "keys": secrets,
+        "key_files": [{"path": path, "group": "prometheus", "mode": "0640"} for path in secrets],
         "listen": f"{_bracketed(given['monitoring_host'])}:{given['monitoring_port']}",
         "local": _local(given),
         "page": f"http://{_target(BY_ROLE['monitoring'], machine, hostvars[machine])}/",
         "secret_alertmanager": any(given[f"monitoring_{name}"] for name in SECRETS),
-        "faults": list(faults(given, [name for _service, name in served])),
+        "faults": [*faults(given, [name for _service, name in served]), *_incus_faults(given, project_dir)],
     }
 
 
@@ -186,11 +197,53 @@ def _jobs_of_probes(given: Variables, served: Iterable[tuple[Service, str]], hos
             }
 
 
+def _gateway(machine: Variables) -> str:
+    """The Incus host, as the monitor reaches it: at the address of its bridge."""
+    return str((machine.get("incus_network") or {}).get("gateway", ""))
+
+
+def _incus_files(project_dir: str) -> Config:
+    folder = Path(project_dir) / "secrets"
+    return {name: (folder / name).read_text(encoding="utf-8") for name in INCUS_FILES if (folder / name).is_file()}
+
+
+def _incus_faults(given: Variables, project_dir: str) -> Iterator[str]:
+    if given["monitoring_incus_metrics"] and len(_incus_files(project_dir)) < len(INCUS_FILES):
+        yield "monitoring_incus_metrics needs what Incus and the monitor know each other by: run sudo make monitor-host"
+
+
+def projects(groups: Mapping[str, Any], hostvars: Variables) -> list[str]:
+    """The projects of Incus on this host that have a machine of the inventory."""
+    machines = (hostvars[name] for name in groups.get("all", ()))
+    named = (one.get("ansible_incus_project") for one in machines if not one.get("ansible_incus_remote"))
+    return sorted({str(name) for name in named if name})
+
+
+def _incus(host: str, of: Iterable[str]) -> Iterator[Config]:
+    """The numbers of the instances; the certificate sees these projects alone, each asked for by its name."""
+    keys = f"{FOLDER}/keys/"
+    for project in of:
+        yield {
+            "job_name": f"incus-{project}",
+            "scheme": "https",
+            "metrics_path": "/1.0/metrics",
+            "params": {"project": [project]},
+            "tls_config": {
+                "cert_file": f"{keys}incus-metrics.crt",
+                "key_file": f"{keys}incus-metrics.key",
+                # its own certificate, which is for this name whatever the host is called
+                "ca_file": f"{keys}incus-metrics-server.crt",
+                "server_name": "127.0.0.1",
+            },
+            "static_configs": [_static(f"{host}:{INCUS_PORT}", INCUS_HOST, job="incus")],
+        }
+
+
 def _nodes(given: Variables, machine: Variables) -> dict[str, str]:
     """The node-exporters by the names of their machines; the Incus host's answers at the bridge of the monitor."""
     host = {}
     if given["monitoring_incus_host"]:
-        host = {INCUS_HOST: f"{(machine.get('incus_network') or {}).get('gateway', '')}:{NODE_PORT}"}
+        host = {INCUS_HOST: f"{_gateway(machine)}:{NODE_PORT}"}
     return host | dict(given["monitoring_nodes"])
 
 
@@ -252,6 +305,15 @@ def alertmanager(given: Variables) -> Config:
     }
 
 
+def _grafana_faults(given: Variables) -> Iterator[str]:
+    token, user, password = (given[f"monitoring_grafana_{name}"] for name in ("token", "user", "password"))
+    if bool(token) == bool(user) or bool(user) != bool(password):
+        yield (
+            "monitoring_grafana_url needs an account there: give either monitoring_grafana_token or"
+            " monitoring_grafana_user with monitoring_grafana_password"
+        )
+
+
 def faults(given: Variables, machines: Iterable[str]) -> Iterator[str]:
     """Why it cannot work."""
     mail_to, server = given["monitoring_mail_to"], given["monitoring_mail_server"]
@@ -262,9 +324,11 @@ def faults(given: Variables, machines: Iterable[str]) -> Iterator[str]:
     for name in ("retention", "repeat"):
         if not DURATION.fullmatch(given[f"monitoring_{name}"]):
             yield f"monitoring_{name} ({given[f'monitoring_{name}']}) is no time: give it as 12h, 30d or 1y"
-    for name in ("webhook_url", "watchdog_url"):
+    for name in ("webhook_url", "watchdog_url", "grafana_url", "grafana_source"):
         if given[f"monitoring_{name}"] and not re.match(r"https?://[^/\s]", given[f"monitoring_{name}"]):
             yield f"monitoring_{name} is no address: give it as http://10.0.0.1:5001/alerts"
+    if given["monitoring_grafana_url"]:
+        yield from _grafana_faults(given)
     if mail_to and not (given["monitoring_mail_from"] and re.fullmatch(r"\S+:\d+", server)):
         yield "monitoring_mail_to needs monitoring_mail_from and monitoring_mail_server, as mail.example.org:587"
     if bool(given["monitoring_mail_user"]) != bool(given["monitoring_mail_password"]):

@@ -15,6 +15,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue im
 from ansible_collections.anklume.stt.plugins.module_utils._services.monitoring import (
     BALANCER_METRICS,
     FOLDER,
+    INCUS_FILES,
     plan,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import normalise_words
@@ -215,3 +216,49 @@ def test_where_it_listens(project: Path, host: str, listen: str, local: str) -> 
     found = planned(project, host=host)
     assert (found["listen"], found["local"]) == (listen, local)
     assert found["page"] == "http://10.1.1.60:9090/"
+
+
+def test_incus_is_asked_for_each_project_by_a_certificate_of_its_own(project: Path) -> None:
+    groups = GROUPS | {"all": ["monitor", "ai", "webui", "far"]}
+    far = {"ansible_incus_project": "elsewhere", "ansible_incus_remote": "gpu-room"}
+    hosts = {
+        "monitor": MONITOR | {"ansible_incus_project": "home"},
+        "ai": HOSTS["ai"] | {"ansible_incus_project": "office"},
+        "far": far,
+    }
+    assert not [name for name in jobs(planned(project, groups, hosts)) if name.startswith("incus")]
+    (fault,) = planned(project, groups, hosts, incus_metrics=True)["faults"]
+    assert "sudo make monitor-host" in fault
+    for name in INCUS_FILES:
+        (project / "secrets" / name).write_text(f"PEM of {name}")
+    found = planned(project, groups, hosts, incus_metrics=True)
+    assert found["faults"] == []
+    assert {name for name in jobs(found) if name.startswith("incus")} == {"incus-home", "incus-office"}
+    job = jobs(found)["incus-office"]
+    assert (job["params"], job["metrics_path"], targets(job)) == (
+        {"project": ["office"]},
+        "/1.0/metrics",
+        {"incus-host": "10.1.1.254:8444"},
+    )
+    for key, name in (("key_file", INCUS_FILES[0]), ("cert_file", INCUS_FILES[1]), ("ca_file", INCUS_FILES[2])):
+        path = job["tls_config"][key]
+        assert found["keys"][path] == f"PEM of {name}"
+        assert {"path": path, "group": "prometheus", "mode": "0640"} in found["key_files"]
+
+
+@pytest.mark.parametrize(
+    ("account", "right"),
+    [
+        ({"token": "a"}, True),
+        ({"user": "a", "password": "b"}, True),
+        ({}, False),
+        ({"user": "a"}, False),
+        ({"token": "a", "user": "a", "password": "b"}, False),
+    ],
+)
+def test_a_grafana_wants_one_account(project: Path, account: dict[str, str], right: bool) -> None:
+    given = {f"grafana_{name}": value for name, value in account.items()}
+    found = planned(project, grafana_url="https://grafana.example.org", **given)
+    assert (found["faults"] == []) == right
+    assert found["dashboard"]["uid"] == "anklume-stt"
+    assert planned(project)["dashboard"] == {}
