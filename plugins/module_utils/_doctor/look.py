@@ -335,13 +335,16 @@ def _dns(network: Mapping[str, str]) -> str:
     except OSError:
         return ""
     # another that listens on all addresses answers here too, and keeps Incus's own from its place
-    whose = "" if _has_dnsmasq(network["name"]) else ", and Incus's dnsmasq for this bridge does not run"
+    whose = ", and Incus's dnsmasq for this bridge does not run" if _lacks_dnsmasq(network["name"]) else ""
     return f"{network['name']}: {address} port 53: open{whose}"
 
 
-def _has_dnsmasq(bridge: str) -> bool:
-    commands = (_command(path) for path in Path("/proc").glob("[0-9]*/cmdline"))
-    return any(f"--interface={bridge}" in command and "dnsmasq" in command[0] for command in commands if command)
+def _lacks_dnsmasq(bridge: str) -> bool:
+    """Whether Incus runs here where it is seen, and its dnsmasq for a bridge does not."""
+    commands = [command for path in Path("/proc").glob("[0-9]*/cmdline") if (command := _command(path))]
+    sees = any(command[0].endswith("incusd") for command in commands)
+    own = any(f"--interface={bridge}" in command and "dnsmasq" in command[0] for command in commands)
+    return sees and not own
 
 
 def _command(path: Path) -> list[str]:

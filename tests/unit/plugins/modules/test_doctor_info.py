@@ -9,8 +9,6 @@ import json
 import os
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -259,13 +257,16 @@ def test_another_name_server_in_the_place_of_the_bridges_own(monkeypatch: pytest
     connect = socket.create_connection
     monkeypatch.setattr(socket, "create_connection", lambda _to, wait: connect(server.getsockname(), wait))
     bridge = {"name": "net-of-nobody", "address": "127.0.0.1/24", "dns": "managed"}
-    assert look._dns(bridge).endswith("port 53: open, and Incus's dnsmasq for this bridge does not run")
-    program = "import time; time.sleep(60)"
-    with subprocess.Popen(["dnsmasq", "-c", program, "--interface=net-of-nobody"], executable=sys.executable) as own:
-        try:
-            assert look._dns(bridge).endswith("port 53: open")
-        finally:
-            own.kill()
+    processes: list[list[str]] = []
+    monkeypatch.setattr(look, "_command", lambda _path: processes.pop() if processes else [])
+    for seen, told in (
+        ([["/usr/libexec/incus/incusd", "--group"], ["dnsmasq", "--interface=net-of-all"]], True),
+        ([["/usr/libexec/incus/incusd", "--group"], ["dnsmasq", "--interface=net-of-nobody"]], False),
+        ([["bash"]], False),  # where the processes of others are not seen, it is not known
+    ):
+        processes[:] = seen
+        line = "net-of-nobody: 127.0.0.1 port 53: open"
+        assert look._dns(bridge) == line + (", and Incus's dnsmasq for this bridge does not run" if told else "")
     server.close()
 
 
