@@ -26,6 +26,8 @@ description:
   - Runs on the controller, which is the Incus host, but for domains on a server of C(global.remotes). Those are asked
     over HTTPS, with the certificate in C(secrets/incus) of the project (or in C(INCUS_CONF)); all servers are done at
     the same time, nothing is made on any as long as one refuses, and one that does not answer is named and left alone.
+  - A server that is a cluster is found to be one by asking it. Each machine is on the member that its C(target) says;
+    what is on a member that is down is named and left alone.
 options:
   state:
     description:
@@ -43,7 +45,8 @@ options:
   confirm:
     description:
       - Instances and storage volumes that may be deleted though they are not C(ephemeral), by name.
-      - Also allows an instance to be made anew when its C(type) or C(os_image) changed.
+      - Also allows an instance to be made anew when its C(type) or C(os_image) changed, and in a cluster to be moved
+        when its C(target) changed.
       - V(*) stands for all.
     type: list
     elements: str
@@ -137,7 +140,7 @@ plan:
       type: str
       returned: always
     action:
-      description: V(create), V(snapshot), V(stop), V(release), V(update), V(start), V(export) or V(delete).
+      description: V(create), V(snapshot), V(stop), V(move), V(release), V(update), V(start), V(export) or V(delete).
       type: str
       returned: always
     kind:
@@ -176,7 +179,9 @@ new:
   elements: str
   sample: [homelab-ai]
 unreached:
-  description: The machines on servers that did not answer, which were left alone; RV(ignore:notes) says why.
+  description:
+    - The machines on servers, or on members of a cluster, that did not answer, and those that are not made yet because
+      of that. They were left alone; RV(ignore:notes) says why.
   returned: success
   type: list
   elements: str

@@ -91,6 +91,11 @@ def servers(here: str, there: str, lines: str = "") -> str:
     )
 
 
+def members(first: str, second: str) -> str:
+    """Two machines of one domain, each with its lines."""
+    return f"domains:\n  lab:\n    subnet_id: 3\n    machines:\n      m1: {first}\n      m2: {second}\n"
+
+
 BOTH = "[stt_server, ollama_server]"
 
 FORM = [
@@ -100,6 +105,7 @@ FORM = [
         'must be an address like "192.168.1.20"',
     ),
     Case("a remote of a name of the client", settings("remotes: {⟦local: {address: gpu}}"), "the `incus` client calls"),
+    Case("a target with a colon", machine("target: ⟦a:b"), "the name of a member, or @ and that of a group"),
     Case("a remote without an address", settings("remotes: {gpu: ⟦{}}"), "has no address"),
     Case("misspelled key of a machine", machine("⟦rols: [base_system]"), 'unknown key "rols"', "did you mean roles?"),
     Case(
@@ -812,12 +818,37 @@ MEANING = [
         "open_webui talks to stt_server, which is on server gpu-room",
         "publish its port on ai, and set infra_stt_url in group_vars/here.yml",
     ),
+    Case(
+        "a policy between members of a cluster",
+        two("{target: n1}", "{target: n2}") + "network_policies:\n  - from: a\n    to: ⟦b\n",
+        "a is on member n1, b on member n2",
+        "publish the port of the machine in b",
+    ),
+    Case(
+        "a service that talks to one on another member",
+        members("{target: n1, roles: [⟦open_webui]}", "{target: n2, roles: [stt_server]}"),
+        "open_webui talks to stt_server, which is on member n2: no bridge leads there",
+        "publish its port on m2, and set infra_stt_url in host_vars/m1.yml",
+    ),
+    Case(
+        "two on the GPU of one member",
+        members("{target: n1, gpu: true}", "{target: n1, gpu: ⟦true}"),
+        "2 machines have the GPU (m1, m2), and gpu_policy is exclusive",
+    ),
+    Case(
+        "one on the GPU of a member, and one that Incus may put there",
+        members("{target: n1, gpu: true}", '{target: "@gpu", gpu: ⟦true}'),
+        "2 machines have the GPU (m1, m2), and gpu_policy is exclusive",
+    ),
     Case("control character", "domains: {}\nproject_name: a⟦\x07\n", "U+0007 is not allowed"),
 ]
 MEANING = [Case(case.name, case.marked, case.says, case.hint, meaning=True) for case in MEANING]
 
 RIGHT = {
     "domains on two servers": servers("{gpu: true}", "{gpu: true}"),
+    "two GPUs, on two members of a cluster": members("{target: n1, gpu: true}", "{target: n2, gpu: true}"),
+    "a policy where Incus may put both on one member": two("{target: n1}", '{target: "@gpu"}')
+    + "network_policies:\n  - from: a\n    to: b\n",
     "a remote of several addresses": servers("{}", "{}").replace(
         '"192.168.1.20"', '[gpu.lan, "192.168.1.20:9443", "fd00::1", "[fd00::1]:9443"]'
     ),

@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import (
     IncusNotFoundError,
     OperationFailedError,
     OperationForgottenError,
+    path_of,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._incus.images import Source
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import KINDS, Key, flatten, unflatten, url
@@ -82,7 +83,7 @@ def apply(
     backup_dir: Path,
 ) -> list[str]:
     """Do every step of `plan`; the paths of the exports that were made are returned."""
-    worker = _Worker(client, sources, backup_dir)
+    worker = _Worker(client, sources, backup_dir, plan.members)
     _run(plan, worker, journal, workers)
     return worker.exports
 
@@ -145,10 +146,17 @@ def _told(journal: Journal, what: StepId, text: str, work: Callable[[StepId, Any
 class _Worker:
     """The steps one by one; used by several threads."""
 
-    def __init__(self, client: Client, sources: Mapping[tuple[str, str], Source], backup_dir: Path) -> None:
+    def __init__(
+        self,
+        client: Client,
+        sources: Mapping[tuple[str, str], Source],
+        backup_dir: Path,
+        members: Sequence[str] = (),
+    ) -> None:
         self.client = client
         self.sources = sources
         self.backup_dir = backup_dir
+        self.members = members
         self.exports: list[str] = []
         self.stamp = time_stamp()
 
@@ -168,6 +176,8 @@ class _Worker:
                 forget_old_snapshots(self.client, what.key, SNAPSHOT_PREFIX)
             case "stop", _:
                 self._halt(what.key)
+            case "move", _ if step.resource:
+                self._move(what.key, step.resource.place)
             case "start", _:
                 self._set_state(what.key, "unfreeze" if step.reason == "is frozen" else "start")
             case "export", _:
@@ -187,9 +197,25 @@ class _Worker:
             body |= {"source": self.sources[resource.image, resource.create["type"]], "start": True}
         path, query = url(key)
         try:
-            self._send("POST", key, body)
+            self._send("POST", key, body, target=resource.place)
         except OperationForgottenError:
             self.client.get(path, **query)
+
+    def _move(self, key: Key, place: str) -> None:
+        """A stopped instance to another member."""
+        path, query = url(key)
+        body = {"name": key.name, "migration": True, "live": False}
+        try:
+            self.client.send("POST", path, body, target=place, **query)
+        except OperationForgottenError:
+            self.client.get(path, **query)
+
+    def _define(self, body: Mapping[str, Any]) -> None:
+        """A network on each member of a cluster, before it is made on all; an interrupted run may have begun that."""
+        for member in self.members:
+            with contextlib.suppress(IncusConflictError):
+                part = {"name": body["name"], "type": body["type"]}
+                self.client.send("POST", path_of("networks"), part, target=member, project="default")
 
     def _update(self, key: Key, changes: tuple[Change, ...]) -> None:
         """Change our fields of what is there now; the rest stays as it is."""
@@ -225,16 +251,19 @@ class _Worker:
             time.sleep(POLL)
         return self.client.get_tagged(path, **query)
 
-    def _send(self, method: str, key: Key, body: Mapping[str, Any] | None, etag: str = "") -> None:
+    def _send(self, method: str, key: Key, body: Mapping[str, Any] | None, etag: str = "", *, target: str = "") -> None:
         """Send a write; one about a bridge or an ACL again, when Incus stumbled.
 
         Incus looks at every interface of the host or at every user then, and fails over one that goes at that moment.
         """
         path, query = url(key)
-        target = path.rpartition("/")[0] if method == "POST" else path
+        address = path.rpartition("/")[0] if method == "POST" else path
+        at = {**query, "target": target} if target else query
         for attempt in range(ATTEMPTS):
             try:
-                self.client.send(method, target, body, etag=etag, **query)
+                if method == "POST" and key.kind == "network" and body:
+                    self._define(body)
+                self.client.send(method, address, body, etag=etag, **at)
                 return
             except IncusError as error:
                 went = VANISHED in str(error) or (method == "PUT" and isinstance(error, IncusNotFoundError))

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.flows import acl_rules
@@ -54,15 +55,19 @@ class Desired:
     """Names in the local network, each with an address of the host."""
 
 
-def desired(model: Model, host: Host) -> Desired:
-    """Everything that `model` asks for on `host`."""
+def desired(model: Model, host: Host, places: Mapping[str, str] | None = None) -> Desired:
+    """Everything that `model` asks for on `host`; in a cluster, `places` says on which member each machine will be."""
     found: list[Resource] = []
     gpu: dict[Key, tuple[str, ...]] = {}
-    limits = shares(model, host.cpus, host.memory)
-    lan = local_network(model, host)
+    places = places or {}
+    limits: dict[str, Mapping[str, str]] = {}
     doors: dict[str, list[Published]] = {}
-    for one in published(model, lan):
-        doors.setdefault(one.machine, []).append(one)
+    lan = local_network(model, host)
+    for part, machine_host in _parts(model, host, places):
+        limits |= shares(part, machine_host.cpus, machine_host.memory)
+        if any(machine.publish for machine in part.machines):
+            for one in published(part, local_network(part, machine_host)):
+                doors.setdefault(one.machine, []).append(one)
     for domain in model.domains:
         found += _domain(model, domain, host, lan)
         for machine in domain.machines:
@@ -70,7 +75,13 @@ def desired(model: Model, host: Host) -> Desired:
             if machine.gpu or given or _has_gpu(machine.devices):
                 gpu[Key("instance", domain.project, machine.name)] = given
             found += _machine(
-                model, domain, machine, host, limits.get(machine.name, {}), doors=doors.get(machine.name, ())
+                model,
+                domain,
+                machine,
+                host,
+                limits.get(machine.name, {}),
+                doors=doors.get(machine.name, ()),
+                place=places.get(machine.name, ""),
             )
     unique = {resource.key: resource for resource in found}
     shared = Counter(resource.key for resource in found if resource.key.kind == "volume")
@@ -85,6 +96,27 @@ def desired(model: Model, host: Host) -> Desired:
         tuple(one for some in doors.values() for one in some),
         announced(model, lan),
     )
+
+
+def _parts(model: Model, host: Host, places: Mapping[str, str]) -> Iterator[tuple[Model, Host]]:
+    """The model in parts, one for each machine of the server; what is on a member that is down is in none."""
+    if not host.cluster:
+        yield model, host
+        return
+    for place in dict.fromkeys(places.get(machine.name, "") for machine in model.machines):
+        there = host.at(place)
+        if there is not None:
+            yield _only(model, [name for name in model.addresses if places.get(name, "") == place], there), there
+
+
+def _only(model: Model, names: Collection[str], host: Host) -> Model:
+    """The model with these machines alone, and with the addresses of the local network that their host has."""
+    domains = tuple(
+        replace(domain, machines=tuple(machine for machine in domain.machines if machine.name in names))
+        for domain in model.domains
+    )
+    addresses = tuple(one for one in model.lan.addresses if IPv4Address(one) in host.addresses)
+    return replace(model, domains=domains, lan=replace(model.lan, addresses=addresses))
 
 
 def _marked(resource: Resource, project_name: str) -> Resource:
@@ -165,7 +197,9 @@ def _machine(
     limits: Mapping[str, str],
     *,
     doors: Iterable[Published],
+    place: str,
 ) -> Iterable[Resource]:
+    here = host.at(place) or host
     project = project_key(domain.project)
     profiles = [Key("profile", domain.project, name) for name in machine.profiles]
     needs: list[Key] = [project, *profiles, Key("network", "default", domain.network.name)]
@@ -182,7 +216,7 @@ def _machine(
             continue
         volume = pools[disk.source]
         pool = volume.pool or host.root["pool"]
-        needs.append(Key("volume", domain.project, f"{pool}/{volume.name}"))
+        needs.append(Key("volume", domain.project, f"{pool}/{volume.name}", place))
         yield Resource(needs[-1], flatten({"config": {"size": volume.size} if volume.size else {}}), needs=(project,))
         devices[disk.device] = {**disk.keys(), "pool": pool}
     devices |= {one.device: one.proxy() for one in doors}
@@ -199,7 +233,7 @@ def _machine(
     given = _gpu_profiles(domain, machine)
     if machine.gpu and not given and not _has_gpu(machine.devices):
         devices["gpu"] = {"type": "gpu", "gputype": "physical"}
-    if (machine.gpu or given or _has_gpu(machine.devices)) and machine.type == "lxc" and host.nvidia_tools:
+    if (machine.gpu or given or _has_gpu(machine.devices)) and machine.type == "lxc" and here.nvidia_tools:
         config["nvidia.runtime"] = "true"
     merged = {**devices, **{k: v for k, v in machine.devices.items() if k != "eth0"}}
     yield Resource(
@@ -216,6 +250,8 @@ def _machine(
         needs=tuple(needs),
         ephemeral=machine.ephemeral,
         address=merged["eth0"].get("ipv4.address") if "network" in merged["eth0"] else "",
+        target=machine.target,
+        place=place,
     )
 
 

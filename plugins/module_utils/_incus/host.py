@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
+from ansible_collections.anklume.stt.plugins.module_utils._incus.cluster import Member, meant
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import Listener
 
 ETHERNET_MTU = 1500
@@ -25,6 +26,12 @@ class Host:
 
     remote: str = ""
     """What another machine is called; "" for the one that this runs on."""
+    member: str = ""
+    """Of a cluster: which of its machines."""
+    members: Mapping[str, Host] = field(default_factory=dict)
+    """Of a cluster as a whole: those of its machines that answer. What else it says is what holds on each of them."""
+    cluster: tuple[Member, ...] = ()
+    """Its members, those that do not answer too."""
     server: str = ""
     """Version of Incus."""
     virtual_machines: bool = True
@@ -59,7 +66,36 @@ class Host:
     @property
     def words(self) -> str:
         """What messages call it."""
+        if self.member:
+            return f"member {self.member}"
         return f"server {self.remote}" if self.remote else "this host"
+
+    def at(self, place: str) -> Host | None:
+        """The machine that something is on, or what holds on each of those it may be on; None while those are down."""
+        if not self.cluster:
+            return self
+        there = [self.members[one.name] for one in meant(place, self.cluster) if one.name in self.members]
+        return there[0] if len(there) == 1 else together(self, there) if there else None
+
+
+def together(whole: Host, machines: Sequence[Host]) -> Host:
+    """`whole`, with what holds on each of these machines, and the networks and addresses of all."""
+    return replace(
+        whole,
+        virtual_machines=all(one.virtual_machines for one in machines),
+        nftables=all(one.nftables for one in machines),
+        links=tuple(dict.fromkeys(link for one in machines for link in one.links)),
+        addresses=tuple(sorted({address for one in machines for address in one.addresses})),
+        lan=tuple(dict.fromkeys(end for one in machines for end in one.lan)),
+        listeners=tuple(dict.fromkeys(some for one in machines for some in one.listeners)),
+        systemd=False,
+        mtu=min(one.mtu for one in machines),
+        gpus=min(one.gpus for one in machines),
+        nvidia_tools=all(one.nvidia_tools for one in machines if one.gpus),
+        gpu_faults=tuple(f"{fault} (on {one.member})" for one in machines for fault in one.gpu_faults),
+        cpus=min(one.cpus for one in machines),
+        memory=min(one.memory for one in machines),
+    )
 
 
 def with_answers(

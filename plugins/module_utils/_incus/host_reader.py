@@ -53,6 +53,9 @@ class Hardware:
 class HostReader(Protocol):
     """One way to look at the machine of an Incus server."""
 
+    name: str
+    """What another machine is called; "" for the one that this runs on."""
+
     def addresses(self) -> Collection[IPv4Address]:
         """Its addresses before Incus is asked.
 
@@ -77,6 +80,8 @@ class HostReader(Protocol):
 
 class LocalHost:
     """The machine that this runs on."""
+
+    name = ""
 
     def addresses(self) -> Collection[IPv4Address]:
         """From the kernel's table of routes."""
@@ -119,11 +124,13 @@ class LocalHost:
 class RemoteHost:
     """Another machine: what its Incus tells."""
 
-    def __init__(self, client: Client, name: str, reached: Collection[str] = ()) -> None:
+    def __init__(self, client: Client, name: str, reached: Collection[str] = (), member: str = "") -> None:
         self._client = client
-        self._name = name
+        self.name = name
         self._reached = reached
         """Addresses at which it is reached: those are in its local network."""
+        self._of = {"target": member} if member else {}
+        """Which machine of a cluster it is."""
 
     def addresses(self) -> Collection[IPv4Address]:
         """None: the interfaces are looked at one by one, those of Incus's list only."""
@@ -153,7 +160,8 @@ class RemoteHost:
         ours = own_addresses(networks)
         lan = [one for one in lan if str(one[0].ip) in self._reached] or lan
         return Host(
-            remote=self._name,
+            remote=self.name,
+            member=self._of.get("target", ""),
             links=tuple(links),
             addresses=tuple(sorted(a for a in addresses if str(a) not in ours)),
             lan=tuple(end for end, _mtu in lan),
@@ -181,7 +189,7 @@ class RemoteHost:
     def listeners(self) -> tuple[Listener, ...]:
         """Its Incus: nothing tells who else listens there."""
         found = []
-        for address in self._client.get(path_of())["environment"].get("addresses") or ():
+        for address in self._client.get(path_of(), **self._of)["environment"].get("addresses") or ():
             host, _colon, port = address.rpartition(":")
             if not host.startswith("["):
                 found.append(Listener("tcp", host or ANY, int(port), "Incus itself"))
@@ -193,7 +201,7 @@ class RemoteHost:
         return frozenset()
 
     def _state(self, name: str) -> Any:
-        return self._client.get(path_of("networks", name, "state"))
+        return self._client.get(path_of("networks", name, "state"), **self._of)
 
 
 def routed() -> tuple[tuple[str, IPv4Network], ...]:

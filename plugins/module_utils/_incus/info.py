@@ -30,7 +30,7 @@ def info(client: Client, project_name: str | None = None, server_name: str = "")
     resources = client.get(path_of("resources"))
 
     def wanted(body: Any) -> bool:
-        return project_name is None or body["config"].get(MARK) == project_name
+        return project_name is None or (body["config"] or {}).get(MARK) == project_name
 
     everywhere = {"all_projects": "true"}
     return {

@@ -35,9 +35,12 @@ class Key(NamedTuple):
     kind: str
     project: str
     name: str
+    member: str = ""
+    """Of a volume in a cluster: the member that it lies on. Another member may have another of that name."""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}{f' in {self.project}' if KINDS[self.kind].home == 'each' else ''}"
+        home = f" in {self.project}" if KINDS[self.kind].home == "each" else ""
+        return f"{self.kind} {self.name}{home}{f' on {self.member}' if self.member else ''}"
 
     @property
     def own_name(self) -> str:
@@ -63,6 +66,10 @@ class Resource:
     ephemeral: bool = False
     address: str | None = None
     """The IPv4 address that an instance will have; None where Incus may lease any, "" where that is not its affair."""
+    target: str = ""
+    """Where infra.yml wants an instance in a cluster: a member, or a group of them (`@group`)."""
+    place: str = ""
+    """Where it will be once the plan is done: a member, or as `target` says where Incus chooses."""
 
     @property
     def image(self) -> str:
@@ -107,6 +114,8 @@ class Kind:
     """Kinds whose objects use it: those go, or let go of it, before it goes."""
     named_in: Callable[[Fields], Iterable[str]] = _nowhere
     """The names of its objects that another object's fields say."""
+    per_member: bool = False
+    """In a cluster each of its objects lies on one member."""
     keeps_data: bool = False
     """It is exported before it is deleted, and deleted only if it is ephemeral or confirmed."""
     built_in: str = ""
@@ -146,6 +155,7 @@ KINDS: dict[str, Kind] = {
         "each",
         used_by=("instance",),
         named_in=_in_disks,
+        per_member=True,
         keeps_data=True,
     ),
     "instance": Kind(
@@ -172,18 +182,22 @@ def order_of_deletion() -> list[str]:
     return list(done)
 
 
-def uses(key: Key, fields: Fields) -> Iterator[Key]:
-    """What an object with these fields names, be it there or not."""
+def uses(key: Key, fields: Fields, member: str = "") -> Iterator[Key]:
+    """What an object with these fields names, be it there or not; `member` is where in a cluster it is."""
     for name, kind in KINDS.items():
         project = key.project if kind.home == "each" else kind.home
-        yield from (Key(name, project, other) for other in kind.named_in(fields))
+        on = member if kind.per_member else ""
+        yield from (Key(name, project, other, on) for other in kind.named_in(fields))
 
 
 def url(key: Key) -> tuple[str, dict[str, str]]:
     """The path and the query of an object."""
     kind = KINDS[key.kind]
     [(_pool, path)] = kind.lists([key.name.partition("/")[0]])
-    return f"{path}{path_of(key.own_name).removeprefix('/1.0')}", {"project": key.project} if kind.home else {}
+    query = {"project": key.project} if kind.home else {}
+    if key.member:
+        query["target"] = key.member
+    return f"{path}{path_of(key.own_name).removeprefix('/1.0')}", query
 
 
 def project_key(name: str) -> Key:

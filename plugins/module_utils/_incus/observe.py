@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ansible_collections.anklume.stt.plugins.module_utils._base.errors import InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError, InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, with_answers
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import HostReader
+from ansible_collections.anklume.stt.plugins.module_utils._incus.cluster import Member, members_of
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, together, with_answers
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import HostReader, RemoteHost
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import (
     IMAGE_MARK,
     KEYS_MARK,
@@ -26,6 +28,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import 
     flatten,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._incus.published import Lan, local_network
+from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import IncusUnreachableError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 
 READERS = 4
@@ -43,6 +46,8 @@ class Found:
     """Of an instance: container or virtual-machine; of a network: bridge …, "" when Incus does not manage it."""
     started: str = ""
     """Of an instance: when it was last started (ISO 8601)."""
+    location: str = ""
+    """Of an instance in a cluster: the member that it is on."""
 
     @property
     def owner(self) -> str | None:
@@ -67,6 +72,18 @@ class Observed:
     found: Mapping[Key, Found] = field(default_factory=dict)
     busy: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Background operations that are under way: (path, the Incus projects they work in)."""
+    members: Mapping[str, Member] = field(default_factory=dict)
+    """The members of a cluster by name."""
+
+    @property
+    def down(self) -> dict[str, str]:
+        """The members of which nothing can be known, each with the reason."""
+        return {one.name: one.down for one in self.members.values() if one.down}
+
+    def is_unknown(self, key: Key) -> bool:
+        """Whether it is on such a member: that it is there is all that the others can tell."""
+        one = self.found.get(key)
+        return one is not None and bool({one.location, key.member} & set(self.down))
 
 
 def observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
@@ -77,33 +94,79 @@ def observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
         def ask(path: str, **query: str) -> Future[Any]:
             return readers.submit(client.get, path, **query)
 
+        server = ask(path_of())
         pools = [url.rpartition("/")[2] for url in ask(path_of("storage-pools")).result()]
+        members = members_of(client, server.result())
         lists = {
             (name, pool): ask(path, recursion="1", **({"all_projects": "true"} if kind.home == "each" else {}))
             for name, kind in KINDS.items()
             for pool, path in kind.lists(pools)
         }
         operations = ask(path_of("operations"), recursion="1", all_projects="true")
-        server = ask(path_of())
         resources = ask(path_of("resources"))
-    found = [_found(name, body, pool) for (name, pool), answer in lists.items() for body in answer.result()]
-    observed = Observed({one.key: one for one in found}, _busy(operations.result()))
+    bodies = [(name, body, pool) for (name, pool), answer in lists.items() for body in answer.result()]
     profiles, networks = (lists[name, ""].result() for name in ("profile", "network"))
     default = next(body for body in profiles if (body["project"], body["name"]) == ("default", "default"))
-    host = with_answers(reader.interfaces(networks, before=before), server.result(), resources.result(), default, pools)
-    return observed, replace(host, **vars(reader.hardware(server.result(), resources.result())))
+
+    def of_one(
+        reader: HostReader, networks: Sequence[Any], server: Any, resources: Any, before: Collection[IPv4Address]
+    ) -> Host:
+        host = with_answers(reader.interfaces(networks, before=before), server, resources, default, pools)
+        return replace(host, **vars(reader.hardware(server, resources)))
+
+    if not members:
+        found = [_found(*one) for one in bodies]
+        host = of_one(reader, networks, server.result(), resources.result(), before)
+        return Observed({one.key: one for one in found}, _busy(operations.result())), host
+
+    for name, body, _pool in bodies:  # Incus takes a while to see that one is gone
+        at = body.get("location", "")
+        if name == "instance" and body["status"] == "Error" and not body.get("config") and not members[at].down:
+            members[at] = replace(members[at], down="it does not answer")
+    machines: dict[str, Host] = {}
+    for member in [one for one in members.values() if not one.down]:
+        there = RemoteHost(client, reader.name, [member.address], member.name)
+        try:
+            hardware = client.get(path_of("resources"), target=member.name)
+            answer = client.get(path_of(), target=member.name)
+            machines[member.name] = of_one(there, [*networks, *_ports(hardware, networks)], answer, hardware, ())
+        except IncusUnreachableError:
+            raise
+        except IncusError as error:
+            members[member.name] = replace(member, down=str(error))
+    found = [_found(*one, clustered=True) for one in bodies]
+    here = with_answers(Host(remote=reader.name), server.result(), resources.result(), default, pools)
+    whole = together(here, list(machines.values())) if machines else here
+    return Observed({one.key: one for one in found}, _busy(operations.result()), members), replace(
+        whole, members=machines, cluster=tuple(members.values())
+    )
 
 
-def _found(kind: str, body: Mapping[str, Any], pool: str) -> Found:
+def _found(kind: str, body: Mapping[str, Any], pool: str, *, clustered: bool = False) -> Found:
     """One object of a list."""
-    home = KINDS[kind].home
+    entry = KINDS[kind]
+    location = body.get("location", "") if clustered else ""
     return Found(
-        Key(kind, body["project"] if home == "each" else home, f"{pool}/{body['name']}" if pool else body["name"]),
+        Key(
+            kind,
+            body["project"] if entry.home == "each" else entry.home,
+            f"{pool}/{body['name']}" if pool else body["name"],
+            location if entry.per_member else "",
+        ),
         flatten(body),
         status=body.get("status", ""),
         type=body.get("type", "") if body.get("managed", True) else "",
         started=body.get("last_used_at", ""),
+        location=location if kind == "instance" else "",
     )
+
+
+def _ports(resources: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The network cards of a member, as Incus lists those of the member that answers."""
+    names = {network["name"] for network in known}
+    cards = (resources.get("network") or {}).get("cards") or ()
+    found = {port["id"]: None for card in cards for port in card.get("ports") or () if port["id"] not in names}
+    return [{"name": name, "managed": False, "type": "physical", "config": {}} for name in found]
 
 
 def observe_lan(client: Client, reader: HostReader, model: Model) -> tuple[str, Lan]:

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import Any, Literal, NamedTuple
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._incus.cluster import meant
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import (
@@ -31,8 +32,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.preflight import faults, is_ours
 from ansible_collections.anklume.stt.plugins.module_utils._incus.published import takes
 from ansible_collections.anklume.stt.plugins.module_utils._incus.restarts import effective, restart_reason
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 
-Action = Literal["create", "snapshot", "stop", "release", "update", "start", "ready", "export", "delete"]
+Action = Literal["create", "snapshot", "stop", "move", "release", "update", "start", "ready", "export", "delete"]
 
 CHANGING: tuple[Action, ...] = ("create", "update")
 BOOTING = timedelta(seconds=20)
@@ -92,6 +94,10 @@ class Plan:
     """Instances that have to be running and have their address (None: any, "": none) in the end."""
     server: str = ""
     """On which server; "" for this machine."""
+    members: tuple[str, ...] = ()
+    """Of a cluster: on each of them a network is defined before it is made."""
+    left: frozenset[str] = frozenset()
+    """Machines that nothing is known of, or that are not made yet, because a member of the cluster is down."""
 
     @property
     def place(self) -> str:
@@ -147,6 +153,28 @@ def plan(
     return _Planner(wanted, observed, options, folders).plan()
 
 
+def places(model: Model, observed: Observed, options: Options) -> dict[str, str]:
+    """Where each machine will be in a cluster: where it is, unless it is new or may be moved."""
+    found: dict[str, str] = {}
+    for domain in model.domains if observed.members else ():
+        for machine in domain.machines:
+            one = observed.found.get(Key("instance", domain.project, machine.name))
+            here = one.location if one is not None else ""
+            moves = (
+                _is_elsewhere(machine.target, here, observed)
+                and not machine.storage_volumes
+                and (options.confirm_all or machine.name in options.confirm)
+            )
+            found[machine.name] = machine.target if moves or not here else here
+    return found
+
+
+def _is_elsewhere(target: str, location: str, observed: Observed) -> bool:
+    """Whether a target means other members than the one that an instance is on, and one of those can be asked."""
+    there = meant(target, observed.members.values())
+    return location not in {one.name for one in there} and any(not one.down for one in there)
+
+
 class _Planner:
     """The working state of one call of :func:`plan`."""
 
@@ -159,10 +187,15 @@ class _Planner:
         self.steps: dict[StepId, Step] = {}
         self.notes: list[str] = []
         self.waits: dict[Key, str | None] = {}
+        self.down = observed.down
+        self.left: dict[Key, str] = {}
+        """What is left alone because of a member that is down, which is named."""
 
     def plan(self) -> Plan:
         order = list(KINDS)
         for resource in sorted(self.wanted.resources.values(), key=lambda one: order.index(one.key.kind)):
+            if self.down and self._waits_for_a_member(resource):
+                continue
             if resource.key.kind == "instance":
                 self._instance(resource)
             elif resource.key.kind == "folder":
@@ -174,7 +207,83 @@ class _Planner:
         self._stale()
         self._published_twice()
         self._addresses_change_hands()
-        return Plan(_ordered(self.steps), tuple(self.notes), self.waits)
+        self._address_twice()
+        self._tell_who_is_down()
+        return Plan(
+            _ordered(self.steps),
+            tuple(self.notes),
+            self.waits,
+            members=tuple(self.observed_whole.members),
+            left=frozenset(key.name for key in self.left if key.kind == "instance"),
+        )
+
+    # ------------------------------------------------------------------ members of a cluster
+
+    def _waits_for_a_member(self, resource: Resource) -> bool:
+        """What is, or is to be, on a member that is down, networks and their rules, and what needs such a thing first.
+
+        Incus writes a network and an ACL to all members at once, or not at all.
+        """
+        key = resource.key
+        on = key.member or (self.observed[key].location if key in self.observed else resource.place)
+        there = meant(on, self.observed_whole.members.values())
+        blocked = there[0].name if there and all(one.down for one in there) else ""
+        if not blocked and key.kind in ("network", "acl"):
+            blocked = next(iter(self.down))
+        if not blocked and key not in self.observed:
+            blocked = next(
+                (self.left[need] for need in resource.needs if need not in self.observed and need in self.left), ""
+            )
+        if blocked:
+            self.left[key] = blocked
+        return bool(blocked)
+
+    def _tell_who_is_down(self) -> None:
+        """Once for each member."""
+        unknown = [key for key in self.observed if self.observed_whole.is_unknown(key)]
+        for name, why in self.down.items():
+            there = [key.own_name for key in unknown if name in (self.observed[key].location, key.member)]
+            later = [key.own_name for key, on in self.left.items() if on == name and key not in self.observed]
+            self.notes.append(
+                f"member {name} is down ({why}): "
+                + (f"what is on it is left alone, since nothing is known of it: {', '.join(there)}; " if there else "")
+                + "networks and their rules stay as they are, since Incus changes them on all members at once"
+                + (f"; not made before it is back: {', '.join(later)}" if later else "")
+            )
+
+    def _moves(self, resource: Resource, found: Found) -> bool:
+        """Whether an instance goes to another member now; a note says it where it only should."""
+        if resource.place != found.location:
+            return bool(found.location)
+        if not _is_elsewhere(resource.target, found.location, self.observed_whole):
+            return False
+        words = f"{resource.key} is on {found.location}, infra.yml says {resource.target}"
+        volumes = [need.own_name for need in resource.needs if need.kind == "volume"]
+        name = resource.key.name
+        self.notes.append(
+            f"{words}: {', '.join(volumes)} would stay behind: move both by hand, volume and instance (incus move)"
+            if volumes
+            else f"{words}: confirm={name} (make: CONFIRM={name}) stops it, moves it and starts it there"
+        )
+        return False
+
+    def _address_twice(self) -> None:
+        """The members of a cluster do not look at each other: Incus takes one address on two of them without a word."""
+        wanted = {
+            value: key
+            for key, resource in self.wanted.resources.items()
+            for path, value in resource.fields.items()
+            if key.kind == "instance" and _is_address(path)
+        }
+        taken = [
+            f"{wanted[value]}: its address {value} is that of {found.key} on {found.location}: take another"
+            for found in self.observed.values()
+            if found.location and found.key not in self.wanted.resources and not self._existing("delete", found.key)
+            for path, value in found.fields.items()
+            if _is_address(path) and value in wanted
+        ]
+        if taken:
+            raise IncusError(taken[0] if len(taken) == 1 else "\n".join(("nothing was changed:", *taken)))
 
     # ------------------------------------------------------------------ objects that infra.yml names
 
@@ -211,20 +320,32 @@ class _Planner:
                 f"{key}: {replaced}; only a new instance can have it: confirm={key.name} (make: CONFIRM={key.name}) "
                 "deletes this one after an export and makes it anew"
             )
+        moves = self._moves(resource, found)
         changes = _changes(resource, found)
         before = effective(found.fields, self._profiles(key.project, lambda one: one.fields))
         after = effective(_applied(found.fields, changes), self._profiles(key.project, self._fields_after))
-        restart = self._moved(before) or restart_reason(before, after)
+        restart = (
+            self._moved(before) or restart_reason(before, after) or (f"{resource.target} is its place" if moves else "")
+        )
         if any(change.path not in MARKS for change in changes) or before != after:
             self._add("snapshot", key)
         if restart and found.status == "Running":
             # down before the change, up after it: an interrupted run leaves an instance that the next one starts
             self._add("stop", key, reason=f"to restart: {restart}", needs=self._existing("snapshot", key))
+        if moves:
+            words = f"from {found.location} to {resource.target}"
+            self._add("move", key, resource=resource, reason=words, needs=self._existing("stop", key))
         if changes:
-            self._add("update", key, changes, resource, needs=self._after(resource.needs))
+            needs = (*self._after(resource.needs), *self._existing("move", key))
+            self._add("update", key, changes, resource, needs=needs)
         if restart or found.status != "Running":
             reason = "" if found.status == "Running" else f"is {found.status.lower()}"
-            self._add("start", key, reason=reason, needs=(*self._after(resource.needs), *self._after([key])))
+            self._add(
+                "start",
+                key,
+                reason=reason,
+                needs=(*self._after(resource.needs), *self._existing("move", key), *self._after([key])),
+            )
             self.waits[key] = resource.address
         elif self.options.now and self.options.now - datetime.fromisoformat(found.started) < BOOTING:
             self.waits[key] = resource.address
@@ -337,7 +458,10 @@ class _Planner:
         stale = {
             found.key: found
             for found in self.observed.values()
-            if found.key not in self.wanted.resources and is_ours(found, self.wanted, self.observed_whole)
+            if found.key not in self.wanted.resources
+            and is_ours(found, self.wanted, self.observed_whole)
+            and not self.observed_whole.is_unknown(found.key)
+            and not (self.down and found.key.kind in ("network", "acl"))
         }
         if not stale:
             return
@@ -366,19 +490,23 @@ class _Planner:
                 f"{key} is no longer in infra.yml and {why}: confirm={name}{command} deletes it after an export"
             )
         for found in [one for one in self.observed.values() if one.key not in stale or one.key in kept]:
-            kept |= {key for key in uses(found.key, self._fields_after(found)) if key in stale}
+            kept |= {key for key in uses(found.key, self._fields_after(found), found.location) if key in stale}
+            if self.observed_whole.is_unknown(found.key):  # it may use any
+                kept |= {key for key in stale if key.kind == "profile" and key.project == found.key.project}
         for key in [key for key in stale if key.kind == "project"]:
             default = Key("profile", key.name, "default")
             inside = [one for one in self.observed if one.project == key.name and one != default]
             strangers = [one for one in inside if one not in stale or one in kept]
             if strangers:
                 kept |= {key, default}
-                foreign = [str(one) for one in strangers if one not in stale]
+                foreign = [
+                    str(one) for one in strangers if one not in stale and not self.observed_whole.is_unknown(one)
+                ]
                 if foreign:
                     self.notes.append(f"{key} is kept: it holds {', '.join(foreign)}, which infra.yml did not make")
         for kind in order_of_deletion():
             for key in [key for key in kept if key.kind == kind]:
-                kept |= {used for used in uses(key, stale[key].fields) if used in stale}
+                kept |= {used for used in uses(key, stale[key].fields, stale[key].location) if used in stale}
         return kept
 
     def _may_delete(self, key: Key, *, ephemeral: bool) -> bool:
@@ -389,7 +517,9 @@ class _Planner:
         if key.kind == "instance":
             return _is_ephemeral(self.observed[key])
         users = [
-            one for one in self.observed.values() if one.key.kind == "instance" and key in uses(one.key, one.fields)
+            one
+            for one in self.observed.values()
+            if one.key.kind == "instance" and key in uses(one.key, one.fields, one.location)
         ]
         return bool(users) and all(map(_is_ephemeral, users))
 

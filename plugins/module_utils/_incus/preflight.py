@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Interface
 
+from ansible_collections.anklume.stt.plugins.module_utils._incus.cluster import GROUP, meant
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
 from ansible_collections.anklume.stt.plugins.module_utils._incus.listeners import ANY
@@ -18,6 +19,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import 
 def faults(wanted: Desired, observed: Observed, host: Host, *, adopt: bool) -> list[str]:
     """Everything that stands in the way, one sentence each."""
     return [
+        *_targets(wanted, host),
         *_folders(wanted, host),
         *_subnets(wanted, observed, host),
         *_gpus(wanted, host),
@@ -38,14 +40,35 @@ def is_ours(found: Found, wanted: Desired, observed: Observed) -> bool:
 
 def _folders(wanted: Desired, host: Host) -> Iterator[str]:
     """A folder of this machine is none of another, and nothing there can be made from here."""
-    if host.remote:
+    if host.remote or host.cluster:
         for key, resource in _of(wanted, "instance"):
             folders = [need.name for need in resource.needs if need.kind == "folder"]
             if folders:
+                what = f"{host.words} is another machine" if host.remote else "a cluster has several"
                 yield (
-                    f"{key.name} mounts {', '.join(folders)}: a folder of the Incus host, and {host.words} is another "
-                    "machine: take storage_volumes instead of persistent_data or shared_volumes"
+                    f"{key.name} mounts {', '.join(folders)}: a folder of the Incus host, and {what}: "
+                    "take storage_volumes instead of persistent_data or shared_volumes"
                 )
+
+
+def _targets(wanted: Desired, host: Host) -> Iterator[str]:
+    """A target has to be there; what lies on one member, or is published at its address, has to say which."""
+    doors = {one.machine for one in wanted.published}
+    names = [one.name for one in host.cluster]
+    for key, resource in _of(wanted, "instance"):
+        if resource.target and not host.cluster:
+            yield f"{key.name} has target {resource.target}, and {host.words} is no cluster: drop target"
+        elif host.cluster and not meant(resource.target, host.cluster):
+            groups = sorted({f"{GROUP}{group}" for one in host.cluster for group in one.groups})
+            yield (
+                f"{key.name} has target {resource.target}, and the cluster has no such member: "
+                f"it has {', '.join((*names, *groups))}"
+            )
+        elif host.cluster and resource.place not in names:
+            volumes = [need.own_name for need in resource.needs if need.kind == "volume"]
+            if volumes or key.name in doors:
+                what = f"keeps {', '.join(volumes)}" if volumes else "publishes a port"
+                yield f"{key.name} {what}, on one member of the cluster: say which with target ({', '.join(names)})"
 
 
 def _subnets(wanted: Desired, observed: Observed, host: Host) -> Iterator[str]:
@@ -65,26 +88,32 @@ def _subnets(wanted: Desired, observed: Observed, host: Host) -> Iterator[str]:
 
 
 def _gpus(wanted: Desired, host: Host) -> Iterator[str]:
-    if host.gpus:
-        containers = [
-            key.name for key in wanted.gpu if wanted.resources[key].create.get("type", "container") == "container"
-        ]
-        if containers:
-            yield from (f"{', '.join(containers)} with a GPU: {fault}" for fault in host.gpu_faults)
-        return
+    """Where instances may be put on several machines, each of them needs a GPU."""
+    broken: dict[str, list[str]] = {}
     for key, profiles in wanted.gpu.items():
+        here = host.at(wanted.resources[key].place)
+        if here is None:
+            continue
+        if here.gpus:
+            if wanted.resources[key].create.get("type", "container") == "container":
+                for fault in here.gpu_faults:
+                    broken.setdefault(fault, []).append(key.name)
+            continue
         drop = "".join(f", drop profile {profile}" for profile in profiles)
+        some = " on each member" if host.cluster and not here.member else ""
         yield (
-            f"{key.name} asks for a GPU: {host.words} has none that Incus sees; "
+            f"{key.name} asks for a GPU: {here.words} has none{some} that Incus sees; "
             f"to run on CPU set gpu: false{drop} and set stt_server_quantization: int8"
         )
+    yield from (f"{', '.join(names)} with a GPU: {fault}" for fault, names in broken.items())
 
 
 def _virtual_machines(wanted: Desired, host: Host) -> Iterator[str]:
     for key, resource in _of(wanted, "instance"):
-        if resource.create["type"] == "virtual-machine" and not host.virtual_machines:
+        here = host.at(resource.place)
+        if resource.create["type"] == "virtual-machine" and here and not here.virtual_machines:
             yield (
-                f"{key.name} is a virtual machine: {host.words} cannot run one "
+                f"{key.name} is a virtual machine: {here.words} cannot run one "
                 "(Incus needs QEMU and /dev/vhost-vsock): use type: lxc, or install them"
             )
 
@@ -92,7 +121,7 @@ def _virtual_machines(wanted: Desired, host: Host) -> Iterator[str]:
 def _owners(wanted: Desired, observed: Observed, *, adopt: bool) -> Iterator[str]:
     for key, _resource in wanted.resources.items():
         found = observed.found.get(key)
-        if found is None:
+        if found is None or observed.is_unknown(key) or (observed.down and key.kind in ("network", "acl")):
             continue
         if key.kind == "network" and not found.type:
             yield f"{key}: the host has an interface of that name that Incus does not manage: rename the domain"

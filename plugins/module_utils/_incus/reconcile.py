@@ -28,8 +28,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Hos
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import HostReader
 from ansible_collections.anklume.stt.plugins.module_utils._incus.images import Source, resolve
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key, url
-from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Observed, observe
-from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
+from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed, observe
+from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, places, plan
 from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import IncusUnreachableError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
@@ -104,7 +104,10 @@ def reconcile(
         "exports": exports,
         "published": [one.data() for some in looks for one in some.wanted.published],
         "announced": [name for one in looks for name in one.wanted.announced],
-        "unreached": [machine.name for domain in apart for machine in domain.machines],
+        "unreached": [
+            *(machine.name for domain in apart for machine in domain.machines),
+            *sorted(name for one in looks for name in one.todo.left),
+        ],
         **_answer([one.todo for one in looks], notes),
     }
 
@@ -145,11 +148,12 @@ def _look(server: Server, model: Model, options: Options, *, absent: bool, check
             observed, host = _without_ruins(client, reader, model, observed, host)
         ruins = _ruins(reader, model, observed)
         observed = replace(observed, found={key: one for key, one in observed.found.items() if key not in ruins})
-    wanted = Desired(model.project_name) if absent else desired(model, host)
-    if wanted.published:
+    options = replace(options, now=datetime.now(UTC))
+    wanted = Desired(model.project_name) if absent else desired(model, host, places(model, observed, options))
+    if wanted.published and not observed.members:
         host = replace(host, listeners=reader.listeners())
     folders = reader.existing_folders([key.name for key in wanted.resources if key.kind == "folder"])
-    todo = plan(wanted, observed, host, replace(options, now=datetime.now(UTC)), folders)
+    todo = plan(wanted, observed, host, options, folders)
     new = {s.what.key for s in todo.steps if s.what.action == "create" and s.what.key.kind == "instance"}
     pairs = [(wanted.resources[key].image, wanted.resources[key].create["type"]) for key in new]
     sources, faults = resolve(client, pairs)
@@ -168,19 +172,24 @@ def _wait_for_others(client: Client, observed: Observed, projects: set[str]) -> 
 
 
 def _ruins(reader: HostReader, model: Model, observed: Observed) -> list[Key]:
-    """Our networks that are not whole: in the making, or with nothing but their name left.
-
-    Incus makes and deletes a network while its client waits. When that client is killed, it takes the bridge away and
-    cannot take away the name.
-    """
+    """Our networks that are not whole: in the making, or with nothing but their name left."""
     keys = [Key("network", "default", domain.network.name) for domain in model.domains]
     return [
-        key
-        for key in keys
-        if (one := observed.found.get(key)) is not None
-        and one.owner == model.project_name
-        and (one.status == "Pending" or not reader.has_interface(key.name))
+        key for key in keys if (one := observed.found.get(key)) is not None and _is_ruin(reader, model, observed, one)
     ]
+
+
+def _is_ruin(reader: HostReader, model: Model, observed: Observed, one: Found) -> bool:
+    """Incus makes and deletes a network while its client waits.
+
+    When that client is killed, it takes the bridge away and cannot take away the name. In a cluster, the name alone is
+    first defined on each member; what was not made on all of them has failed.
+    """
+    ours = one.owner == model.project_name
+    if observed.members:
+        defined = one.status == "Pending" and one.owner is None
+        return not observed.down and (defined or (ours and one.status in ("Pending", "Errored")))
+    return ours and (one.status == "Pending" or not reader.has_interface(one.key.name))
 
 
 def _without_ruins(
@@ -192,7 +201,8 @@ def _without_ruins(
         ruins = _ruins(reader, model, observed)
         if not ruins:
             return observed, host
-        still = 0 if any(reader.has_interface(key.name) for key in ruins) else still + 1
+        moving = not observed.members and any(reader.has_interface(key.name) for key in ruins)
+        still = 0 if moving else still + 1
         if still == STILL:
             for key in ruins:
                 path, query = url(key)

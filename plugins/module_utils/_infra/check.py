@@ -252,6 +252,7 @@ def _machine(known: _Known, home: tuple[str, Data], name: str, entry: Data) -> m
         ip=known.fixed.get(name),
         ephemeral=entry.get("ephemeral", owner["ephemeral"]),
         gpu=entry["gpu"],
+        target=entry["target"],
         image=entry.get("os_image", known.settings["default_os_image"]),
         profiles=tuple(entry["profiles"]),
         config=entry["config"],

@@ -76,6 +76,8 @@ class Machine:
     ip: str | None = None
     ephemeral: bool = False
     gpu: bool = False
+    target: str = ""
+    """In a cluster of Incus: the member that it is on, or `@group`; "" where Incus chooses."""
     image: str = "images:debian/13"
     profiles: tuple[str, ...] = ("default",)
     config: Config = field(default_factory=dict)
@@ -94,6 +96,11 @@ class Machine:
     snapshots_expiry: str | None = None
     carried: Mapping[str, Any] = field(default_factory=dict)
     """Keys of AnKLuMe that are kept in host_vars and not acted on (`services`, `export_apps`)."""
+
+
+def is_member(target: str) -> bool:
+    """Whether a target names one member of a cluster, and leaves Incus no choice."""
+    return bool(target) and not target.startswith("@")
 
 
 @dataclass(frozen=True)

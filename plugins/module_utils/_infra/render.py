@@ -150,6 +150,7 @@ def _machine_vars(model: Model, domain: Domain, machine: Machine) -> dict[str, A
             "instance_os_image": machine.image,
             "instance_ip": machine.ip,
             "instance_gpu": machine.gpu,
+            "instance_target": machine.target or None,
             "instance_profiles": list(machine.profiles),
             "instance_config": dict(machine.config) or None,
             "instance_devices": devices or None,

@@ -9,12 +9,12 @@ Each rule is a function of the model and of the places where it was said, and yi
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from ansible_collections.anklume.stt.plugins.module_utils._infra.diagnostic import Diagnostic, nearest
 from ansible_collections.anklume.stt.plugins.module_utils._infra.disks import machine_disks
 from ansible_collections.anklume.stt.plugins.module_utils._infra.incus_values import incus_values
-from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model
+from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Domain, Machine, Model, is_member
 from ansible_collections.anklume.stt.plugins.module_utils._infra.places import Path, Places
 from ansible_collections.anklume.stt.plugins.module_utils._infra.remotes import REMOTE_RULES
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import COLLECTION, MACHINE_ROLES
@@ -26,17 +26,21 @@ def gpus(model: Model, places: Places) -> Iterator[Diagnostic]:
     if places.has(said) and places.node(said).value != model.gpu_policy:
         return
     for remote in dict.fromkeys(domain.remote for domain in model.domains):
-        yield from _gpus_of([domain for domain in model.domains if domain.remote == remote], model.gpu_policy, places)
+        users = [
+            (machine, (*_place(machine), how))
+            for domain in model.domains
+            for machine in domain.machines
+            if domain.remote == remote and (how := _gpu_by(domain, machine))
+        ]
+        # in a cluster each member has its own; where Incus chooses the member, it may be any
+        members = dict.fromkeys(one.target for one, _path in users if is_member(one.target))
+        for member in members or [""]:
+            here = [(one.name, path) for one, path in users if one.target == member or not is_member(one.target)]
+            yield from _gpus_of(here, model.gpu_policy, places)
 
 
-def _gpus_of(domains: Iterable[Domain], policy: str, places: Places) -> Iterator[Diagnostic]:
-    """Those of one server."""
-    users = [
-        (machine.name, (*_place(machine), how))
-        for domain in domains
-        for machine in domain.machines
-        if (how := _gpu_by(domain, machine))
-    ]
+def _gpus_of(users: list[tuple[str, Path]], policy: str, places: Places) -> Iterator[Diagnostic]:
+    """Those of one machine that Incus runs on."""
     if len(users) < 2:
         return
     names = ", ".join(name for name, _path in users)

@@ -284,6 +284,13 @@ MACHINE = Record(
             Flag(), "May be deleted without asking; false protects it.", False, otherwise="that of the domain"
         ),
         "gpu": Key(Flag(), "Give the machine the host's GPU. See `gpu_policy`.", True, default=False),
+        "target": Key(
+            Text(r"^@?[A-Za-z0-9][A-Za-z0-9._-]*$", "the name of a member, or @ and that of a group"),
+            "On a cluster of Incus: the member that the machine is on, or `@` and a group of them.",
+            "node-2",
+            default="",
+            otherwise="Incus chooses when the machine is made",
+        ),
         "profiles": Key(
             Listing(_WORD),
             "Incus profiles, applied in this order: `default` and those of the domain.",

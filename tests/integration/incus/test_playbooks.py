@@ -124,7 +124,7 @@ def elsewhere(model: Model, folder: Path) -> Model:
     def machine(one: Machine, domain: Domain) -> Machine:
         data = tuple(replace(some, source=str(folder / some.name)) for some in one.persistent_data)
         name = machines[one.name]
-        there = {"domain": domains[domain.name], "ip": moved(one.ip, domain), "persistent_data": data}
+        there = {"domain": domains[domain.name], "target": "", "ip": moved(one.ip, domain), "persistent_data": data}
         return replace(one, name=name, publish_name="", **there)  # a name needs systemd on the host
 
     return replace(

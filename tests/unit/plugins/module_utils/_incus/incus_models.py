@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Interface
 from typing import Any
 
+from ansible_collections.anklume.stt.plugins.module_utils._incus.cluster import Member
 from ansible_collections.anklume.stt.plugins.module_utils._incus.desired import Desired, desired
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import IMAGE_MARK, Key
@@ -59,8 +61,27 @@ def after_apply(wanted: Desired, *others: Found, status: str = "Running") -> Obs
             status=status if resource.key.kind == "instance" else "",
             type=kind,
             started="2026-01-01T00:00:00Z",
+            location=resource.place,
         )
-    return Observed(found)
+    return Observed(found, members=nothing(wanted).members)
+
+
+def nothing(wanted: Desired) -> Observed:
+    """An Incus without anything of it; a cluster where its machines have a place in one."""
+    places = [resource.place for resource in wanted.resources.values() if resource.place]
+    return Observed(members={name: Member(name) for name in places})
+
+
+def clustered(some: Model, host: Host) -> Host:
+    """`host`, or a cluster of such machines where the model has targets."""
+    targets = dict.fromkeys(one.target for one in some.machines if one.target)
+    members = {name: replace(host, member=name) for name in targets}
+    return replace(host, members=members, cluster=tuple(map(Member, targets)))
+
+
+def targets(some: Model) -> dict[str, str]:
+    """Where each machine is to be."""
+    return {one.name: one.target for one in some.machines}
 
 
 def applied(some: Model, *others: Found, host: Host = HOST) -> Observed:

@@ -79,6 +79,11 @@ class Remote:
         self.restricted = False
         self.silent = 0.0
         """Seconds that it keeps back each answer."""
+        self.members: dict[str, dict[str, Any]] = {}
+        """Of a cluster: `groups`, and `cards` or `down` of each."""
+        self.location: dict[Key, str] = {}
+        self.defined: dict[str, set[str]] = {}
+        """Networks that are not made yet, with the members that they are defined on."""
         self.broken: dict[str, int] = {}
         """Paths that are answered with this error."""
         crt, key, self.fingerprint = certificate(folder, "server")
@@ -103,7 +108,21 @@ class Remote:
 
     def answer(self, path: str, query: Mapping[str, str]) -> Any:
         """What a GET says; KeyError where there is nothing."""
+        member = self.members.get(query.get("target", ""), {})
+        if "down" in member:
+            raise KeyError(path)
         match path.removeprefix("/1.0").strip("/").split("/"):
+            case ["cluster", "members"]:
+                return [
+                    {
+                        "server_name": name,
+                        "url": f"https://192.168.7.{20 + number}:8443",
+                        "status": "Offline" if one.get("down") else "Online",
+                        "message": one.get("down") or "Fully operational",
+                        "groups": one.get("groups", ["default"]),
+                    }
+                    for number, (name, one) in enumerate(self.members.items())
+                ]
             case [""]:
                 addresses = [self.address]
                 environment = {
@@ -112,6 +131,7 @@ class Remote:
                     "firewall": "nftables",
                     "storage": "btrfs",
                     "certificate_fingerprint": self.fingerprint,
+                    "server_clustered": bool(self.members),
                 }
                 about = {"environment": {**environment, "server_name": "far", "addresses": addresses}}
                 return {**about, "auth": self.auth, "auth_user_name": "mine"}
@@ -120,7 +140,11 @@ class Remote:
             case ["images", "aliases", *alias]:
                 return {"target": self.images["/".join(alias)], "type": "container"}
             case ["resources"]:
-                return {"gpu": {"cards": self.cards}, "cpu": {"total": 16}, "memory": {"total": 64 << 30}}
+                return {
+                    "gpu": {"cards": member.get("cards", self.cards)},
+                    "cpu": {"total": 16},
+                    "memory": {"total": 64 << 30},
+                }
             case ["storage-pools"]:
                 return ["/1.0/storage-pools/default"]
             case ["operations"]:
@@ -128,6 +152,8 @@ class Remote:
             case ["networks", name, "state"]:
                 if name in self.bridges:
                     return _state("10.100.3.254", "24", 1500)
+                if query.get("target") in self.members and name == "eno1":
+                    return _state(f"192.168.7.{20 + list(self.members).index(query['target'])}", "24", 1400)
                 return self.interfaces[name]["state"]
             case ["networks"]:
                 own = [
@@ -150,7 +176,7 @@ class Remote:
         key = _key(path, query)
         if key is None:
             raise KeyError(path)
-        return _body(self.observed.found[key])
+        return self._body(self.observed.found[key])
 
     def write(self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]) -> None:
         """Keep what a write says; whatever it starts has ended at once."""
@@ -158,6 +184,10 @@ class Remote:
         if path.endswith("/state"):
             key = Key("instance", query["project"], path.split("/")[-2])
             found[key] = replace(found[key], status={"stop": "Stopped", "start": "Running"}[body["action"]])
+        elif method == "POST" and path == "/1.0/networks" and "target" in query:
+            self.defined.setdefault(body["name"], set()).add(query["target"])
+        elif method == "POST" and "migration" in body:
+            self.location[Key("instance", query["project"], path.rsplit("/", maxsplit=1)[-1])] = query["target"]
         elif key := _key(f"{path}/{body['name']}" if method == "POST" else path, query):
             if method == "DELETE":
                 found.pop(key)
@@ -166,15 +196,26 @@ class Remote:
             else:
                 old = found.get(key, Found(key, status="Running" if body.get("start") else "", started=STARTED))
                 found[key] = replace(old, fields=flatten(body), type=body.get("type", old.type))
+                if method == "POST" and key.kind == "instance" and self.members:
+                    self.location[key] = query.get("target") or next(iter(self.members))
                 if key.kind == "network":
+                    if method == "POST":
+                        assert self.defined.pop(key.name, set()) == set(self.members), "not defined on all members"
                     self.bridges.add(key.name)
                 if key.kind == "project" and method == "POST":
                     default = Key("profile", key.name, "default")
                     found[default] = Found(default, {"description": ""})
         self.observed = Observed(found)
 
+    def _body(self, one: Found) -> dict[str, Any]:
+        at = one.key.member or self.location.get(one.key, "none")
+        if one.key.kind == "instance" and self.members.get(at, {}).get("down") is not None:
+            about = {"name": one.key.name, "project": one.key.project, "type": one.type, "location": at}
+            return {**about, "status": "Error", "config": None, "devices": None, "profiles": None, "description": ""}
+        return {**_body(one), "location": at}
+
     def _objects(self, kind: str) -> list[dict[str, Any]]:
-        found = [_body(one) for key, one in self.observed.found.items() if key.kind == kind]
+        found = [self._body(one) for key, one in self.observed.found.items() if key.kind == kind]
         if kind == "profile" and ("default", "default") not in {(b["project"], b["name"]) for b in found}:
             root = {"root": {"type": "disk", "path": "/", "pool": "default"}}
             found.append({"name": "default", "project": "default", "config": {}, "devices": root, "description": ""})
@@ -188,7 +229,8 @@ def _key(path: str, query: Mapping[str, str]) -> Key | None:
         same = len(entry.collection) == len(collection)
         if same and all(part in ("*", said) for part, said in zip(entry.collection, collection, strict=True)):
             pool = f"{collection[1]}/" if "*" in entry.collection else ""
-            return Key(kind, query.get("project", "default") if entry.home else "", pool + name)
+            member = query.get("target", "") if entry.per_member else ""
+            return Key(kind, query.get("project", "default") if entry.home else "", pool + name, member)
     return None
 
 
@@ -228,9 +270,10 @@ def _handler(remote: Remote) -> type[BaseHTTPRequestHandler]:
         def _write(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
             url = urlsplit(self.path)
+            query = dict(parse_qsl(url.query))
             with remote.lock:
-                remote.writes.append(f"{self.command} {url.path}")
-                remote.write(self.command, unquote(url.path), dict(parse_qsl(url.query)), body)
+                remote.writes.append(f"{self.command} {url.path}{f' at {at}' if (at := query.get('target')) else ''}")
+                remote.write(self.command, unquote(url.path), query, body)
             self._say({"type": "sync", "metadata": None})
 
         do_POST = do_PUT = do_DELETE = _write  # noqa: N815

@@ -27,7 +27,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
-from incus_models import after_apply
+from incus_models import after_apply, clustered, nothing, targets
 
 ROOT = Path(__file__).resolve().parents[5]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -96,7 +96,7 @@ def drifted(observed: Observed) -> Observed:
         for path in [path for path in plain if path != "config/ipv4.address"][-1:]:
             fields[path] = "by hand"
         found[key] = replace(one, fields=fields)
-    return Observed(found)
+    return replace(observed, found=found)
 
 
 def told(title: str, todo: Plan, observed: Observed, folder: Path) -> Iterator[str]:
@@ -111,7 +111,7 @@ def told(title: str, todo: Plan, observed: Observed, folder: Path) -> Iterator[s
         if step.what.key.kind != "folder":
             images = {(step.resource.image, step.resource.create["type"])} if _makes_instance(step) else ()
             sources = {image: {"type": "image", "alias": image[0]} for image in images}
-            apply(recorder, Plan((step,)), sources, Journal(None), workers=1, backup_dir=folder)
+            apply(recorder, Plan((step,), members=todo.members), sources, Journal(None), workers=1, backup_dir=folder)
         yield from (re.sub(r"\d{8}-\d{6}-\d{3}|\d{4}-\d\d-\d\dT[0-9:.+]+", "TIME", line) for line in recorder.lines)
         recorder.lines.clear()
     yield from (f"wait for {key}: {address}" for key, address in todo.waits.items())
@@ -137,16 +137,17 @@ def test_what_is_written_for_an_example(example: str, tmp_path: Path) -> None:
 def on_server(model: Model, name: str, folder: Path) -> Iterator[str]:
     """All that is written to one server."""
     model = model.on(name)
-    wanted = desired(model, HOST)
+    host = clustered(model, HOST)
+    wanted = desired(model, host, targets(model))
     folders = frozenset(key for key in wanted.resources if key.kind == "folder")
     there = after_apply(wanted)
-    assert plan(wanted, there, HOST, Options(), folders) == Plan()
+    assert not plan(wanted, there, host, Options(), folders).steps
     by_hand = drifted(there)
     if name:
         yield f"# {name}"
-    yield from told("from nothing", plan(wanted, Observed(), HOST, Options()), Observed(), folder)
-    yield from told("over drift", plan(wanted, by_hand, HOST, Options(), folders), by_hand, folder)
-    yield from told("away with it", plan(Desired(model.project_name), there, HOST, EVERYTHING), there, folder)
+    yield from told("from nothing", plan(wanted, nothing(wanted), host, Options()), Observed(), folder)
+    yield from told("over drift", plan(wanted, by_hand, host, Options(), folders), by_hand, folder)
+    yield from told("away with it", plan(Desired(model.project_name), there, host, EVERYTHING), there, folder)
 
 
 def test_no_golden_file_is_left_over() -> None:

@@ -19,7 +19,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, plan
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Profile, StorageVolume
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
-from incus_models import HOST, LAN, after_apply, applied, domain, instance, machine, model
+from incus_models import HOST, LAN, after_apply, applied, clustered, domain, instance, machine, model, nothing, targets
 
 PROJECT, NETWORK = Key("project", "", "lab"), Key("network", "default", "net-lab")
 
@@ -230,15 +230,16 @@ EXAMPLES = sorted(
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
 def test_every_example_converges_in_one_plan(folder: Path) -> None:
     some, _diagnostics = read_project(str(folder))
-    wanted = desired(some, Host(gpus=1, nvidia_tools=True, cpus=8, memory=64 << 30, **LAN))
-    found = plan(wanted, Observed(), Host(gpus=1), Options())
+    host = clustered(some, Host(gpus=1, nvidia_tools=True, cpus=8, memory=64 << 30, **LAN))
+    wanted = desired(some, host, targets(some))
+    found = plan(wanted, nothing(wanted), host, Options())
     done: set[object] = set()
     for step in found.steps:
         assert done.issuperset(step.needs)
         done.add(step.what)
     assert len(found.steps) == len(wanted.resources)
     folders = [key for key in wanted.resources if key.kind == "folder"]
-    assert plan(wanted, after_apply(wanted), Host(gpus=1), Options(), folders).steps == ()
+    assert plan(wanted, after_apply(wanted), host, Options(), folders).steps == ()
 
 
 # ---------------------------------------------------------------- what infra.yml no longer names
