@@ -20,16 +20,25 @@ def on_same_gpu(
 ) -> list[dict[str, str]]:
     """The services that may use the GPU of a role's machine: its own, and those of machines that were given a GPU too.
 
-    Each has the `role` and the `name` of its machine.
+    A machine on another Incus server, or on another member of a cluster, has another GPU. Each has the `role` and the
+    `name` of its machine.
     """
-    shared = machines[machine].get("instance_gpu", False)
+    own = machines[machine]
     return [
         {"role": service.role, "name": name}
         for service in SERVICES
         if service.gpu and service.role != role
         for name in groups.get(f"role_{service.role}", [])
-        if name == machine or (shared and machines[name].get("instance_gpu", False))
+        if name == machine or _share(own, machines[name])
     ]
+
+
+def _share(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    if one.get("ansible_incus_remote") != other.get("ansible_incus_remote"):
+        return False
+    targets = {str(each.get("instance_target", "@")) for each in (one, other)}
+    apart = len(targets) == 2 and not any(target.startswith("@") for target in targets)
+    return bool(one.get("instance_gpu") and other.get("instance_gpu") and not apart)
 
 
 def judged_variables(variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,6 +60,22 @@ def asked(reserve: object, machine: str = "ai", **hostvars: dict[str, Any]) -> l
     return list(ollama_questions(reserve, machine, GROUPS, everywhere))
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "beside"),
+    [
+        ({}, {}, ["ai", "ai2"]),
+        ({}, {"ansible_incus_remote": "attic"}, ["ai"]),
+        ({"ansible_incus_remote": "attic"}, {"ansible_incus_remote": "attic"}, ["ai", "ai2"]),
+        ({"instance_target": "n1"}, {"instance_target": "n2"}, ["ai"]),
+        ({"instance_target": "n1"}, {"instance_target": "@gpu"}, ["ai", "ai2"]),
+        ({"instance_target": "n1"}, {"instance_target": "n1"}, ["ai", "ai2"]),
+    ],
+)
+def test_a_machine_elsewhere_has_another_gpu(first: dict[str, Any], second: dict[str, Any], beside: list[str]) -> None:
+    given = {"ai": {"instance_gpu": True, **first}, "ai2": {"instance_gpu": True, **second}}
+    assert [one["name"] for one in asked("auto", **given)] == beside
+
+
 def test_the_servers_have_their_own_variables_and_the_defaults() -> None:
     (question,) = asked("auto", ai={"stt_server_model": "small", "stt_server_model_ttl": 60})
     assert (question["name"], question["stt_server_model_ttl"]) == ("ai", 60)
