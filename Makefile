@@ -187,7 +187,7 @@ release: venv-test $(IMPORTER_VENV)/.stamp ## the archive of the version in gala
 	@scripts/release show $(INSTALLED)/archives/anklume-stt-*.tar.gz
 
 ##@ Tests
-.PHONY: test test-fast test-long test-older lint sanity units test-infra test-doctor test-first-hour test-release bench-sync test-host test-incus bench-incus bench-apply bench molecule
+.PHONY: test test-fast test-long test-older lint sanity units test-infra test-doctor test-first-hour test-release bench-sync test-host test-incus test-remote bench-incus bench-apply bench molecule
 test: ## everything that can be tested here, real Incus included (50 minutes at most)
 	@$(MAKE) venv >/dev/null && python tests/run.py test $(PARTS)
 test-fast: ## the linters of Python and YAML, and the units, for the inner loop (under a minute)
@@ -298,6 +298,8 @@ bench-sync: venv-test ## load, check, render and write times of infra.yml for 10
 	@python tests/bench/bench_sync.py $(ARGS)
 test-host: venv-test ## the role incus_host on this machine, twice
 	@pytest -q tests/integration/host
+test-remote: venv-test ## an Incus on another machine, and a cluster of three, in containers: over real TLS, from the token to destroy
+	@pytest -q $(ARGS) tests/integration/remote
 test-incus: venv-test ## plan and apply on real Incus: every field, packets, kills
 	@pytest -q $(ARGS) tests/integration/incus
 # clients from PyPI and npm against the engine, in a network that holds nothing but loopback: none can report home
