@@ -147,7 +147,11 @@ def _ports(wanted: Desired, host: Host) -> Iterator[str]:
 def _names(wanted: Desired, host: Host) -> Iterator[str]:
     names = dict.fromkeys(one["name"] for one in wanted.announced)
     if names and not host.systemd:
-        why = "nothing of ours runs on another machine" if host.remote else "this host does not run systemd"
+        why = (
+            "nothing of ours runs on another machine"
+            if host.remote or host.cluster
+            else "this host does not run systemd"
+        )
         yield (
             f"{', '.join(names)} cannot be announced: {why}: drop publish_name, and name the "
             "host by its address, or by a name that your router gives it (infra_lan_names)"

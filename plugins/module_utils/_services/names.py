@@ -59,14 +59,15 @@ class Place:
 
     @classmethod
     def of(cls, variables: Mapping[str, Any], found: Sequence[str] = ()) -> Place:
-        """A machine by its variables."""
+        """A machine by its variables; what was found here says nothing of one on another machine."""
+        elsewhere = variables.get("ansible_incus_remote") or variables.get("instance_target")
         return cls(
             variables["inventory_hostname"],
             variables.get("ansible_host") or "",
             variables.get("open_webui_names") or (),
             variables.get("instance_published") or (),
             given_names(variables),
-            found,
+            () if elsewhere else found,
         )
 
     def ports(self, to: int) -> list[int]:

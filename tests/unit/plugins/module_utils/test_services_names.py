@@ -15,6 +15,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._services.names import
     host_names,
     is_private,
     origins,
+    pages,
     permitted,
     trust_pages,
 )
@@ -27,6 +28,15 @@ PUBLISHED = [
     {"port": 8000, "to": 8000, "protocol": "tcp"},
 ]
 HOST = ["voice.local", "192.168.1.5"]
+
+
+@pytest.mark.parametrize("elsewhere", [{"ansible_incus_remote": "attic"}, {"instance_target": "n2"}])
+def test_what_was_found_here_is_not_told_of_a_machine_elsewhere(elsewhere: dict[str, str]) -> None:
+    machine = {"inventory_hostname": "web", "instance_published": PUBLISHED}
+    assert pages(machine, HOST) != []
+    assert pages({**machine, **elsewhere}, HOST) == []
+    given = {**machine, **elsewhere, "infra_lan_names": ["attic.lan"]}
+    assert pages(given, HOST) == ["https://attic.lan:8443"]
 
 
 @pytest.mark.parametrize(
