@@ -40,10 +40,15 @@ def members_of(client: Client, server: Mapping[str, Any]) -> dict[str, Member]:
             body["server_name"],
             tuple(body.get("groups") or ()),
             urlsplit(body["url"]).hostname or "",
-            (body.get("message") or "it is off, or cut off") if body["status"] == "Offline" else "",
+            _first_words(body.get("message") or "it is off, or cut off") if body["status"] == "Offline" else "",
         )
         for body in client.get(path_of("cluster", "members"), recursion="1")
     }
+
+
+def _first_words(message: str) -> str:
+    """Without the moment in brackets, to the nanosecond: "No heartbeat for 25.1s (2026-…)"."""
+    return message.partition(" (")[0]
 
 
 def meant(target: str, members: Iterable[Member]) -> list[Member]:
