@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def reconcile(
     def look(server: Server) -> _Look:
         part = model.on(server.name)
         try:
-            return _look(server, part, options, absent=absent, check=check)
+            return _look(server, part, options, absent=absent, check=check, alone=len(servers) == 1)
         except IncusUnreachableError as error:
             if len(servers) == 1:
                 raise
@@ -134,7 +135,7 @@ def _at_once(work: Callable[[Any], Any], things: Sequence[Any]) -> list[Any]:
         return [one.result() for one in [pool.submit(work, one) for one in things]]
 
 
-def _look(server: Server, model: Model, options: Options, *, absent: bool, check: bool) -> _Look:
+def _look(server: Server, model: Model, options: Options, *, absent: bool, check: bool, alone: bool) -> _Look:
     client, reader = server.client, server.reader
     server.admitted()
     observed, host = observe(client, reader)
@@ -148,6 +149,9 @@ def _look(server: Server, model: Model, options: Options, *, absent: bool, check
             observed, host = _without_ruins(client, reader, model, observed, host)
         ruins = _ruins(reader, model, observed)
         observed = replace(observed, found={key: one for key, one in observed.found.items() if key not in ruins})
+    if not alone:  # global.lan may name addresses of each
+        own = tuple(one for one in model.lan.addresses if IPv4Address(one) in host.addresses)
+        model = replace(model, lan=replace(model.lan, addresses=own))
     options = replace(options, now=datetime.now(UTC))
     wanted = Desired(model.project_name) if absent else desired(model, host, places(model, observed, options))
     if wanted.published and not observed.members:

@@ -37,6 +37,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.transport impor
     IncusUnreachableError,
 )
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import (
+    Lan,
     Machine,
     Model,
     PersistentData,
@@ -321,6 +322,18 @@ class TestServers:
         assert all(entry["after_header"].startswith("create ") for entry in answer["diff"])
         assert " on far" in answer["diff"][0]["after_header"]
         assert remote.writes == []
+
+    def test_each_server_takes_its_own_addresses_of_the_local_network(
+        self, project: Path, both: Model, here: Server, remote: Remote
+    ) -> None:
+        remote.images["debian/13"] = "f00"
+        door = (Publication(8000, 80),)
+        machines = (machine("far-ai", "far-lab", "10.100.4.10", publish=door),)
+        far = replace(both.domains[1], machines=machines)
+        wanted = replace(both, domains=(both.domains[0], far), lan=Lan(addresses=("10.66.0.2", "192.168.1.5")))
+        with servers(both, str(project), None) as found:
+            answer = reconcile([here, found[1]], wanted, Options(), check=True)
+        assert [(one["machine"], one["address"]) for one in answer["published"]] == [("far-ai", "10.66.0.2")]
 
     def test_one_that_is_not_reached_is_named_and_left(
         self, project: Path, both: Model, here: Server, remote: Remote, monkeypatch: pytest.MonkeyPatch
