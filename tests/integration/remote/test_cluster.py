@@ -21,6 +21,10 @@ pytestmark = [
 ]
 
 NAMES = [f"anklume-test-n{number}" for number in (1, 2, 3)]
+READY = """
+until systemctl is-system-running --wait >/dev/null; do sleep 0.5; done
+until ip -4 -o addr show eth0 scope global | grep -q inet; do sleep 0.2; done
+"""
 SOURCE = {"entity": "storage-pool", "name": "default", "key": "source", "value": ""}
 
 
@@ -52,7 +56,9 @@ def first(nested: Any) -> Iterator[Any]:
     for name in NAMES[1:]:
         subprocess.run(["incus", "delete", "--force", name], capture_output=True, check=False)
     host = with_incus(nested(NAMES[0]))
-    host("systemctl stop incus.socket incus; : >/etc/machine-id")
+    host(
+        "systemctl stop incus.socket incus; : >/etc/machine-id; rm -rf /var/lib/incus/database /var/lib/incus/server.*"
+    )
     try:
         for name in NAMES[1:]:
             incus("copy", NAMES[0], name, "--stateless", "--instance-only")
@@ -60,9 +66,7 @@ def first(nested: Any) -> Iterator[Any]:
         host("systemctl start incus.socket")
         joined(NAMES[0])
         for name in NAMES[1:]:
-            inside(
-                name, "until systemctl is-system-running --wait >/dev/null; do sleep 0.5; done; ip -4 addr show eth0"
-            )
+            inside(name, READY)
             joined(name, host(f"incus cluster add {name.rpartition('-')[2]} --quiet | tail -n 1"))
         host("incus config set cluster.offline_threshold 10")
         host("incus cluster group create it-gpu; incus cluster group assign n2 default,it-gpu")
