@@ -65,7 +65,7 @@ kept_before:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.anklume.stt.plugins.module_utils._services.kept import KEPT, differing, keep, put_back
+from ansible_collections.anklume.stt.plugins.module_utils._services.kept import differing, keep, kept_in, put_back
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
     )
     folder, names, back = Path(module.params["folder"]), module.params["names"], module.params["state"] == "put_back"
     try:
-        before, found = (folder / KEPT).is_dir(), differing(folder, names)
+        before, found = kept_in(folder).is_dir(), differing(folder, names)
         changed = bool(found) and (before or not back)
         if changed and not module.check_mode:
             (put_back if back else keep)(folder, names)

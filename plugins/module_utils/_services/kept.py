@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 KEPT = "proved"
@@ -25,9 +24,15 @@ def files_below(folder: Path, names: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
+def kept_in(folder: Path) -> Path:
+    """Where they are kept: for a moment while others take their place, under another name."""
+    kept, old = folder / KEPT, folder / f".{KEPT}-old"
+    return old if old.is_dir() and not kept.is_dir() else kept
+
+
 def differing(folder: Path, names: Iterable[str]) -> list[str]:
     """The files that are not as they were kept: changed, new or gone."""
-    wanted, kept = list(names), folder / KEPT
+    wanted, kept = list(names), kept_in(folder)
     every = {*files_below(folder, wanted), *files_below(kept, wanted)}
     return sorted(name for name in every if _content(folder / name) != _content(kept / name))
 
@@ -39,12 +44,12 @@ def _content(path: Path) -> bytes | None:
 def keep(folder: Path, names: Iterable[str]) -> None:
     """Keep the files as they are now; a kill leaves what was kept before, or these."""
     wanted, made, old = list(names), folder / f".{KEPT}-new", folder / f".{KEPT}-old"
-    for each in (made, old):
-        shutil.rmtree(each, ignore_errors=True)
+    shutil.rmtree(made, ignore_errors=True)
     made.mkdir(mode=0o700)
     for name in files_below(folder, wanted):
         _copy(folder / name, made / name)
-    with suppress(FileNotFoundError):
+    if (folder / KEPT).is_dir():
+        shutil.rmtree(old, ignore_errors=True)
         (folder / KEPT).rename(old)
     made.rename(folder / KEPT)
     shutil.rmtree(old, ignore_errors=True)
@@ -52,9 +57,9 @@ def keep(folder: Path, names: Iterable[str]) -> None:
 
 def put_back(folder: Path, names: Iterable[str]) -> None:
     """Bring the files back to what was kept, each as a whole."""
-    wanted = list(names)
+    wanted, there = list(names), kept_in(folder)
     for name in differing(folder, wanted):
-        kept, target = folder / KEPT / name, folder / name
+        kept, target = there / name, folder / name
         if not kept.exists():
             target.unlink()
             continue

@@ -78,6 +78,18 @@ def test_what_a_kill_left_is_no_hindrance(folder: Path) -> None:
     assert [path.name for path in folder.glob(".proved*")] == []
 
 
+def test_a_kill_while_others_take_their_place_loses_nothing(folder: Path) -> None:
+    run(folder)
+    (folder / "proved").rename(folder / ".proved-old")
+    (folder / "compose.yaml").write_text("second\n")
+    assert run(folder, check=True)["differing"] == ["compose.yaml"]
+    assert run(folder, "put_back")["changed"] is True
+    assert (folder / "compose.yaml").read_text() == "first compose.yaml\n"
+    (folder / "compose.yaml").write_text("third\n")
+    run(folder)
+    assert (folder / "proved/compose.yaml").read_text() == "third\n" and not (folder / ".proved-old").exists()
+
+
 def test_what_stands_in_the_way_is_named(folder: Path) -> None:
     (folder / ".proved-new").write_text("")
     assert run(folder)["msg"] == f"{folder}/.proved-new: file exists"
