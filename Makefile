@@ -108,7 +108,7 @@ destroy: venv ## delete everything that this infra.yml made in Incus; asks for t
 	@$(call local_play,destroy) $(incus_options)
 
 ##@ With Docker (the hosts are in docker.yml, beside infra.yml)
-.PHONY: compose migrate migrate-back migrate-finish
+.PHONY: compose compose-verify migrate migrate-back migrate-finish
 there_is_docker_yml = [ -e $(call quote,$(PROJECT)/docker.yml) ] || \
   { echo "there is no docker.yml in $$PROJECT: write it, as docs/how-to/with-docker.md shows" >&2; exit 2; }
 on_docker = $(people) ANSIBLE_HOST_PATTERN_MISMATCH=error ansible-playbook -i $(call quote,$(PROJECT)/docker.yml) --limit $(call quote,$(1)) $(ARGS) anklume.stt.$(2)
@@ -123,6 +123,8 @@ migrate-finish: venv ## a day after the move: removes the old server's container
 	@$(if $(NAME),,$(error which host? make $@ NAME=host))$(call move,finish) $(if $(NOW),-e move_at_once=true)
 compose: venv ## Speaches as a service of Docker Compose, on a host of the group stt_compose; HOST=name
 	@$(if $(HOST),,$(error which host? make $@ HOST=name))$(there_is_docker_yml); $(call on_docker,$(HOST),compose)
+compose-verify: venv ## every hop of the hosts with Docker, from the container to a sentence, as a table; HOST=name for one
+	@$(there_is_docker_yml); $(people) ANSIBLE_HOST_PATTERN_MISMATCH=error ansible-playbook -i $(call quote,$(PROJECT)/docker.yml) $(ARGS) anklume.stt.compose_verify $(call said,HOST,compose_host)
 
 ##@ Snapshots of the instances
 .PHONY: snapshot snapshot-domain snapshot-list snapshot-delete restore restore-domain rollback

@@ -8,6 +8,7 @@ Pure: answers of modules in, hops out. A module that failed answers with `msg`; 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -60,15 +61,33 @@ def _sentence(hop: str, heard: Answer, spoken: str, next_step: str) -> Hop:
     return _hop(hop, ok, detail, next_step) | {"spoken": spoken, "recognised": text, "real_time_factor": speed}
 
 
-def _stt_server(machine: Answer, answers: Answer) -> list[Hop]:
-    heard, again = answers["heard"], "make apply-stt"
+def _understood(answers: Answer, again: str) -> list[Hop]:
+    """From the port of an STT server to a sentence."""
+    heard = answers["heard"]
     healthy, models = bool(heard.get("healthy")), heard.get("models", [])
-    found = [
-        _unit("stt_server", machine, answers["seen"]),
+    return [
         _hop(f"port {answers['port']}", healthy, "healthy" if healthy else heard.get("msg", "no answer"), again),
         _hop("model", bool(models), ", ".join(models) or "none", again),
         _sentence("STT server", heard, answers["spoken"], again),
     ]
+
+
+def _stt_compose(machine: Answer, answers: Answer) -> list[Hop]:
+    """In place of a unit there is a container, as `docker compose ps --format json` shows it."""
+    seen, journal = answers["seen"], f"docker compose -f {answers['folder']}/compose.yaml logs --tail 50"
+    try:
+        shown = json.loads((seen.get("stdout") or "{}").splitlines()[0])
+    except ValueError:
+        shown = {}
+    state, health = shown.get("State", ""), shown.get("Health", "")
+    detail = ", ".join(filter(None, (state, health))) or seen.get("stderr") or seen.get("msg") or "there is none"
+    container = _hop("container", state == "running" and health in ("", "healthy"), detail, journal)
+    return [container, *_understood(answers, f"make compose HOST={machine['inventory_hostname']}")]
+
+
+def _stt_server(machine: Answer, answers: Answer) -> list[Hop]:
+    heard, again = answers["heard"], "make apply-stt"
+    found = [_unit("stt_server", machine, answers["seen"]), *_understood(answers, again)]
     if answers.get("speaks"):
         back = heard.get("heard_back", {"error": heard.get("msg", "not asked")})
         detail = back["error"] or f'"{back["text"]}" heard back, word error rate {back["wer"]:.2f}'
@@ -290,6 +309,7 @@ def _hop(hop: str, ok: bool, detail: str, next_step: str) -> Hop:
 
 _HOPS: dict[str, Callable[[Answer, Answer], list[Hop]]] = {
     "stt_server": _stt_server,
+    "stt_compose": _stt_compose,
     "stt_balancer": _stt_balancer,
     "ollama_server": _ollama_server,
     "open_webui": _open_webui,

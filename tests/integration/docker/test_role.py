@@ -39,7 +39,13 @@ def test_it_is_started_proved_and_left_alone(project: Project, docker: Docker) -
     again = project.make(*COMPOSE)
     assert (again.status, again.changed("attic")) == (0, 0), again.output
 
+    verified = project.make("compose-verify", "HOST=attic")
+    assert (verified.status, verified.changed()) == (0, 0), verified.output
+    assert "running, healthy" in verified.said and SENTENCE in verified.said
+
     docker("compose", "-f", project.made / "compose.yaml", "stop")
+    broken = project.make("compose-verify")
+    assert broken.status != 0 and "exited" in broken.said and "4 of 4 hops are broken" in broken.said
     assert project.make(*COMPOSE).changed("attic") == 1
     assert transcribed(URL, project.key) == (200, SENTENCE)
 

@@ -53,6 +53,26 @@ def test_an_stt_server_that_is_down_says_why_at_each_hop() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("seen", "ok", "detail"),
+    [
+        ({"stdout": '{"State": "running", "Health": "healthy"}\n'}, True, "running, healthy"),
+        ({"stdout": '{"State": "running", "Health": "unhealthy"}\n'}, False, "running, unhealthy"),
+        ({"stdout": '{"State": "exited", "Health": ""}\n'}, False, "exited"),
+        ({"stdout": ""}, False, "there is none"),
+        ({"stdout": "no JSON", "stderr": "no configuration file provided"}, False, "no configuration file provided"),
+        ({"msg": "No such file or directory: docker"}, False, "No such file or directory: docker"),
+    ],
+)
+def test_with_docker_a_container_is_in_place_of_the_unit(seen: dict[str, Any], ok: bool, detail: str) -> None:
+    answers = {"seen": seen, "heard": HEARD, "port": 8001, "spoken": FOX, "folder": "/opt/stt-compose"}
+    first, *rest = hops("stt_compose", {"inventory_hostname": "attic"}, answers)
+    assert (first["hop"], first["ok"], first["detail"]) == ("container", ok, detail)
+    assert first["next_step"] == "docker compose -f /opt/stt-compose/compose.yaml logs --tail 50"
+    assert [hop["hop"] for hop in rest] == ["port 8001", "model", "STT server"] and all(hop["ok"] for hop in rest)
+    assert {hop["next_step"] for hop in rest} == {"make compose HOST=attic"}
+
+
 def test_a_long_recording_is_a_hop_where_it_was_asked_for() -> None:
     good = stt(recordings=[{"item": 10, "seconds": 61.5}])["recording of 10 minutes"]
     assert good["ok"] is True and good["detail"] == "heard to its end in 62 s"
