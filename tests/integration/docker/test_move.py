@@ -23,9 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, SENTENCE, Docker, Project, transcribed
+from conftest import ROOT, SENTENCE, Docker, Project, transcribed, until
 
-pytestmark = pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long")
+pytestmark = [
+    pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long"),
+    pytest.mark.timeout(1800),
+]
 KEY, ADMIN = "hunter2-of-old", "sk-admin"
 OLD, NEW = "http://127.0.0.1:8000/v1", "http://127.0.0.1:8001/v1"
 NAME = "faster-whisper-server"
@@ -156,6 +159,7 @@ def old(docker: Docker, project: Project, webui: WebUI) -> Path:
     options = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
     volume = ["-v", f"{models}:/root/.cache/huggingface"]
     docker("run", "-d", "--name", NAME, "--restart", "always", "-p", "8000:8000", *volume, *options, image)
+    until(lambda: answers(OLD))
     file = project.folder / "old.json"
     file.write_text(docker("inspect", NAME))
     # what the old server says of itself is not said again
@@ -166,6 +170,13 @@ def old(docker: Docker, project: Project, webui: WebUI) -> Path:
     (project.folder / "secrets").mkdir(mode=0o700)
     (project.folder / "secrets/attic-open-webui-key").write_text(ADMIN)
     return file
+
+
+def answers(address: str) -> bool:
+    """Whether a server understands a sentence."""
+    with suppress(OSError):
+        return transcribed(address, KEY) == (200, SENTENCE)
+    return False
 
 
 def docker_image(docker: Docker, name: str) -> None:

@@ -11,7 +11,10 @@ import re
 import pytest
 from conftest import SENTENCE, Docker, Project, transcribed
 
-pytestmark = pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long")
+pytestmark = [
+    pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long"),
+    pytest.mark.timeout(900),
+]
 URL = "http://127.0.0.1:8001/v1"
 COMPOSE = ("compose", "HOST=attic")
 
