@@ -330,9 +330,21 @@ $(ACCURACY_VENV)/.stamp: requirements-accuracy-test.txt $(ENGINE_VENV)/.stamp
 	@apt-get -qq install -y --no-install-recommends espeak-ng wordnet-base $(foreach language,en es fr it ru,$(addprefix asterisk-core-sounds-,$(language) $(language)-g722))
 	@scripts/venv $(@D) $(PYTHON) $(ENGINE_REQUIREMENTS) $<
 	@touch $@
-.PHONY: bench-accuracy bench-lanes bench-request bench-page
+SPEECH_VENV := .cache/venv-speech
+$(SPEECH_VENV)/.stamp: requirements-speech-bench.txt $(wildcard roles/stt_server/files/speaches/requirements*)
+	@PIP_OPTIONS=--no-deps scripts/venv $(SPEECH_VENV) $(PYTHON) roles/stt_server/files/speaches/requirements-$(PYTHON_TAG).txt
+	@PIP_OPTIONS=--no-deps scripts/venv $(SPEECH_VENV) $(PYTHON) requirements-speech-bench.txt
+	@touch $@
+KOKORO_VOICES := .cache/kokoro-js/.stamp
+$(KOKORO_VOICES):
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@cd $(@D) && npm pack --silent kokoro-js@1.2.1 >/dev/null && tar xzf kokoro-js-1.2.1.tgz && rm kokoro-js-1.2.1.tgz
+	@touch $@
+.PHONY: bench-accuracy bench-lanes bench-request bench-page bench-balancer bench-speech
 bench-page: venv-test $(ACCURACY_VENV)/.stamp ## the tables and the plot of docs/how-to/how-fast.md, on real weights
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_page.py
+bench-speech: venv-test $(SPEECH_VENV)/.stamp $(KOKORO_VOICES) ## what speech costs with the real joe and the real Kokoro; SPEACHES_ARCHIVE=path ARGS="--only joe" (10 minutes)
+	@$(if $(SPEACHES_ARCHIVE),,$(error which Speaches? make $@ SPEACHES_ARCHIVE=path of an archive of its source))$(SPEECH_VENV)/bin/python tests/bench/bench_speech.py --archive $(SPEACHES_ARCHIVE) $(ARGS)
 bench-accuracy: venv-test $(ACCURACY_VENV)/.stamp ## how well and how fast real weights hear, with short and full context; ARGS="--only people --sentences 50" or "--model FOLDER" (all: 90 minutes)
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_accuracy.py $(ARGS)
 bench-lanes: venv-test $(ACCURACY_VENV)/.stamp ## voice commands beside an hour-long recording; ARGS="--minutes 10 --context full"
@@ -353,6 +365,8 @@ $(DOCKER):
 # in namespaces of its own, with all its processes: nobody's firewall is touched, and no daemon is left
 test-docker: venv-test $(DOCKER) .cache/docker/index/.stamp ## the role stt_compose, and the move from an older server, on a real Docker
 	@unshare --net --mount --pid --fork --kill-child --mount-proc sh -c 'ip link set lo up && exec "$$@"' - pytest -q $(ARGS) tests/integration/docker
+bench-balancer: venv-test engine-venv $(HAPROXY) ## what the balancer carries before 1 to 8 servers, stand-ins, and what a request costs in it (1 minute)
+	@$(ENGINE_VENV)/bin/python tests/bench/bench_balancer.py $(ARGS)
 bench-incus: venv-test ## first apply and no-op against the floor of the REST API; ARGS="--machines 2" for two alone
 	@python tests/bench/bench_incus.py $(ARGS)
 bench-apply: venv-test ## time, CPU and tasks of an apply and an apply-stt that find nothing to do, role by role, on PROJECT as it stands
