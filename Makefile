@@ -215,13 +215,14 @@ sanity: venv-test archive $(IMPORTER_VENV)/.stamp ## ansible-test sanity, and wh
 $(IMPORTER_VENV)/.stamp: requirements-importer-test.txt
 	@scripts/venv $(@D) $(PYTHON) requirements.txt $<
 	@touch $@
-# Prometheus and those beside it, out of Debian's packages: nothing is installed
+# Prometheus, what its page is made of, and those beside it, out of Debian's packages: nothing is installed
 PROMTOOL := .cache/prometheus/usr/bin/promtool
 .PHONY: promtool
 promtool: $(PROMTOOL)
 $(PROMTOOL):
 	@rm -rf .cache/prometheus && mkdir -p .cache/prometheus
 	@cd .cache/prometheus && apt-get -qq -o APT::Sandbox::User=root download prometheus prometheus-alertmanager prometheus-blackbox-exporter \
+	  $$(apt-get -s --no-install-recommends install prometheus | sed -nE 's/^Inst ((libjs|fonts|node)-[^ ]*).*/\1/p') \
 	  && for package in *.deb; do dpkg-deb -x "$$package" .; done && rm -- *.deb
 	@touch $@
 # HAProxy in the same way, with what it needs and this machine has not
