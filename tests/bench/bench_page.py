@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures what docs/how-to/how-fast.md shows: bench-service itself, on the engine with the real Whisper base, here.
 
-Writes its tables between the marks of that page, and its plot beside them. Run by `make bench-page`, on a machine that
+Writes between the marks of that page, and the plot beside it. Run by `make bench-page`, on a machine that
 does nothing else.
 """
 
@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE, PLOT = ROOT / "docs/how-to/how-fast.md", ROOT / "docs/images/how-fast.svg"
 BEGIN, END = "<!-- measured: written by tests/bench/bench_page.py -->\n", "<!-- measured: end -->\n"
 NAME = "Whisper base"
+INTRO = "It looks like this, here of a machine without a GPU (`make bench-page` has measured it):"
+IMAGE = "![Times faster than speech, and what commands wait](../images/how-fast.svg)"
 
 
 def tables(folder: Path, server: int) -> str:
@@ -52,7 +54,8 @@ def main() -> None:
     if not end:
         sys.exit(f"{PAGE} has lost the marks of its tables")
     listed = "\n".join(["```", *about, "```"])
-    PAGE.write_text(f"{before}{BEGIN}{listed}\n\n{rows.strip()}\n{END}{after}", encoding="utf-8")
+    written = "\n\n".join([INTRO, listed, rows.strip(), IMAGE])
+    PAGE.write_text(f"{before}{BEGIN}{written}\n{END}{after}", encoding="utf-8")
     print(told)
 
 
