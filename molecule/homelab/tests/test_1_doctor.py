@@ -171,7 +171,8 @@ def out_of_memory(machine: Any, name: str, unit: str) -> Iterator[None]:
     subprocess.run([*incus, "set", name, f"limits.memory={size}B", "--project", "homelab"], check=True)
     try:
         machine.check_output(f"echo 1000 >/proc/$(systemctl show -P MainPID {unit})/oom_score_adj")
-        machine.run("timeout 20 python3 -c 'taken = b\"x\" * 2**30'")
+        # what is only cached gives way, so that it takes more than all
+        machine.run(f"timeout 60 python3 -c 'taken = b\"x\" * {size}'")
         yield
     finally:
         subprocess.run([*incus, "unset", name, "limits.memory", "--project", "homelab"], check=True)
