@@ -46,22 +46,22 @@ def request(sound: bytes, language: str) -> bytes:
 
 
 @functools.cache
-def _body(language: str) -> str:
+def _body(path: str, language: str) -> str:
     """Not as a file beside it, which the exporter of Debian 12 does not take."""
-    sound = Path(spoken_clip(language)["path"]).read_bytes()
-    encoded = base64.encodebytes(request(sound, language)).decode()
+    encoded = base64.encodebytes(request(Path(path).read_bytes(), language)).decode()
     return f"&{language} !!binary |\n" + textwrap.indent(encoded.rstrip(), " " * 8)
 
 
 def sentences(wanted: Iterable[Mapping[str, str]], timeout: int = 60, remark: str = "") -> str:
-    """The modules of a blackbox exporter, each with its name, language and the file of the server's key, if it has one.
+    """The modules of a blackbox exporter, each with its name, language, model and the file of the server's key, if any.
 
-    A sound stands there once, however many servers are to hear it. `remark` is said beside a key's file.
+    A sound stands there once, however many servers are to hear it. A model in whose language there is none has to
+    answer, whatever it is. `remark` is said beside a key's file.
     """
     written: set[str] = set()
     modules = []
     for one in wanted:
-        clip = spoken_clip(one["language"])
+        clip = spoken_clip(one["language"], one.get("model", ""))
         language = clip["language"]
         key = f"      authorization: {{credentials_file: {one['key_file']}}}{remark}\n" if one["key_file"] else ""
         modules.append(
@@ -71,7 +71,7 @@ def sentences(wanted: Iterable[Mapping[str, str]], timeout: int = 60, remark: st
                 key=key,
                 boundary=BOUNDARY,
                 expected=expected(clip["text"]),
-                body=f"*{language}" if language in written else _body(language),
+                body=f"*{language}" if language in written else _body(clip["path"], language),
             )
         )
         written.add(language)

@@ -90,6 +90,27 @@ def test_each_stt_server_is_to_hear_a_sentence_in_its_language(project: Path) ->
     assert "authorization" not in modules["sentence-bare"]["http"]
 
 
+@pytest.mark.parametrize(
+    ("variables", "sound", "language", "text"),
+    [
+        ({"stt_server_model": "vosk-small-fr"}, "fr", "fr", spoken_clip("fr")["text"]),
+        ({"stt_server_model": "alphacep/vosk-model-small-en-us-0.15"}, "en", "en", spoken_clip("en")["text"]),
+        # no sentence of ours is Polish: the model has to answer, and what it says is not looked at
+        ({"stt_server_model": "vosk-small-pl"}, "en", "pl", ""),
+        ({"stt_server_model": "vosk-small-pl", "stt_server_language": "pl"}, "en", "pl", ""),
+        ({"stt_server_model": "parakeet-v2"}, "en", "en", spoken_clip("en")["text"]),
+    ],
+)
+def test_a_model_of_one_language_is_asked_for_that(
+    project: Path, variables: dict[str, Any], sound: str, language: str, text: str
+) -> None:
+    found = planned(project, {"role_stt_server": ["ai", "one"]}, {"one": variables})
+    http = yaml.safe_load(found["blackbox"])["modules"]["sentence-one"]["http"]
+    assert http["body"] == request((CLIPS / f"{sound}.wav").read_bytes(), language)
+    assert http["fail_if_body_not_matches_regexp"] == [expected(text)]
+    assert expected("") == "(?i)"  # what any answer matches
+
+
 def test_a_sound_stands_there_once(project: Path) -> None:
     groups = {"role_stt_server": ["ai", "one", "two"]}
     text = planned(project, groups, {"one": {}, "two": {}})["blackbox"]
