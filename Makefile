@@ -253,7 +253,7 @@ $(PARAKEET_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_serve
 	@PIP_OPTIONS=--no-deps scripts/venv $(PARAKEET_VENV) $(PYTHON) $(PARAKEET_REQUIREMENTS)
 	@touch $@
 parakeet-test: parakeet-venv ## the engine parakeet, with a real client and a tiny model of ours
-	@STT_TEST_ENGINE=parakeet $(PARAKEET_VENV)/bin/python -m pytest -q $(ARGS) tests/engine/test_{parakeet,api,times}.py
+	@STT_TEST_ENGINE=parakeet $(PARAKEET_VENV)/bin/python -m pytest -q $(ARGS) tests/engine/test_{parakeet,api,times,odd}.py
 VOSK_REQUIREMENTS = roles/stt_server/files/vosk/requirements-$(PYTHON_TAG).txt
 VOSK_VENV := .cache/venv-vosk
 .PHONY: vosk-venv vosk-test
@@ -263,7 +263,7 @@ $(VOSK_VENV)/.stamp: requirements-engine-test.txt $(wildcard roles/stt_server/fi
 	@PIP_OPTIONS=--no-deps scripts/venv $(VOSK_VENV) $(PYTHON) $(VOSK_REQUIREMENTS)
 	@touch $@
 vosk-test: vosk-venv ## the engine vosk, with a real client and a tiny model of ours
-	@STT_TEST_ENGINE=vosk $(VOSK_VENV)/bin/python -m pytest -q $(ARGS) tests/engine/test_{vosk,api,times}.py
+	@STT_TEST_ENGINE=vosk $(VOSK_VENV)/bin/python -m pytest -q $(ARGS) tests/engine/test_{vosk,api,times,odd}.py
 engine-test: engine-venv $(PROMTOOL) $(HAPROXY) ## the engine faster_whisper, with a real client and a real model
 	@cd roles/stt_server/files/server && $(ROOT)/$(ENGINE_VENV)/bin/mypy --cache-dir $(ROOT)/.cache/mypy-engine --config-file= --strict --disable-error-code import-untyped --disable-error-code import-not-found anklume_stt_server
 	@$(ENGINE_VENV)/bin/python -m pytest -q $(ARGS) tests/engine
