@@ -130,7 +130,7 @@ def test_no_accepted_file_opens_a_flow_that_it_does_not_name():
         said = yaml.safe_load(text)
         policies = said["network_policies"]
         asked = desired(model, HOST)
-        acls = {name.removeprefix("net-"): one for (kind, _, name), one in asked.resources.items() if kind == "acl"}
+        acls = {key.name.removeprefix("net-"): one for key, one in asked.resources.items() if key.kind == "acl"}
         machines = [one for one in model.machines if one.ip]
         ports = (21, 22, 53, 80, 85, 443, 8000, 8443, 65535)
         for target in rng.sample(machines, min(3, len(machines))):
