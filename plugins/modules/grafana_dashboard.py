@@ -17,6 +17,7 @@ description:
   - Nothing else in that Grafana is looked at or changed.
 extends_documentation_fragment:
   - anklume.stt.attributes
+  - anklume.stt.attributes.writes
 options:
   url:
     description: The address of Grafana.

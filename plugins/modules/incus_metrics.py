@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - anklume.stt.incus
   - anklume.stt.attributes
+  - anklume.stt.attributes.writes
 options:
   name:
     description: The name under which Incus keeps the certificate.
