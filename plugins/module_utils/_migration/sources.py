@@ -163,8 +163,7 @@ def _document(text: str, name: str) -> dict[str, Any]:
         raise Error(f"{name} is no compose file: there is nothing in it")
     if root.size > LARGEST:
         raise Error(f"{name} has too many values to be a compose file of a person")
-    plain = _plain(root)
-    assert isinstance(plain, dict)
+    plain: dict[str, Any] = _plain(root)
     return plain
 
 
