@@ -136,19 +136,17 @@ def test_the_monitors_certificate_opens_nothing_else(monitor: str, project: Path
     shown = ["--cert", secrets / "incus-metrics.crt", "--key", secrets / "incus-metrics.key"]
     host = "https://10.173.1.254:8444/1.0"
 
-    def status(path: str, *options: object) -> str:
-        command = ["curl", "-sko", "/dev/null", "-w", "%{http_code}", *map(str, options), host + path]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    def answered(path: str, *options: object) -> tuple[str, str]:
+        command = ["curl", "-sk", "-w", "\n%{http_code}", *map(str, options), host + path]
+        body, _, status = subprocess.run(command, capture_output=True, text=True, check=True).stdout.rpartition("\n")
+        return status, body
 
-    assert status("/metrics?project=mwyo", *shown) == "200"
-    assert status("/metrics?project=mwyo") == "403"
-    for path in (
-        "/metrics",
-        "/metrics?project=default",
-        "/instances?project=mwyo",
-        "/instances/mwyo-voice?project=mwyo",
-    ):
-        assert status(path, *shown) in ("403", "404"), path
+    status, told = answered("/metrics", *shown)
+    assert status == "200" and set(re.findall('project="(.*?)"', told)) == {"mwyo"}
+    assert 'project="' not in answered("/metrics?project=default", *shown)[1]
+    assert answered("/metrics")[0] == "403"
+    for path in ("/instances?project=mwyo", f"/instances/{NAME}?project=mwyo", "/networks"):
+        assert answered(path, *shown)[0] == "404"
 
 
 def test_the_dashboard_asks_for_what_is_there(monitor: str) -> None:

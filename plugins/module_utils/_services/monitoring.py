@@ -92,7 +92,7 @@ def plan(given: Variables, machine: str, groups: Mapping[str, Any], hostvars: Va
     if given["monitoring_incus_metrics"]:
         incus_files = _incus_files(project_dir)
         secrets |= {f"{FOLDER}/keys/{name}": content for name, content in incus_files.items()}
-        jobs += _incus(_gateway(hostvars[machine]), projects(groups, hostvars))
+        jobs.append(_incus(_gateway(hostvars[machine])))
     return {
         "prometheus": _prometheus(given, jobs),
         "alertmanager": alertmanager(given),
@@ -213,31 +213,22 @@ def _incus_faults(given: Variables, project_dir: str) -> Iterator[str]:
         yield "monitoring_incus_metrics needs what Incus and the monitor know each other by: run sudo make monitor-host"
 
 
-def projects(groups: Mapping[str, Any], hostvars: Variables) -> list[str]:
-    """The projects of Incus on this host that have a machine of the inventory."""
-    machines = (hostvars[name] for name in groups.get("all", ()))
-    named = (one.get("ansible_incus_project") for one in machines if not one.get("ansible_incus_remote"))
-    return sorted({str(name) for name in named if name})
-
-
-def _incus(host: str, of: Iterable[str]) -> Iterator[Config]:
-    """The numbers of the instances; the certificate sees these projects alone, each asked for by its name."""
+def _incus(host: str) -> Config:
+    """The numbers of the instances: Incus tells those of the projects that the certificate is for."""
     keys = f"{FOLDER}/keys/"
-    for project in of:
-        yield {
-            "job_name": f"incus-{project}",
-            "scheme": "https",
-            "metrics_path": "/1.0/metrics",
-            "params": {"project": [project]},
-            "tls_config": {
-                "cert_file": f"{keys}incus-metrics.crt",
-                "key_file": f"{keys}incus-metrics.key",
-                # its own certificate, which is for this name whatever the host is called
-                "ca_file": f"{keys}incus-metrics-server.crt",
-                "server_name": "127.0.0.1",
-            },
-            "static_configs": [_static(f"{host}:{INCUS_PORT}", INCUS_HOST, job="incus")],
-        }
+    return {
+        "job_name": "incus",
+        "scheme": "https",
+        "metrics_path": "/1.0/metrics",
+        "tls_config": {
+            "cert_file": f"{keys}incus-metrics.crt",
+            "key_file": f"{keys}incus-metrics.key",
+            # its own certificate, which is for this name whatever the host is called
+            "ca_file": f"{keys}incus-metrics-server.crt",
+            "server_name": "127.0.0.1",
+        },
+        "static_configs": [_static(f"{host}:{INCUS_PORT}", INCUS_HOST)],
+    }
 
 
 def _nodes(given: Variables, machine: Variables) -> dict[str, str]:

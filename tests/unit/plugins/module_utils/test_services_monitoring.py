@@ -239,25 +239,17 @@ def test_where_it_listens(project: Path, host: str, listen: str, local: str) -> 
     assert found["page"] == "http://10.1.1.60:9090/"
 
 
-def test_incus_is_asked_for_each_project_by_a_certificate_of_its_own(project: Path) -> None:
-    groups = GROUPS | {"all": ["monitor", "ai", "webui", "far"]}
-    far = {"ansible_incus_project": "elsewhere", "ansible_incus_remote": "gpu-room"}
-    hosts = {
-        "monitor": MONITOR | {"ansible_incus_project": "home"},
-        "ai": HOSTS["ai"] | {"ansible_incus_project": "office"},
-        "far": far,
-    }
-    assert not [name for name in jobs(planned(project, groups, hosts)) if name.startswith("incus")]
-    (fault,) = planned(project, groups, hosts, incus_metrics=True)["faults"]
+def test_incus_is_asked_by_a_certificate_of_its_own(project: Path) -> None:
+    assert "incus" not in jobs(planned(project))
+    (fault,) = planned(project, incus_metrics=True)["faults"]
     assert "sudo make monitor-host" in fault
     for name in INCUS_FILES:
         (project / "secrets" / name).write_text(f"PEM of {name}")
-    found = planned(project, groups, hosts, incus_metrics=True)
+    found = planned(project, incus_metrics=True)
     assert found["faults"] == []
-    assert {name for name in jobs(found) if name.startswith("incus")} == {"incus-home", "incus-office"}
-    job = jobs(found)["incus-office"]
-    assert (job["params"], job["metrics_path"], targets(job)) == (
-        {"project": ["office"]},
+    job = jobs(found)["incus"]
+    assert (job["scheme"], job["metrics_path"], targets(job)) == (
+        "https",
         "/1.0/metrics",
         {"incus-host": "10.1.1.254:8444"},
     )
