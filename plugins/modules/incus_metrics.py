@@ -26,7 +26,9 @@ options:
     type: str
     required: true
   address:
-    description: The address and port at which it answers.
+    description:
+      - The address and port at which it answers; without an address, all of this host's.
+      - Incus does not start where it cannot listen. So an address of a network that may go is a bad choice.
     type: str
     required: true
   certificate:
@@ -38,7 +40,7 @@ options:
     elements: str
     default: []
   state:
-    description: With V(absent) the certificate is not trusted any more, and the address is taken back.
+    description: With V(absent) the certificate is not trusted any more, and where it was, the address is taken back.
     type: str
     choices: [present, absent]
     default: present
@@ -48,7 +50,7 @@ EXAMPLES = r"""
 - name: Have Incus tell its numbers
   anklume.stt.incus_metrics:
     name: homelab-monitor
-    address: 10.100.3.254:8444
+    address: ":8444"
     certificate: "{{ lookup('ansible.builtin.file', 'secrets/incus-metrics.crt') }}"
     projects: [homelab]
   register: told

@@ -24,7 +24,7 @@ class Reader:
 
     name: str
     address: str
-    """Where Incus is to answer, as 10.100.3.254:8444."""
+    """Where Incus is to answer, as :8444."""
     certificate: str = ""
     """As PEM; empty, it is to read them no more."""
     projects: tuple[str, ...] = ()
@@ -50,8 +50,9 @@ def changes(server: Mapping[str, Any], certificates: Iterable[Mapping[str, Any]]
         )
     if reader.certificate and not address:
         yield Change("PATCH", path_of(), {"config": {KEY: reader.address}}, f"+ {KEY} {reader.address}")
-    yield from _trusted([one for one in certificates if (one["type"], one["name"]) == ("metrics", reader.name)], reader)
-    if not reader.certificate and address == reader.address:
+    found = [one for one in certificates if (one["type"], one["name"]) == ("metrics", reader.name)]
+    yield from _trusted(found, reader)
+    if found and not reader.certificate and address == reader.address:
         yield Change("PATCH", path_of(), {"config": {KEY: ""}}, f"- {KEY} {address}")
 
 
