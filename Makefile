@@ -331,6 +331,14 @@ $(ACCURACY_VENV)/.stamp: requirements-accuracy-test.txt $(ENGINE_VENV)/.stamp
 	@apt-get -qq install -y --no-install-recommends espeak-ng wordnet-base $(foreach language,en es fr it ru,$(addprefix asterisk-core-sounds-,$(language) $(language)-g722))
 	@scripts/venv $(@D) $(PYTHON) $(ENGINE_REQUIREMENTS) $<
 	@touch $@
+PARAKEET_BENCH_VENV := .cache/venv-parakeet-bench
+$(PARAKEET_BENCH_VENV)/.stamp: requirements-parakeet-bench.txt $(PARAKEET_VENV)/.stamp
+	@scripts/venv $(@D) $(PYTHON) requirements-engine-test.txt $<
+	@PIP_OPTIONS=--no-deps scripts/venv $(@D) $(PYTHON) $(PARAKEET_REQUIREMENTS)
+	@touch $@
+.PHONY: bench-parakeet
+bench-parakeet: venv-test $(PARAKEET_BENCH_VENV)/.stamp ## memory and speed of a Parakeet of the true size with random weights, held against stt_fit's plan; ARGS="--only int8 --minutes 60" (5 minutes)
+	@$(PARAKEET_BENCH_VENV)/bin/python tests/bench/bench_parakeet.py $(ARGS)
 SPEECH_VENV := .cache/venv-speech
 $(SPEECH_VENV)/.stamp: requirements-speech-bench.txt $(wildcard roles/stt_server/files/speaches/requirements*)
 	@PIP_OPTIONS=--no-deps scripts/venv $(SPEECH_VENV) $(PYTHON) roles/stt_server/files/speaches/requirements-$(PYTHON_TAG).txt

@@ -82,6 +82,7 @@ PARTS = (
     Part("archive", "test-archive", 120, ALONE, long=True),
     Part("docker", "test-docker", 240, ALONE, long=True),
     Part("older", "test-older", 600, ALONE, long=True),
+    Part("parakeet_size", "bench-parakeet", 400, ALONE, long=True),
     Part("bench", "bench", 300, ALONE, long=True),
 )
 

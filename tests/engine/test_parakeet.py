@@ -233,6 +233,23 @@ def test_both_precisions_hear_the_same(start: Start) -> None:
         assert server.post((CLIPS / name).read_bytes(), name).json()["text"] == text
 
 
+def test_memory_is_given_back(model: parakeet.Parakeet) -> None:
+    """What four long windows have taken, the next short one does not keep."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    def hear(windows: int, seconds: int) -> None:
+        model.model.recognize([np.zeros(seconds * RATE, np.float32)] * windows, sample_rate=RATE)
+
+    hear(1, 1)
+    before = resident()
+    for seconds in (20, 17, 13, 19):
+        hear(4, seconds)
+    hear(1, 1)
+    assert resident() - before < 13 * 2**20
+
+
 def test_what_the_settings_ask_for_in_vain_is_refused(start: Start) -> None:
     for settings, says in (
         ({"STT_COMPUTE_TYPE": "float16"}, "STT_COMPUTE_TYPE=float16: with Parakeet it must be one of int8, float32"),

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """In which precision a Parakeet runs, and what memory it takes.
 
-Under onnxruntime a model takes its file and an arena that grows with the longest batch and never shrinks. The arena was
-measured on the processor with a model of random numbers and the true shape; on a GPU nothing has been measured, and
-room is added.
+Under onnxruntime a model takes its files, which grow where the processor's kernels want them in another order, and what
+a batch needs while it is heard. Both were measured on the processor, by `make bench-parakeet` with a model of random
+numbers and the true shape; on a GPU nothing has been measured, and room is added.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ from ansible_collections.anklume.stt.plugins.module_utils._vram.parakeets import
 MOST_AT_ONCE = 4
 """Windows that the server hears at once, whatever the batch size."""
 
-ARENA = 125, 430
-"""MiB of the arena for one window and for four, of 25 s each; ours have 20."""
+WEIGHTS: dict[Precision, float] = {"int8": 1.56, "float32": 1.015}
+"""How many times its files a model takes on a processor."""
+
+BATCH: dict[Precision, tuple[float, float]] = {"int8": (155, 540), "float32": (146, 680)}
+"""MiB beside it for one window of 20 s, and for four at once."""
 
 PROCESS = 140
 """MiB of the server process itself at rest."""
 
 WORKSPACE = 500
-"""MiB that cuDNN and cuFFT may take on a GPU beside the arena: not measured."""
+"""MiB that cuDNN and cuFFT may take on a GPU beside the batch: not measured."""
 
 PARAMETERS = 600_000_000
 """About; the file says no number."""
@@ -56,15 +59,14 @@ def precision(asked: str, device: Device) -> Precision:
     raise FitError(f"Parakeet has no {asked}: set auto, int8 (on a processor) or float32")
 
 
-def bounds(file: float, serving: Serving, device: Device, overhead: Overhead) -> Bounds:
+def bounds(file: float, wanted: Precision, serving: Serving, device: Device, overhead: Overhead) -> Bounds:
     """What a model takes whose files have so many MiB."""
     batch = min(serving.batch_size, MOST_AT_ONCE)
-    one, four = ARENA
+    one, four = BATCH[wanted]
     most = one + (four - one) * (batch - 1) / (MOST_AT_ONCE - 1)
     context = overhead.context + WORKSPACE if device == "cuda" else PROCESS
-    usual, worst = (
-        Estimate(context, file, 0.0, arena, 0.0, 0.0, workers=serving.workers) for arena in (float(one), most)
-    )
+    weights = file if device == "cuda" else file * WEIGHTS[wanted]
+    usual, worst = (Estimate(context, weights, 0.0, heard, 0.0, 0.0, workers=serving.workers) for heard in (one, most))
     ram = PROCESS + file if device == "cuda" else worst.peak + AUDIO
     return Bounds(usual=usual, worst=worst, ram=ram, disk=file)
 

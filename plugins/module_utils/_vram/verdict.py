@@ -215,7 +215,7 @@ def judge(candidate: Candidate, place: Place) -> Judgement:
 
 def _judged_parakeet(candidate: Candidate, place: Place, precision: Precision) -> Judgement:
     overhead = USUAL if place.gpu is None else overhead_on(place.gpu.capability)
-    need = parakeet.bounds(candidate.subject.file or 0, candidate.serving, place.device, overhead)
+    need = parakeet.bounds(candidate.subject.file or 0, precision, candidate.serving, place.device, overhead)
     return _judged_by_files(candidate, place, precision, need)
 
 

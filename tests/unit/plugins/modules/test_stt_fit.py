@@ -298,7 +298,7 @@ def test_parakeet_runs_in_int8_on_a_processor_and_in_float32_on_a_gpu(smi: Any) 
         cpu = fit(engine="parakeet", model="parakeet-v3", compute_type=asked, device="cpu")
         assert (cpu["verdict"], cpu["compute_type"], cpu["effective_compute_type"]) == ("fits", "int8", "int8")
     assert cpu["model"]["hub_id"] == "istupakov/parakeet-tdt-0.6b-v3-onnx" and cpu["model"]["known_from"] == "table"
-    assert cpu["estimate"]["disk"] == 639 and 1100 < cpu["estimate"]["worst"] < 1300
+    assert cpu["estimate"]["disk"] == 639 and 1600 < cpu["estimate"]["worst"] < 1750
     gpu = fit(engine="parakeet", model="parakeet-v3", gpu="RTX 3060", compute_type="float16", ollama_version="0.30.0")
     assert (gpu["verdict"], gpu["compute_type"]) == ("fits", "float32")
     assert 3500 < gpu["estimate"]["worst"] < 4000

@@ -30,7 +30,7 @@ from .times import within
 # Beyond 400 s the model fails, and in int8 it hears worse beyond 20.
 WINDOW = 20 * RATE
 SHORT_WINDOW = 10 * RATE  # at most, while others wait
-MOST_AT_ONCE = 4  # windows; the memory of eight is three times that of four, and never given back
+MOST_AT_ONCE = 4  # windows; the memory of eight is three times that of four
 STEP_SECONDS = 1.0  # what a step may take, where one window takes less
 # a pause of 300 ms ends a place of speech, and 400 ms around it are heard, too, as with Whisper
 PAUSES = {"threshold": 0.5, "min_silence_duration_ms": 300, "speech_pad_ms": 400}
@@ -136,12 +136,14 @@ def _detector() -> Any:
     spec = importlib.util.find_spec("silero_vad")
     assert spec and spec.submodule_search_locations
     folder = Path(spec.submodule_search_locations[0]) / "data"
-    return onnx_asr.load_vad("silero", folder, sess_options=_threads(1), providers=[CPU])
+    return onnx_asr.load_vad("silero", folder, sess_options=_options(1), providers=[CPU])
 
 
-def _threads(number: int) -> onnxruntime.SessionOptions:
+def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = number
+    options.intra_op_num_threads = threads
+    # on a processor the arena grows with the largest batch and with each new length, and never shrinks
+    options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
@@ -180,7 +182,7 @@ class Parakeet:
             _config(folder)["model_type"],
             folder,
             quantization=NAMES[compute_type(settings)].removeprefix(".") or None,
-            sess_options=_threads(settings.cpu_threads),
+            sess_options=_options(settings.cpu_threads),
             providers=providers,
         )
         used = model.asr._encoder.get_providers()[0]
