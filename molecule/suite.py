@@ -22,6 +22,17 @@ ROOT = Path(__file__).resolve().parents[1]
 LONG = bool(os.environ.get("ANKLUME_TEST_LONG"))
 PLAIN = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "false", "ANSIBLE_NOCOLOR": "1"}
 long = pytest.mark.skipif(not LONG, reason="part of make test-long")
+DATA = ROOT / "tests/data"
+
+
+def engine(name: str) -> dict[str, str]:
+    """The variables of an engine other than Whisper, with our own model for it."""
+    return {
+        "stt_server_engine": name,
+        "stt_server_model": f"anklume/{name}-test",
+        "stt_server_model_source": str(DATA / f"{name}-test.tar.xz"),
+        "stt_server_quantization": "float16",  # the role's default, which leaves it to the engine
+    }
 
 
 def download(lock: Path, python: str) -> Path:

@@ -9,69 +9,38 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from suite import long
-from test_default import DATA, transcribe
+from suite import DATA, engine
+from test_default import transcribe
 from test_stt_faults import play
 
 TEXT = "The quick brown fox jumps over the lazy dog."
-PARAKEET = {
-    "stt_server_engine": "parakeet",
-    "stt_server_model": "anklume/parakeet-test",
-    "stt_server_model_source": str(DATA / "parakeet-test.tar.xz"),
-    "stt_server_quantization": "float16",  # the role's default, which leaves it to Parakeet
-}
-VOSK = {
-    "stt_server_engine": "vosk",
-    "stt_server_model": "anklume/vosk-test",
-    "stt_server_model_source": str(DATA / "vosk-test.tar.xz"),
-    "stt_server_quantization": "float16",
-}
-MODELS = "ls -l --time-style=full-iso /var/lib/speaches/hub/*/snapshots/*"
+# engine, its variables, what it hears, a field that it refuses, and what stands in its settings
+CHAIN: tuple[tuple[str, dict[str, str], str, dict[str, str], set[str]], ...] = (
+    ("parakeet", engine("parakeet"), TEXT, {"temperature": "0.5"}, {"STT_ENGINE=parakeet", "STT_COMPUTE_TYPE=int8"}),
+    ("vosk", engine("vosk"), "the quick brown fox jumps over the lazy dog", {"language": "pl"}, {"STT_ENGINE=vosk"}),
+    ("faster_whisper", {}, TEXT, {}, {"STT_COMPUTE_TYPE=int8"}),
+)
+MODELS = "find /var/lib/speaches/hub -path '*/snapshots/*' -type f -printf '%i %T@ %p\\n'"
 
 
-def test_whisper_parakeet_whisper(project: Path, machine: Any) -> None:
+def test_from_whisper_by_parakeet_and_vosk_to_whisper(project: Path, machine: Any) -> None:
     host = machine("mdef-ai")
     clips = str(DATA / "clips")
     subprocess.run(["incus", "file", "push", "-r", "-q", clips, "mdef-ai/tmp/", "--project", "mdef"], check=True)
-    there = play(project, "stt", **PARAKEET)
-    assert there.status == 0 and there.changed("mdef-ai") > 0, there.why
-    assert transcribe(host, "en-fox.wav", model="whisper-1")["text"] == TEXT
-    refused = transcribe(host, "en-fox.wav", temperature="0.5")
-    assert (refused["status"], refused["error"]["param"]) == (400, "temperature")
-    settings = host.check_output("cat /etc/speaches/speaches.env")
-    assert "STT_ENGINE=parakeet" in settings and "STT_COMPUTE_TYPE=int8" in settings
-    assert play(project, "stt", **PARAKEET).changed() == 0
-
-    models = host.check_output(MODELS)
-    back = play(project, "stt")
-    assert back.status == 0 and back.changed("mdef-ai") > 0, back.why
-    assert host.check_output(MODELS) == models, "no model was fetched or packed out again"
-    assert transcribe(host, "en-fox.wav", model="whisper-1")["text"] == TEXT
-    assert play(project, "stt").changed() == 0
-
-
-@long
-def test_vosk_and_back(project: Path, machine: Any) -> None:
-    """Long, for its installation and the way back take half a minute each."""
-    host = machine("mdef-ai")
-    clips = str(DATA / "clips")
-    subprocess.run(["incus", "file", "push", "-r", "-q", clips, "mdef-ai/tmp/", "--project", "mdef"], check=True)
-    there = play(project, "stt", **VOSK)
-    assert there.status == 0 and there.changed("mdef-ai") > 0, there.why
-    text = "the quick brown fox jumps over the lazy dog"
-    assert transcribe(host, "en-fox.wav", model="whisper-1")["text"] == text
-    refused = transcribe(host, "en-fox.wav", language="pl")
-    assert (refused["status"], refused["error"]["param"]) == (400, "language")
-    settings = host.check_output("cat /etc/speaches/speaches.env")
-    assert "STT_ENGINE=vosk" in settings and "STT_COMPUTE_TYPE" not in settings
-    assert play(project, "stt", **VOSK).changed() == 0
-
-    models = host.check_output(MODELS)
-    back = play(project, "stt")
-    assert back.status == 0 and back.changed("mdef-ai") > 0, back.why
-    assert host.check_output(MODELS) == models, "no model was fetched or packed out again"
-    assert transcribe(host, "en-fox.wav", model="whisper-1")["text"] == TEXT
-    assert play(project, "stt").changed() == 0
+    models = set(host.check_output(MODELS).splitlines())
+    for name, variables, text, cannot, told in CHAIN:
+        there = play(project, "stt", **variables)
+        assert there.status == 0 and there.changed("mdef-ai") > 0, f"{name}: {there.why}"
+        assert transcribe(host, "en-fox.wav", model="whisper-1")["text"] == text
+        for field, value in cannot.items():
+            refused = transcribe(host, "en-fox.wav", **{field: value})
+            assert (refused["status"], refused["error"]["param"]) == (400, field)
+        assert told <= set(host.check_output("cat /etc/speaches/speaches.env").splitlines())
+        now = set(host.check_output(MODELS).splitlines())
+        assert models <= now, "a model was fetched or packed out again"
+        assert bool(now - models) == bool(variables), "Whisper's was there already"
+        models = now
+        assert play(project, "stt", **variables).changed() == 0, name
 
 
 def test_owhisper_is_refused_with_the_reason(project: Path) -> None:
