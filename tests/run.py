@@ -72,7 +72,7 @@ PARTS = (
     Part("service", "molecule SCENARIO=default", 650),
     Part("speaches", "molecule SCENARIO=speaches", 340),
     Part("homelab", "molecule SCENARIO=homelab", 480),
-    Part("wyoming", "molecule SCENARIO=wyoming", 450),
+    Part("wyoming", "molecule SCENARIO=wyoming", 490),
     Part("remote", "test-remote", 400, long=True),
     Part("first_hour", "test-first-hour", 400, long=True),
     Part("base_system", "molecule SCENARIO=base_system", 240, long=True),
