@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -35,8 +36,9 @@ stt_compose_gid: {os.getgid()}
     return tmp_path
 
 
-def make(project: Path, *arguments: str) -> ansible_runs.Run:
+def make(project: Path, *arguments: str, path: str = "") -> ansible_runs.Run:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    kept["PATH"] = f"{path}{kept['PATH']}"
     return ansible_runs.run(["make", f"PROJECT={project}", *arguments], environment=kept, cwd=ROOT)
 
 
@@ -98,3 +100,27 @@ def test_an_old_server_is_taken_over(tmp_path: Path) -> None:
     assert (project / "secrets/attic-speaches-api-key").read_text() == "hunter2\n"
     assert "stt_server_api_key: auto\n" in (project / "host_vars/attic.yml").read_text()
     assert make(project, "migrate", f"FROM={old}", "NAME=attic").changed("localhost") == 0
+
+
+def test_a_move_needs_room_for_both(project: Path, tmp_path: Path) -> None:
+    """A stand-in for the command docker says of one container that it runs; all else would be written down."""
+    inspected = tmp_path / "old.json"
+    inspected.write_text(
+        '[{"Name": "/whisper", "State": {"Running": true}, "HostConfig": {"RestartPolicy": {"Name": "always"}},'
+        ' "Config": {"Image": "fedirz/faster-whisper-server:latest-cuda", "Env": ["WHISPER__COMPUTE_TYPE=float16"]}}]'
+    )
+    docker = tmp_path / "bin/docker"
+    docker.parent.mkdir()
+    cases = f'ps) echo whisper;; container) cat {inspected};; *) echo "$@" >>{tmp_path}/done;;'
+    docker.write_text(f'#!/bin/sh\ncase "$1" in {cases} esac\n')
+    docker.chmod(0o755)
+    (project / "host_vars/attic.yml").unlink()
+    (project / "group_vars").mkdir()
+    (project / "group_vars/stt_compose.yml").write_text(
+        f"{{stt_server_device: cuda, stt_server_gpu: RTX 3060, stt_compose_folder: {tmp_path}/made}}\n"
+    )
+    status, said = make(project, "migrate", f"FROM={inspected}", "NAME=attic", "APPLY=1", path=f"{docker.parent}:")
+    assert status != 0
+    assert re.search(r"large-v3 in float16 .* does not fit on .* (\d+) for the old server\): it needs \1 MiB", said)
+    assert '"begun": "beside"' in (project / ".migration-attic.json").read_text()
+    assert not (tmp_path / "made").exists() and not (tmp_path / "done").exists()
