@@ -32,7 +32,7 @@ pytestmark = [
 KEY, ADMIN = "hunter2-of-old", "sk-admin"
 OLD, NEW = "http://127.0.0.1:8000/v1", "http://127.0.0.1:8001/v1"
 NAME = "faster-whisper-server"
-KILLS = 10
+KILLS = int(os.environ.get("ANKLUME_TEST_KILLS", "10"))
 
 
 @dataclass
