@@ -104,6 +104,7 @@ def not_run(suite: str, chosen: list[str]) -> list[str]:
     if not Path("/dev/nvidiactl").exists():
         reasons.append("anything on an NVIDIA GPU: this machine has none")
     reasons.append("Microsoft's Edge TTS itself: a stand-in takes its place, with the library that asks it")
+    reasons.append("the published images of Speaches and faster-whisper-server: stand-ins take their place in Docker")
     if not os.environ.get("SPEACHES_ARCHIVE"):
         reasons.append(
             "Speaches itself: SPEACHES_ARCHIVE does not name an archive of its source; in the part speaches a stand-in"
