@@ -22,7 +22,7 @@ def warnings(nft: str, interfaces: str, host: str) -> Iterator[str]:
     By what `nft -j list ruleset` and `ip -j -4 address` print of it; where they print nothing, nothing is known.
     """
     rules = Ruleset(nft)
-    if any(rules.of_ufw(chain) for chain in rules.dropping("input")) and not ipaddress.ip_address(host).is_loopback:
+    if any(rules.of_ufw(chain) for chain in rules.dropping("input")) and not _this_host_alone(host):
         yield (
             "ufw is active here, and a port that Docker publishes goes past it: who reaches the host reaches the"
             " service; stt_server_host: 127.0.0.1 keeps it to the host, and stt_server_api_key asks for a key"
@@ -34,6 +34,13 @@ def warnings(nft: str, interfaces: str, host: str) -> Iterator[str]:
         if name in incus and not all(ways):
             mend = "; ".join(command.format(bridge=name) for command in _CUT.fix)
             yield f"{_CUT.title}, and so cuts the instances of Incus at {name} ({_CUT.code}): {mend}"
+
+
+def _this_host_alone(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, which may lead anywhere
+        return host == "localhost"
 
 
 def _addresses(interfaces: str) -> dict[str, str]:

@@ -35,6 +35,8 @@ def loaded(rules: str) -> list[str]:
         (UFW % ("", ""), "0.0.0.0", [PAST]),
         (UFW % ("", ""), "127.0.0.1", []),
         (UFW % ("", ""), "::1", []),
+        (UFW % ("", ""), "localhost", []),
+        (UFW % ("", ""), "attic.lan", [PAST]),
         (INCUS + UFW % (BRIDGE, ""), "192.168.1.20", [PAST, CUT]),
     ],
 )
