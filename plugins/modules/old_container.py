@@ -74,6 +74,11 @@ project:
   description: The project of Docker Compose that it is of; empty for none.
   returned: success
   type: str
+host:
+  description: The address at which it is asked on its own host.
+  returned: success
+  type: str
+  sample: 127.0.0.1
 """
 
 from typing import Any
@@ -136,6 +141,7 @@ def main() -> None:
         "running": bool(found and found.running),
         "restart": found.restart if found else "",
         "project": found.project if found else "",
+        "host": found.host if found else "",
     }
     module.exit_json(**result, **({"diff": {"before": "", "after": lines}} if module._diff else {}))
 

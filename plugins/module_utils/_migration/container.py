@@ -24,6 +24,8 @@ class Container:
     """Its restart policy, as `docker update` takes it."""
     project: str
     """The project of Compose that it is of, if any."""
+    host: str = "127.0.0.1"
+    """Where it is asked on its own host: the first address that it publishes a port on alone, if there is one."""
 
 
 def inspected(text: str) -> Container:
@@ -33,11 +35,14 @@ def inspected(text: str) -> Container:
         policy = found["HostConfig"].get("RestartPolicy") or {}
         name, most = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
         labels = found["Config"].get("Labels") or {}
+        bindings = (found["HostConfig"].get("PortBindings") or {}).values()
+        hosts = [one.get("HostIp") or "" for bound in bindings for one in bound or []]
         return Container(
             found["Name"].removeprefix("/"),
             bool(found["State"]["Running"]),
             f"{name}:{most}" if name == "on-failure" and most else name,
             labels.get("com.docker.compose.project", ""),
+            next((host for host in hosts if host not in ("", "0.0.0.0", "::")), "127.0.0.1"),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Error("docker inspect says something else than of a container") from error

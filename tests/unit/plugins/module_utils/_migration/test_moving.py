@@ -118,6 +118,10 @@ STOPPED = Container("whisper", False, "no", "")
 
 def test_a_container_is_seen_as_it_is() -> None:
     assert inspected(INSPECTED) == Container("whisper", True, "on-failure:3", "old")
+    bound = '"PortBindings": {"8000/tcp": [{"HostIp": "192.168.1.5", "HostPort": "8000"}]}, "RestartPolicy"'
+    assert inspected(INSPECTED.replace('"RestartPolicy"', bound)).host == "192.168.1.5"
+    everywhere = bound.replace("192.168.1.5", "")
+    assert inspected(INSPECTED.replace('"RestartPolicy"', everywhere)).host == "127.0.0.1"
     with pytest.raises(Error, match="something else than of a container"):
         inspected("[]")
 
