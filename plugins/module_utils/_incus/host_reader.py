@@ -35,8 +35,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import 
 ETHERNET = "1"
 """The kernel's type of Ethernet, Wi-Fi and bridges; tunnels have others."""
 
-ETHERNET_TYPES = ("bond", "bridge", "physical", "vlan")
-"""The same, as Incus calls them."""
+BROADCAST = "broadcast"
+"""What Incus says of the same; tunnels are point-to-point. (What kind of interface it is says too little: the one of a
+server that is a container itself is unknown to Incus.)"""
 
 
 @dataclass(frozen=True)
@@ -144,18 +145,18 @@ class RemoteHost:
         for network in networks:
             if network["managed"]:
                 found = [network["config"].get("ipv4.address", "")]
-                mtu = ETHERNET_MTU
+                mtu, ethernet = ETHERNET_MTU, False
             else:
                 try:
                     state = self._state(network["name"])
                 except IncusNotFoundError:  # it went meanwhile
                     continue
-                mtu = state["mtu"]
+                mtu, ethernet = state["mtu"], state["type"] == BROADCAST
                 found = [f"{a['address']}/{a['netmask']}" for a in state["addresses"] if _is_global(a)]
             ends = [IPv4Interface(address) for address in found if "/" in address]
             links += [(network["name"], end.network) for end in ends]
             addresses += [end.ip for end in ends]
-            if not network["managed"] and network["type"] in ETHERNET_TYPES:
+            if ethernet:
                 lan += [(end, mtu) for end in ends if end.network.is_private]
         ours = own_addresses(networks)
         lan = [one for one in lan if str(one[0].ip) in self._reached] or lan

@@ -118,7 +118,8 @@ def _refuse_one_twice(servers: Sequence[Server]) -> None:
     known: dict[str, str] = {}
     for server in servers if len(servers) > 1 else ():
         with contextlib.suppress(IncusUnreachableError):
-            shown = server.client.get(path_of())["environment"].get("certificate_fingerprint")
+            # one that does not trust us tells nothing of itself
+            shown = server.client.get(path_of()).get("environment", {}).get("certificate_fingerprint")
             name = f"server {server.name}" if server.name else "the Incus of this machine"
             if shown and known.setdefault(shown, name) != name:
                 raise IncusError(

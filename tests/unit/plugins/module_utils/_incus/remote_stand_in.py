@@ -66,7 +66,7 @@ class Remote:
         self.interfaces: dict[str, dict[str, Any]] = {
             "lo": {"type": "loopback", "state": _state("127.0.0.1", "8", 65536, scope="local")},
             "eno1": {"type": "physical", "state": _state("192.168.7.20", "24", 1400)},
-            "wg0": {"type": "unknown", "state": _state("10.66.0.2", "24", 1420)},
+            "wg0": {"type": "unknown", "state": {**_state("10.66.0.2", "24", 1420), "type": "point-to-point"}},
             "wan0": {"type": "physical", "state": _state("203.0.113.9", "24", 1500)},
         }
         self.bridges: set[str] = set()
@@ -123,6 +123,8 @@ class Remote:
                     }
                     for number, (name, one) in enumerate(self.members.items())
                 ]
+            case [""] if self.auth != "trusted":
+                return {"api_status": "stable", "auth": self.auth}
             case [""]:
                 addresses = [self.address]
                 environment = {

@@ -116,6 +116,14 @@ def test_what_another_machine_is_comes_from_it(remote: Remote, client: Client, r
     assert reader.listeners() == (Listener("tcp", "127.0.0.1", int(remote.address.rpartition(":")[2]), "Incus itself"),)
 
 
+def test_a_server_that_is_a_container_itself(remote: Remote, client: Client, reader: RemoteHost) -> None:
+    """Incus does not know what its interface is; and a tunnel is no local network."""
+    remote.interfaces["eno1"]["type"] = "unknown"
+    assert observe(client, reader)[1].lan == (IPv4Interface("192.168.7.20/24"),)
+    del remote.interfaces["eno1"], remote.interfaces["wan0"]
+    assert observe(client, reader)[1].lan == ()
+
+
 def test_without_the_container_tools_there_the_gpu_is_refused(
     remote: Remote, client: Client, reader: RemoteHost
 ) -> None:
@@ -360,7 +368,7 @@ class TestServers:
             servers(both, str(project), None) as found,
             pytest.raises(IncusError, match=r"server far does not trust this project .*: there, incus config trust"),
         ):
-            reconcile(found[1:], both, Options(), check=True)
+            reconcile(found, both, Options(), check=True)
 
     def test_a_certificate_for_some_projects_only(self, project: Path, both: Model, remote: Remote) -> None:
         remote.restricted = True
