@@ -379,7 +379,10 @@ def test_of_uploads_that_are_not_kept_those_are_lost_that_the_killed_server_had(
         until(lambda: load.results.total() >= 4 and pair.has(0) == 2, 120)
         pair.kill(0)
         load.until(load.results.total() + 8)
-    assert load.results.total() - load.results["heard"] == 2, load.results
+    answered = sum(number for result, number in load.results.items() if "server_lost" in str(result))
+    assert answered == 2, load.results
+    # with keys of their own each place that is free again may take one more there, before the first has failed
+    assert load.results.total() - load.results["heard"] - answered <= 2, load.results
 
 
 @long
