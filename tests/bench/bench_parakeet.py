@@ -151,7 +151,9 @@ def bench(folder: Path, precision: Precision, options: argparse.Namespace) -> bo
     print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for number, (name, row) in enumerate(zip(names, rows, strict=True)):
         line = [f"{row['VmRSS']:.0f}", f"{row['VmHWM']:.0f}", f"{row['RssAnon']:.0f}", f"{row.get('took', 0):.1f}"]
-        if number > 1:
+        if number < 2:
+            line += ["", ""]
+        else:
             windows, seconds = GROUPS[number - 2]
             line += [f"{row[name] / windows / seconds:.2f}" for name in ("cpu", "tokens")]
         print(f"| {name} | {' | '.join(line)} |")
@@ -161,7 +163,7 @@ def bench(folder: Path, precision: Precision, options: argparse.Namespace) -> bo
     if options.minutes:
         row = an_hour(folder, precision, options)
         speed = options.minutes * 60 / row["took"]
-        print(f"\n{options.minutes:.0f} minutes: {row['segments']:.0f} segments, {speed:.1f} times as fast as speech")
+        print(f"\n{options.minutes:g} minutes: {row['segments']:.0f} segments, {speed:.1f} times as fast as speech")
         print(f"the server: {row['VmHWM']:.0f} MiB at most, {planned.ram:.0f} planned with {AUDIO} for the sound")
         wrong |= row["VmHWM"] > planned.ram * (1 + WITHIN)
     return wrong
