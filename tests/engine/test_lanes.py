@@ -21,7 +21,7 @@ from typing import Any
 import anyio
 import numpy as np
 import pytest
-from anklume_stt_server import forms, turns, voice, whisper
+from anklume_stt_server import forms, stepwise, turns, voice, whisper
 from anklume_stt_server.settings import Settings
 from anklume_stt_server.stepwise import Stepwise
 from anklume_stt_server.turns import Turns
@@ -223,7 +223,10 @@ def test_a_long_sound_is_heard_as_the_librarys_pipeline_hears_it(
     assert [len(s.words or ()) for s in got] == [len(s.words or ()) for s in want]
 
 
-def test_in_speaches_a_recording_gives_way_after_each_step_and_loses_nothing(hub_home: Path) -> None:
+def test_in_speaches_a_recording_gives_way_after_each_step_and_loses_nothing(
+    hub_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepwise, "STEP_SECONDS", 0.001)
     model = Whisper(next((hub_home / "hub").rglob("snapshots/0")), Settings(model=MODEL, cpu_threads=1)).model
     sounds = {"recording": spoken(24, 1.3), "command": spoken(1, 0)}
     order: list[str] = []

@@ -211,8 +211,8 @@ def _open_outside(snapshot: Snapshot) -> Iterator[Evidence]:
 
 def _leads_in(door: str) -> bool:
     """Of an address as tcp:0.0.0.0:8000 or tcp:[::1]:80-90, whether others reach it, at other ports than a page's."""
-    protocol, _, rest = door.partition(":")
-    address, _, ports = rest.rpartition(":")
+    protocol, _colon, rest = door.partition(":")
+    address, _colon, ports = rest.rpartition(":")
     try:
         if protocol == "unix" or ipaddress.ip_address(address.strip("[]")).is_loopback:
             return False

@@ -26,7 +26,7 @@ class Variables:
         """The text with its variables put in; $$ is a dollar sign."""
         done, rest = "", text
         while "$" in rest:
-            before, _, rest = rest.partition("$")
+            before, _dollar, rest = rest.partition("$")
             done += before
             if rest.startswith("$"):
                 done, rest = f"{done}$", rest[1:]

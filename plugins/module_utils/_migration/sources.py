@@ -17,7 +17,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra.load import Nod
 from ansible_collections.anklume.stt.plugins.module_utils._migration import env_file
 from ansible_collections.anklume.stt.plugins.module_utils._migration.env_file import Variables
 
-Reader = Callable[[str], str | None]
+Reader = Callable[[str], "str | None"]
 """The text of a file, by its path from the folder of the one that names it; None where it is not there."""
 Service = dict[str, Any]
 
@@ -105,7 +105,7 @@ def of_inspect(text: str, name: str) -> Old:
             for each in container.get("Mounts") or []
         ]
         image = str(config.get("Image") or "")
-        return Old(image, {one: two for one, _, two in pairs}, tuple(ports), tuple(mounts))
+        return Old(image, {one: two for one, _is, two in pairs}, tuple(ports), tuple(mounts))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Error(f"{name} is not what docker inspect NAME shows of a container") from error
 
@@ -316,7 +316,7 @@ def _mount(each: Any, variables: Variables) -> tuple[str, str] | None:
     if isinstance(each, dict):
         source, target = str(each.get("source") or ""), str(each.get("target") or "")
     else:
-        source, _, rest = variables.put_in(str(each)).partition(":")
+        source, _colon, rest = variables.put_in(str(each)).partition(":")
         target = rest.partition(":")[0]
     return (variables.put_in(source), variables.put_in(target)) if source and target else None
 
