@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, IncusNotFoundError, path_of
 from ansible_collections.anklume.stt.plugins.module_utils._incus.gpu import NODES, nvidia_faults, read_nvidia_faults
@@ -142,7 +143,7 @@ class RemoteHost:
         links: list[tuple[str, IPv4Network]] = []
         addresses: list[IPv4Address] = []
         lan: list[tuple[IPv4Interface, int]] = []
-        for network in networks:
+        for network in [*networks, *self._unlisted(networks)]:
             if network["managed"]:
                 found = [network["config"].get("ipv4.address", "")]
                 mtu, ethernet = ETHERNET_MTU, False
@@ -168,6 +169,12 @@ class RemoteHost:
             lan=tuple(end for end, _mtu in lan),
             mtu=min((mtu for _end, mtu in lan), default=ETHERNET_MTU),
         )
+
+    def _unlisted(self, networks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Interfaces that Incus names and does not describe: without Open vSwitch, all that it has no word for."""
+        known = {network["name"] for network in networks}
+        names = [unquote(url.rpartition("/")[2]) for url in self._client.get(path_of("networks"))]
+        return [{"name": name, "managed": False} for name in names if name not in known]
 
     def hardware(self, server: Mapping[str, Any], resources: Mapping[str, Any]) -> Hardware:
         """From the server's answers: it names QEMU only where it can start it, and asks NVIDIA's container tools."""

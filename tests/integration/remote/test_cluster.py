@@ -68,7 +68,7 @@ def first(nested: Any) -> Iterator[Any]:
         for name in NAMES[1:]:
             inside(name, READY)
             joined(name, host(f"incus cluster add {name.rpartition('-')[2]} --quiet | tail -n 1"))
-        host("incus config set cluster.offline_threshold 10")
+        host("incus config set cluster.offline_threshold 11")
         host("incus cluster group create it-gpu; incus cluster group assign n2 default,it-gpu")
         host(f"incus image import {host.files} --alias debian/13 --quiet")
         make_strangers(host)

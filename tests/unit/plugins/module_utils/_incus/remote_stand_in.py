@@ -157,10 +157,14 @@ class Remote:
                 if query.get("target") in self.members and name == "eno1":
                     return _state(f"192.168.7.{20 + list(self.members).index(query['target'])}", "24", 1400)
                 return self.interfaces[name]["state"]
+            case ["networks"] if "recursion" not in query:
+                bridges = [key.name for key in self.observed.found if key.kind == "network"]
+                return [f"/1.0/networks/{name}" for name in (*self.interfaces, *bridges)]
             case ["networks"]:
                 own = [
                     {"name": name, "managed": False, "type": one["type"], "config": {}, "status": ""}
                     for name, one in self.interfaces.items()
+                    if one["type"] != "unknown"
                 ]
                 return own + self._objects("network")
             case ["projects" | "network-acls" | "profiles" as collection]:
