@@ -118,7 +118,8 @@ def test_first_apply_and_again(far: Any, project: Project, writes: list[str]) ->
     before = look_at_strangers(far)
     project.done("sync")
     plan = project.done("plan")
-    assert "+ create instance it-far1 in it-far on it-far" in plan.stdout
+    assert "server it-far\n" in plan.stdout
+    assert "+ create instance it-far1 in it-far\n" in plan.stdout
     first = project.done("apply")
     assert first.changed("it-far1") > 0, "no role ran there"
     assert incus("project", "list", "--format", "csv", "--columns", "n").split().count("it-far") == 0
