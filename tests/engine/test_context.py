@@ -69,7 +69,7 @@ TURBO = {"alignment_heads": [[2, 4], [2, 11], [3, 3], [3, 6], [3, 11], [3, 14]]}
 @pytest.mark.parametrize(
     ("mode", "config", "shorts"),
     [
-        ("auto", BASE, {"en"}),
+        ("auto", BASE, {"en", "it", "ru"}),
         ("auto", TURBO, set()),
         ("auto", {"alignment_heads": [[1, 0]]}, set()),
         ("auto", {}, set()),
