@@ -81,7 +81,7 @@ def test_float16_without_a_gpu_names_int8(project: Path, ai: Any) -> None:
 
 
 def test_an_unknown_engine_is_refused(project: Path, ai: Any) -> None:
-    result = play(project, "stt", stt_server_engine="vosk")
+    result = play(project, "stt", stt_server_engine="kaldi")
     assert result.status != 0
     assert "faster_whisper" in result.said, result.said
     assert result.changed() == 0
