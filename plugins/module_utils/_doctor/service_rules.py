@@ -202,7 +202,7 @@ RULES = (
         " log tells it reliably.",
         fix=("incus config set {instance} limits.memory=8GiB --project {project}", "make fit"),
         look=_killed,
-        hides=("SVC-02", "SVC-04", "HOP-*"),
+        hides=("SVC-02", "SVC-04", "CFG-05", "HOP-*"),
     ),
     Rule(
         code="SVC-04",
