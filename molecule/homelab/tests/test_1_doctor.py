@@ -62,11 +62,19 @@ def mend(found: dict[str, Any], project: Path) -> None:
 
 
 def objects() -> list[Any]:
-    """What Incus holds, less what moves by itself."""
+    """What Incus holds, less what moves by itself: interfaces that are not its own, and the order of lists."""
     asked = [f"/1.0/{kind}?recursion=1" + ("" if "network" in kind else "&all-projects=true") for kind in OBJECTS]
-    return [
+    found = [
         json.loads(subprocess.run(["incus", "query", path], check=True, capture_output=True).stdout) for path in asked
     ]
+    return [in_order([one for one in kind if one.get("managed", True)]) for kind in found]
+
+
+def in_order(value: Any) -> Any:
+    """With every list in one order: Incus tells by whom something is used as it finds them."""
+    if isinstance(value, dict):
+        return {name: in_order(one) for name, one in value.items()}
+    return sorted(map(in_order, value), key=str) if isinstance(value, list) else value
 
 
 def written(machine: Any, since: float) -> list[str]:
