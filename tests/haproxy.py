@@ -20,7 +20,7 @@ ROLE = ROOT / "roles/stt_balancer"
 PACKAGE = ROOT / ".cache/haproxy"  # `make .cache/haproxy/usr/sbin/haproxy` puts it there
 BINARY = PACKAGE / "usr/sbin/haproxy"
 ENVIRONMENT = os.environ | {"LD_LIBRARY_PATH": ":".join(map(str, PACKAGE.glob("usr/lib/*-linux-gnu")))}
-NAMES = ("haproxy.cfg", "client.keys", "server.keys", "model.lua", "watch.lua")
+NAMES = ("haproxy.cfg", "client.keys", "server.keys", "model.lua")
 
 
 def texts(given: dict[str, Any], hostvars: dict[str, Any], groups: dict[str, Any]) -> dict[str, str]:
@@ -51,7 +51,6 @@ def texts(given: dict[str, Any], hostvars: dict[str, Any], groups: dict[str, Any
         "client.keys": "__stt_balancer_client_keys",
         "server.keys": "__stt_balancer_server_keys",
         "model.lua": "__stt_balancer_lua",
-        "watch.lua": "__stt_balancer_watch",
     }
     # what the role sends when it says a sentence
     made["key"] = "__stt_balancer_key"

@@ -86,17 +86,6 @@ def test_each_lane_has_every_server_with_a_limit_of_its_own(made: dict[str, Any]
     assert (files["client.keys"], "listen server_" in config) == ("", False)
 
 
-def test_a_server_that_hangs_keeps_nobody_for_ever_and_a_pause_ends_no_recording(made: dict[str, Any]) -> None:
-    config = made["models"]["haproxy.cfg"]
-    lanes = re.findall(r"^backend ((?:short|long|rest)\S*) ", config, re.M)
-    assert {
-        name
-        for name in lanes
-        if "default-server on-marked-down shutdown-sessions" in section(config, f"backend {name} ")
-    } == {name for name in lanes if name.startswith("short")}
-    assert "lua-load watch.lua" in made["plain"]["haproxy.cfg"] and "shut_sess" in made["plain"]["watch.lua"]
-
-
 def test_a_key_that_all_servers_have_goes_through(made: dict[str, Any]) -> None:
     files = made["same key"]
     assert "tarpit deny_status" not in files["haproxy.cfg"] and "listen server_" not in files["haproxy.cfg"]
@@ -158,4 +147,4 @@ def test_requests_go_by_the_model_that_they_name_where_servers_have_others(made:
     assert (by_model["base"], by_model["large-v3"]) == (["one", "two"], ["two"])
     assert by_model["Systran/faster-whisper-large-v3"] == ["two"] and "small" not in by_model
     assert "server two 10.1.1.12:8001 track short-" in config
-    assert "acl model" not in made["plain"]["haproxy.cfg"] and "model.lua" not in made["plain"]["haproxy.cfg"]
+    assert "acl model" not in made["plain"]["haproxy.cfg"] and "lua" not in made["plain"]["haproxy.cfg"]
