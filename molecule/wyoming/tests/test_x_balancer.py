@@ -201,14 +201,14 @@ def test_another_configuration_breaks_no_connection(second: Any, project: Path) 
 def test_apply_changes_every_server_under_load_and_loses_nothing(second: Any, machine: Any, project: Path) -> None:
     """One after the other, by itself: nobody is told, and nobody has to be."""
     began = "systemctl show -P ActiveEnterTimestampMonotonic speaches"
-    before = [machine(name).check_output(began) for name in (NAME, SECOND)]
+    before = [one.check_output(began) for one in (machine(NAME), second)]
     with Load(keys(project)[0]) as load:
         load.until(10)
         status, said = play(project, "anklume.stt.apply", project_dir=str(project), **CHANGED)
         load.until(load.results.total() + 10)
     assert status == 0, said
     assert load.all_heard()
-    after = [machine(name).check_output(began) for name in (NAME, SECOND)]
+    after = [one.check_output(began) for one in (machine(NAME), second)]
     assert all(now != then for now, then in zip(after, before, strict=True)), "one was not restarted"
     until_both_are_up(second)
 
