@@ -192,3 +192,22 @@ def start(hub_home: Path, tmp_path: Path) -> Iterator[Start]:
     yield starter
     for each in servers:
         each.stop(signal.SIGKILL)
+
+
+def heard_in_every_format(server: Server, name: str) -> None:
+    """A clip by an engine that tells words: its text in each format, and times that lie in the sound."""
+    sound, text = (CLIPS / name).read_bytes(), SENTENCES[name]["text"]
+    assert server.post(sound, name).json()["text"] == text
+    assert server.post(sound, name, response_format="text").text == text + "\n"
+    for form in ("srt", "vtt"):
+        assert text in server.post(sound, name, response_format=form).text
+    assert f'"text": "{text}"' in server.post(sound, name, stream="true").text
+    language = SENTENCES[name]["language"]
+    fields = {"response_format": "verbose_json", "timestamp_granularities": "word,segment", "language": language}
+    answer = server.post(sound, name, **fields).json()
+    assert (answer["text"], answer["language"]) == (text, language)
+    assert " ".join(word["word"] for word in answer["words"]) == text
+    ends = [moment for word in answer["words"] for moment in (word["start"], word["end"])]
+    assert ends == sorted(ends) and ends[0] >= 0 and ends[-1] <= answer["duration"]
+    (segment,) = answer["segments"]
+    assert 0 <= segment["start"] < segment["end"] <= answer["duration"] and segment["avg_logprob"] <= 0

@@ -25,7 +25,7 @@ from anklume_stt_server.forms import Query
 from anklume_stt_server.recognizer import Step
 from anklume_stt_server.settings import Settings
 
-from .conftest import CLIPS, SENTENCES, Server, Start, clip, sentence_of, wav
+from .conftest import CLIPS, SENTENCES, Server, Start, clip, heard_in_every_format, sentence_of, wav
 
 RATE = 16000
 WAVS = {name: entry["text"] for name, entry in SENTENCES.items() if name.endswith(".wav")}
@@ -52,21 +52,7 @@ def said(steps: list[Step]) -> str:
 
 @pytest.mark.parametrize("name", SENTENCES)
 def test_each_clip_is_heard_in_every_format(server: Server, name: str) -> None:
-    sound, text = (CLIPS / name).read_bytes(), SENTENCES[name]["text"]
-    assert server.post(sound, name).json()["text"] == text
-    assert server.post(sound, name, response_format="text").text == text + "\n"
-    for form in ("srt", "vtt"):
-        assert text in server.post(sound, name, response_format=form).text
-    assert f'"text": "{text}"' in server.post(sound, name, stream="true").text
-    language = SENTENCES[name]["language"]
-    fields = {"response_format": "verbose_json", "timestamp_granularities": "word,segment", "language": language}
-    answer = server.post(sound, name, **fields).json()
-    assert (answer["text"], answer["language"]) == (text, language)
-    assert " ".join(word["word"] for word in answer["words"]) == text
-    ends = [moment for word in answer["words"] for moment in (word["start"], word["end"])]
-    assert ends == sorted(ends) and ends[0] >= 0 and ends[-1] <= answer["duration"]
-    (segment,) = answer["segments"]
-    assert 0 <= segment["start"] < segment["end"] <= answer["duration"] and segment["avg_logprob"] <= 0
+    heard_in_every_format(server, name)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,8 @@ import functools
 import importlib.util
 import json
 import time
-import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -23,15 +21,15 @@ from . import voice
 from .audio import RATE
 from .errors import SettingsError
 from .forms import Query
-from .recognizer import Abilities, Hurried, Segment, Step, Word
+from .recognizer import Abilities, Hurried, Segment, Step, Word, of_words
 from .settings import Settings
 from .times import within
+from .turns import STEP_SECONDS
 
 # Beyond 400 s the model fails, and in int8 it hears worse beyond 20.
 WINDOW = 20 * RATE
 SHORT_WINDOW = 10 * RATE  # at most, while others wait
 MOST_AT_ONCE = 4  # windows; the memory of eight is three times that of four
-STEP_SECONDS = 1.0  # what a step may take, where one window takes less
 # a pause of 300 ms ends a place of speech, and 400 ms around it are heard, too, as with Whisper
 PAUSES = {"threshold": 0.5, "min_silence_duration_ms": 300, "speech_pad_ms": 400}
 SHORTEST = RATE // 10  # samples that the detector wants at least
@@ -236,7 +234,7 @@ class Parakeet:
         for window, part, result in zip(group, parts, results, strict=True):
             begin = window[0]["start"] / RATE
             for words in sentences(words_of(result, begin, begin + len(part) / RATE)):
-                yield _segment(number, words)
+                yield of_words(number, words)
                 number += 1
 
 
@@ -277,20 +275,3 @@ def sentences(words: list[Word]) -> Iterator[list[Word]]:
         group.append(word)
     if group:
         yield group
-
-
-def _segment(number: int, words: list[Word]) -> Segment:
-    text = "".join(word.word for word in words)
-    return Segment(
-        id=number,
-        seek=int(words[0].start * 100),
-        start=words[0].start,
-        end=words[-1].end,
-        text=text,
-        tokens=[],
-        avg_logprob=fmean(float(np.log(max(word.probability, 1e-9))) for word in words),
-        compression_ratio=len(text.encode()) / len(zlib.compress(text.encode())),
-        no_speech_prob=0.0,
-        words=words,
-        temperature=0.0,
-    )

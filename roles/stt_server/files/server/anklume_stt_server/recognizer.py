@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol
 
 from .errors import ApiError
@@ -42,6 +45,24 @@ class Segment:
     no_speech_prob: float
     words: list[Word] | None
     temperature: float | None
+
+
+def of_words(number: int, words: list[Word]) -> Segment:
+    """The segment of an engine that tells words with their probabilities, and no more."""
+    text = "".join(word.word for word in words)
+    return Segment(
+        id=number,
+        seek=int(words[0].start * 100),
+        start=words[0].start,
+        end=words[-1].end,
+        text=text,
+        tokens=[],
+        avg_logprob=fmean(math.log(min(1.0, max(word.probability, 1e-9))) for word in words),
+        compression_ratio=len(text.encode()) / len(zlib.compress(text.encode())),
+        no_speech_prob=0.0,
+        words=words,
+        temperature=0.0,
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from anyio import from_thread
 from faster_whisper import BatchedInferencePipeline
 
-STEP_SECONDS = 1.0  # what a step may take, where one window takes less
+from .turns import STEP_SECONDS
 
 
 class Stepwise(BatchedInferencePipeline):  # type: ignore[misc]  # the library has no types

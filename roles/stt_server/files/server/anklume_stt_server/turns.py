@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+STEP_SECONDS = 1.0  # what a step may take, where the least piece of work takes less
 PATIENCE = 10  # seconds: whoever has waited so long for a turn is next, the longest first
 
 SHORT = 60  # seconds of sound: whoever has no more is served between the steps of the others

@@ -12,15 +12,12 @@ import ctypes
 import functools
 import importlib.util
 import json
-import math
 import os
 import re
 import time
-import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -29,13 +26,14 @@ from . import languages, models
 from .audio import RATE
 from .errors import SettingsError
 from .forms import Query
-from .recognizer import Abilities, Hurried, Segment, Step, Word
+from .recognizer import Abilities, Hurried, Segment, Step, Word, of_words
 from .settings import Settings
 from .times import within
+from .turns import STEP_SECONDS
 
 NEEDED = ("am/final.mdl", "conf/model.conf", "conf/mfcc.conf", "README.md")
 PIECE = RATE // 2  # samples that the library is given at once
-STEP_SECONDS, SHORT_STEP_SECONDS = 1.0, 0.25  # what a step may take, and while others wait
+SHORT_STEP_SECONDS = 0.25  # what a step may take while others wait
 FRONT_MATTER = re.compile(r"\s*---[ \t]*\r?\n(.*?)^---", re.DOTALL | re.MULTILINE)
 LANGUAGE = re.compile(r"^language[ \t]*:(.*(?:\r?\n[ \t]*- .*)*)", re.MULTILINE)
 POINTER, TEXT, NUMBER, NOTHING = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, None
@@ -165,21 +163,4 @@ def _segments(result: bytes, number: int, seconds: float) -> Iterator[Segment]:
     found = json.loads(result or b"{}").get("result")
     if found:
         words = [Word(each["start"], each["end"], " " + each["word"], each["conf"]) for each in found]
-        yield within(_segment(number, words), seconds)
-
-
-def _segment(number: int, words: list[Word]) -> Segment:
-    text = "".join(word.word for word in words)
-    return Segment(
-        id=number,
-        seek=int(words[0].start * 100),
-        start=words[0].start,
-        end=words[-1].end,
-        text=text,
-        tokens=[],
-        avg_logprob=fmean(math.log(min(1.0, max(word.probability, 1e-9))) for word in words),
-        compression_ratio=len(text.encode()) / len(zlib.compress(text.encode())),
-        no_speech_prob=0.0,
-        words=words,
-        temperature=0.0,
-    )
+        yield within(of_words(number, words), seconds)

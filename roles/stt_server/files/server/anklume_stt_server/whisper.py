@@ -25,8 +25,8 @@ from .forms import Query
 from .recognizer import Abilities, Hurried, Segment, Step, Word
 from .settings import Settings
 from .times import within
+from .turns import STEP_SECONDS
 
-STEP_SECONDS = 1.0  # what a step may take, where one window takes less
 # Seconds that a window has at least while others wait. With short context ten cost a third of thirty; with full context
 # each costs the whole encoder: with twenty a recording costs a fifth more.
 SHORT_WINDOW, FULL_WINDOW = 10, 24
