@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import quota
 from conftest import started, until_all_answer
 from suite import ROOT
 
@@ -132,25 +133,12 @@ def test_a_service_stopped_settings_changed_and_a_port_taken(
     assert ai.service("ollama").is_running
 
 
-@contextmanager
-def full(name: str) -> Iterator[None]:
-    """A quota that the instance's disk has almost reached; once it has, Incus could not take it back."""
-    state = json.loads(subprocess.check_output(["incus", "query", f"/1.0/instances/{name}/state?project=homelab"]))
-    size = state["disk"]["root"]["usage"] + 400 * 2**20
-    device = ["incus", "config", "device"]
-    subprocess.run([*device, "override", name, "root", f"size={size}B", "--project", "homelab"], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run([*device, "remove", name, "root", "--project", "homelab"], check=True)
-
-
 def test_a_damaged_model_is_the_one_cause_and_a_full_quota_is_seen(
     doctor: Callable[..., dict[str, Any]], ai: Any, project: Path
 ) -> None:
     model = ai.check_output("ls /var/lib/speaches/hub/models--*/snapshots/*/model.bin")
     ai.check_output(f"truncate -s 1000 $(readlink -f {model}); systemctl restart speaches; sleep 3")
-    with full("homelab-webui"):
+    with quota.almost_reached("homelab", "homelab-webui"):
         found = doctor("-e", '{"doctor_ignore": ["CFG-02=localhost", "CFG-0?=homelab-ai"]}')
     assert sorted(found) == ["DSK-01=homelab-webui", "STT-01=homelab-ai"]
     mend(found["STT-01=homelab-ai"], project)

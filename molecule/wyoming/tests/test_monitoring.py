@@ -13,11 +13,11 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import quota
 from ansible_runs import Run
 from suite import ROOT, long
 from test_wyoming import NAME, SCENARIO, play
@@ -292,19 +292,6 @@ def test_alerts_arrive_and_are_taken_back(hook: Hook, voice: Any) -> None:
     hook.comes("SttHearsWrong", "resolved")
 
 
-@contextmanager
-def quota_reached() -> Iterator[None]:
-    """A quota that the instance's disk has almost reached; once it has, Incus could not take it back."""
-    state = json.loads(subprocess.check_output(["incus", "query", f"/1.0/instances/{NAME}/state?project=mwyo"]))
-    size = state["disk"]["root"]["usage"] + 400 * 2**20
-    device = ["incus", "config", "device"]
-    subprocess.run([*device, "override", NAME, "root", f"size={size}B", "--project", "mwyo"], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run([*device, "remove", NAME, "root", "--project", "mwyo"], check=True)
-
-
 def have_the_doctor_look(project: Path, folder: Path) -> None:
     """As the timer on the Incus host does, whose node-exporter is the one on the machine."""
     user = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
@@ -316,7 +303,7 @@ def have_the_doctor_look(project: Path, folder: Path) -> None:
 
 @long
 def test_a_quota_that_is_reached_is_told_and_taken_back(hook: Hook, project: Path, tmp_path: Path) -> None:
-    with quota_reached():
+    with quota.almost_reached("mwyo", NAME):
         have_the_doctor_look(project, tmp_path)
         hook.comes("DoctorFinds=DSK-01", "firing")
     have_the_doctor_look(project, tmp_path)
