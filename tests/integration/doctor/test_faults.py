@@ -47,6 +47,8 @@ LARGE = (
     "incus restart inner --force; test $(incus exec inner -- cat /sys/class/net/eth0/mtu) -le"
     " $(cat /sys/class/net/eth0/mtu)"
 )
+# as Debian 13 sets it up, dnsmasq serves the host alone, and is in nobody's way
+EVERYWHERE = "echo interface=incusbr0 >/etc/dnsmasq.d/theirs.conf"
 # as the bridge has it; the way out of the container that stands for the host may take less
 WAY_OUT = "ip link set eth0 mtu 1500"
 
@@ -112,6 +114,21 @@ FAULTS = (
         "NET-02",
         "nft delete chain inet incus pstrt.incusbr0",
         OUT,
+    ),
+    Fault(
+        "another dnsmasq has taken the port of the bridge's",
+        "INC-07",
+        f"pkill -KILL -x dnsmasq; sleep 1; {EVERYWHERE}; systemctl start dnsmasq",
+        LEASE,
+        "rm -f /etc/dnsmasq.d/theirs.conf",
+    ),
+    Fault(
+        "another dnsmasq was there before Incus",
+        "INC-07",
+        f"systemctl stop incus.socket incus; pkill -KILL -x dnsmasq; sleep 1; {EVERYWHERE};"
+        " systemctl start dnsmasq; systemctl start incus.socket incus",
+        LEASE,
+        "rm -f /etc/dnsmasq.d/theirs.conf",
     ),
     Fault("the daemon is stopped", "INC-01", "systemctl stop incus.socket incus", "timeout 10 incus list"),
     Fault(
