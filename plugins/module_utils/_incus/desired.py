@@ -53,6 +53,8 @@ class Desired:
     published: tuple[Published, ...] = ()
     announced: tuple[Mapping[str, str], ...] = ()
     """Names in the local network, each with an address of the host."""
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Incus projects and networks that infra.yml has on another server, each with what messages call that."""
 
 
 def desired(model: Model, host: Host, places: Mapping[str, str] | None = None) -> Desired:

@@ -38,6 +38,7 @@ Action = Literal["create", "snapshot", "stop", "move", "release", "update", "sta
 
 CHANGING: tuple[Action, ...] = ("create", "update")
 BOOTING = timedelta(seconds=20)
+TAKE_ALONG = "to take it along: docs/how-to/another-machine.md, Moving a domain"
 
 
 @dataclass(frozen=True)
@@ -467,13 +468,22 @@ class _Planner:
             return
         if not self.options.prune:
             shown = [key for key in stale if not key.comes_with_project]
-            self.notes += [f"{key} is no longer in infra.yml: prune=true (make: PRUNE=1) deletes it" for key in shown]
+            self.notes += [f"{key} is {self._where_now(key)}: prune=true (make: PRUNE=1) deletes it" for key in shown]
             return
         kept = self._kept(stale)
         order = order_of_deletion()
         for key in sorted(stale, key=lambda key: order.index(key.kind)):
             if key not in kept and not key.comes_with_project:
                 self._delete(key)
+
+    def _where_now(self, key: Key) -> str:
+        """Where infra.yml has what it no longer has here; data do not go along by themselves."""
+        there = self.wanted.elsewhere.get(key.project if KINDS[key.kind].home == "each" else key.name)
+        if there is None:
+            return "no longer in infra.yml"
+        if not KINDS[key.kind].keeps_data:
+            return f"on {there} in infra.yml now"
+        return f"on {there} in infra.yml now, and anew there: what this one holds stays here ({TAKE_ALONG})"
 
     def _kept(self, stale: Mapping[Key, Found]) -> set[Key]:
         """What prune must leave: what is not confirmed, and all that something left still uses."""
@@ -487,7 +497,7 @@ class _Planner:
             if key.kind == "instance":
                 why, command = "not ephemeral", f" (make: CONFIRM={name})"
             self.notes.append(
-                f"{key} is no longer in infra.yml and {why}: confirm={name}{command} deletes it after an export"
+                f"{key} is {self._where_now(key)} and {why}: confirm={name}{command} deletes it after an export"
             )
         for found in [one for one in self.observed.values() if one.key not in stale or one.key in kept]:
             kept |= {key for key in uses(found.key, self._fields_after(found), found.location) if key in stale}

@@ -72,8 +72,9 @@ def reconcile(
 
     def look(server: Server) -> _Look:
         part = model.on(server.name)
+        others = {} if absent else _elsewhere(model, server.name)
         try:
-            return _look(server, part, options, absent=absent, check=check, alone=len(servers) == 1)
+            return _look(server, part, options, others, absent=absent, check=check, alone=len(servers) == 1)
         except IncusUnreachableError as error:
             if len(servers) == 1:
                 raise
@@ -136,7 +137,23 @@ def _at_once(work: Callable[[Any], Any], things: Sequence[Any]) -> list[Any]:
         return [one.result() for one in [pool.submit(work, one) for one in things]]
 
 
-def _look(server: Server, model: Model, options: Options, *, absent: bool, check: bool, alone: bool) -> _Look:
+def _elsewhere(model: Model, here: str) -> dict[str, str]:
+    """The Incus projects and networks of the domains on other servers, with what messages call those."""
+    others = [domain for domain in model.domains if model.remotes and domain.remote != here]
+    words = {domain.name: f"server {domain.remote}" if domain.remote else "this machine" for domain in others}
+    return {name: words[one.name] for one in others for name in (one.project, one.network.name)}
+
+
+def _look(
+    server: Server,
+    model: Model,
+    options: Options,
+    elsewhere: Mapping[str, str],
+    *,
+    absent: bool,
+    check: bool,
+    alone: bool,
+) -> _Look:
     client, reader = server.client, server.reader
     server.admitted()
     observed, host = observe(client, reader)
@@ -155,6 +172,7 @@ def _look(server: Server, model: Model, options: Options, *, absent: bool, check
         model = replace(model, lan=replace(model.lan, addresses=own))
     options = replace(options, now=datetime.now(UTC))
     wanted = Desired(model.project_name) if absent else desired(model, host, places(model, observed, options))
+    wanted = replace(wanted, elsewhere=elsewhere)
     if wanted.published and not observed.members:
         host = replace(host, listeners=reader.listeners())
     folders = reader.existing_folders([key.name for key in wanted.resources if key.kind == "folder"])

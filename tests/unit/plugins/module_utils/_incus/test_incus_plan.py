@@ -263,6 +263,21 @@ def test_without_prune_it_is_listed_and_left() -> None:
     ]
 
 
+def test_what_infra_yml_has_on_another_server_now_is_told_with_what_becomes_of_its_data() -> None:
+    some, observed = shrunk(ephemeral=False, volume=True)
+    wanted = replace(desired(some, HOST), elsewhere={"web": "server attic", "net-web": "server attic"})
+    notes = plan(wanted, observed, HOST, Options()).notes
+    told = {note.partition(" is ")[0]: note.partition(" is ")[2] for note in notes}
+    assert told["network net-web"] == "on server attic in infra.yml now: prune=true (make: PRUNE=1) deletes it"
+    for kept in ("instance web-a in web", "volume default/data in web"):
+        assert told[kept].startswith(
+            "on server attic in infra.yml now, and anew there: what this one holds stays here (to take it along: docs/"
+        )
+    [note, _volume] = sorted(plan(wanted, observed, HOST, Options(prune=True)).notes)
+    assert note.startswith("instance web-a in web is on server attic in infra.yml now")
+    assert note.endswith("and not ephemeral: confirm=web-a (make: CONFIRM=web-a) deletes it after an export")
+
+
 def test_prune_deletes_users_before_what_they_use() -> None:
     found = planned(*shrunk(ephemeral=True), prune=True)
     assert steps(found) == [

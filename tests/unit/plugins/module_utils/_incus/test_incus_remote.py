@@ -331,6 +331,20 @@ class TestServers:
         assert " on far" in answer["diff"][0]["after_header"]
         assert remote.writes == []
 
+    def test_a_domain_that_moves_is_made_there_and_told_of_here(
+        self, project: Path, both: Model, here: Server, remote: Remote
+    ) -> None:
+        moved = replace(both, domains=(replace(both.domains[0], remote="far"),))
+        with servers(both, str(project), None) as found:
+            remote.images["debian/13"] = "f00"
+            answer = reconcile([here, found[1]], moved, Options(), check=True)
+            back = reconcile([here, found[1]], both, Options(), check=True)
+        assert answer["new"] == ["lab-ai"]
+        [note] = [note for note in answer["notes"] if note.startswith("instance lab-ai in lab is on server far")]
+        assert "what this one holds stays here (to take it along: docs/how-to/another-machine.md" in note
+        assert not any(note.endswith(" on far") for note in answer["notes"]), "nothing of it is there yet"
+        assert back["notes"] == []
+
     def test_each_server_takes_its_own_addresses_of_the_local_network(
         self, project: Path, both: Model, here: Server, remote: Remote
     ) -> None:
