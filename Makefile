@@ -301,7 +301,7 @@ bench-sync: venv-test ## load, check, render and write times of infra.yml for 10
 	@python tests/bench/bench_sync.py $(ARGS)
 test-host: venv-test ## the role incus_host on this machine, twice
 	@pytest -q tests/integration/host
-test-remote: venv-test ## an Incus on another machine, and a cluster of three, in containers: over real TLS, from the token to destroy
+test-remote: venv-test ## an Incus on another machine over real TLS, from the token to destroy; ANKLUME_TEST_LONG=1: services there, faults, a cluster of three
 	@pytest -q $(ARGS) tests/integration/remote
 test-incus: venv-test ## plan and apply on real Incus: every field, packets, kills
 	@pytest -q $(ARGS) tests/integration/incus

@@ -27,6 +27,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import 
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import KeptTransport  # noqa: E402
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project  # noqa: E402
 
+long = pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long")
 GIVEN = ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "INCUS_CONF")
 PACKAGES = "incus-base incus-client dnsmasq-base nftables python3"
 STRANGERS = {

@@ -6,19 +6,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Project, address, incus, look_at_strangers, make_strangers, query, with_incus
+from conftest import Project, address, incus, long, look_at_strangers, make_strangers, query, with_incus
 
-pytestmark = [
-    pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long"),
-    pytest.mark.timeout(900),
-]
+pytestmark = [long, pytest.mark.timeout(900)]
 
 NAMES = [f"anklume-test-n{number}" for number in (1, 2, 3)]
 READY = """
@@ -68,7 +64,6 @@ def first(nested: Any) -> Iterator[Any]:
         for name in NAMES[1:]:
             inside(name, READY)
             joined(name, host(f"incus cluster add {name.rpartition('-')[2]} --quiet | tail -n 1"))
-        host("incus config set cluster.offline_threshold 11")
         host("incus cluster group create it-gpu; incus cluster group assign n2 default,it-gpu")
         host(f"incus image import {host.files} --alias debian/13 --quiet")
         make_strangers(host)
@@ -84,7 +79,7 @@ def project(first: Any, tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("cluster"))
     machines = {
         "it-g1": {"ip": "10.179.3.11", "target": "@it-gpu"},
-        "it-g2": {"ip": "10.179.3.12", "target": "n1"},
+        "it-g2": {"ip": "10.179.3.12", "target": "n1", "ephemeral": False},
         "it-g3": {
             "ip": "10.179.3.13",
             "target": "n3",
@@ -161,6 +156,7 @@ def test_a_member_that_dies_and_comes_back(first: Any, project: Project, writes:
         assert places(first) == {"it-g1": "n2", "it-g2": "n1", "it-g3": "n3", "it-g4": "n2"}
     finally:
         incus("start", NAMES[2])
+        inside(NAMES[2], "until systemctl start incus; do sleep 0.5; done")
         wait_until(first, "Online")
     del machines["it-g5"]
     first("until incus list --project it-g --format csv --columns s name=it-g3 | grep -q RUNNING; do sleep 1; done")

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the anklume.stt authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An Incus on another machine, from the token to destroy: over real TLS, with somebody else's objects beside ours."""
+"""An Incus on another machine, from the token to destroy: over real TLS, with somebody else's objects beside ours.
+
+What is not marked long is the smallest form, for `make test`: a token, an apply, a second one, destroy.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,18 +23,23 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.client import I
 from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import servers
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import IncusForbiddenError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.project import read_project
-from conftest import Project, address, incus, look_at_strangers, make_strangers, with_incus
+from conftest import ROOT, Project, address, incus, long, look_at_strangers, make_strangers, with_incus
 
-pytestmark = [
-    pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long"),
-    pytest.mark.timeout(900),
-]
+pytestmark = pytest.mark.timeout(900)
 
 NAME = "anklume-test-remote"
+SENTENCE = "The quick brown fox jumps over the lazy dog."
 PRESEED = {
     "config": {"core.https_address": ":8443"},
     "storage_pools": [{"name": "default", "driver": "dir"}],
     "profiles": [{"name": "default", "devices": {"root": {"type": "disk", "path": "/", "pool": "default"}}}],
+}
+# the committed test model stands for a real one, as in molecule's scenarios
+SPEECH = {
+    "stt_server_engine": "faster_whisper",
+    "stt_server_model": "anklume/whisper-test",
+    "stt_server_model_source": str(ROOT / "tests/data/whisper-test.tar.xz"),
+    "stt_server_quantization": "int8",
 }
 
 
@@ -48,9 +55,9 @@ def far(nested: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def project(far: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project whose machines are all there."""
+    """A project whose machines are there."""
     project = Project(tmp_path_factory.mktemp("far"))
-    machine = {"ip": "10.179.1.10", "publish": [8000], "ephemeral": True, "roles": ["base_system"]}
+    machine = {"ip": "10.179.1.10", "publish": [8080], "ephemeral": True}
     project.infra = {
         "project_name": "it-far",
         "global": {"base_subnet": "10.179", "remotes": {"it-far": {"address": address(NAME)}}},
@@ -64,6 +71,15 @@ def token(far: Any, name: str, *options: str) -> str:
     return str(far(f"incus config trust add {name} --quiet {' '.join(options)} | tail -n 1"))
 
 
+def there(project: Project, *words: str) -> str:
+    """The `incus` client, with what the project is trusted by."""
+    environment = {**os.environ, "INCUS_CONF": str(project.folder / "secrets" / "incus")}
+    done = subprocess.run(["incus", *words], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return done.stdout.strip()
+
+
+@long
 def test_a_token_that_is_too_old(far: Any, project: Project) -> None:
     far("incus config set core.remote_token_expiry 1S")
     old = token(far, "old")
@@ -75,6 +91,7 @@ def test_a_token_that_is_too_old(far: Any, project: Project) -> None:
         project.reconcile(check=True)
 
 
+@long
 def test_a_certificate_for_some_projects_only(far: Any, project: Project, tmp_path: Path) -> None:
     other = Project(tmp_path, project.infra)
     other.done("remote-add", "NAME=it-far", f"TOKEN={token(far, 'some', '--restricted', '--projects', 'default')}")
@@ -82,15 +99,20 @@ def test_a_certificate_for_some_projects_only(far: Any, project: Project, tmp_pa
         other.reconcile(check=True)
 
 
-def test_trusted_and_not_somebody_else(far: Any, project: Project) -> None:
+def test_trusted_by_a_token(far: Any, project: Project) -> None:
     project.done("remote-add", "NAME=it-far", f"TOKEN={token(far, 'it-far')}")
     folder = project.folder / "secrets" / "incus"
     assert {path.name: path.stat().st_mode & 0o077 for path in [folder, *folder.rglob("*.key")]} == {
         "incus": 0,
         "client.key": 0,
     }
-    # again, as after a new installation there
+
+
+@long
+def test_trusted_again_and_not_somebody_else(far: Any, project: Project) -> None:
+    # as after a new installation there
     project.done("remote-add", "NAME=it-far", f"TOKEN={token(far, 'it-far2')}")
+    folder = project.folder / "secrets" / "incus"
     shown = folder / "servercerts" / "it-far.crt"
     kept = shown.read_bytes()
     shutil.copy(folder / "client.crt", shown)
@@ -99,6 +121,7 @@ def test_trusted_and_not_somebody_else(far: Any, project: Project) -> None:
     shown.write_bytes(kept)
 
 
+@long
 def test_what_a_server_tells(project: Project) -> None:
     """What the code takes from its answers, and a stand-in gives in the unit tests."""
     model, _notes = read_project(str(project.folder))
@@ -116,29 +139,79 @@ def test_what_a_server_tells(project: Project) -> None:
 
 def test_first_apply_and_again(far: Any, project: Project, writes: list[str]) -> None:
     before = look_at_strangers(far)
-    project.done("sync")
-    plan = project.done("plan")
-    assert "server it-far\n" in plan.stdout
-    assert "+ create instance it-far1 in it-far\n" in plan.stdout
-    first = project.done("apply")
-    assert first.changed("it-far1") > 0, "no role ran there"
-    assert incus("project", "list", "--format", "csv", "--columns", "n").split().count("it-far") == 0
     answer = project.reconcile()
-    assert (answer["changed"], writes) == (False, [])
-    assert project.done("apply").changed() == 0
+    assert answer["new"] == ["it-far1"]
+    assert [one["address"] for one in answer["published"]] == [address(NAME)]
+    assert "it-far" not in incus("project", "list", "--format", "csv", "--columns", "n").split()
+    assert there(project, "exec", "it-far:it-far1", "--project", "it-far", "--", "hostname") == "it-far1"
+    writes.clear()
+    answer = project.reconcile()
+    assert (answer["changed"], answer["notes"], writes) == (False, [], [])
     assert look_at_strangers(far) == before
 
 
-def test_what_is_published_there_is_reached_at_the_servers_address(project: Project) -> None:
-    command = ["incus", "exec", "it-far:it-far1", "--project", "it-far", "--", "sh", "-c"]
-    environment = {**os.environ, "INCUS_CONF": str(project.folder / "secrets" / "incus")}
-    serve = "mkdir -p /srv/page && cd /srv/page && echo far >page && systemd-run -q --working-directory=/srv/page"
-    subprocess.run([*command, f"{serve} python3 -m http.server 8000; sleep 2"], check=True, env=environment)
-    with urllib.request.urlopen(f"http://{address(NAME)}:8000/page", timeout=10) as answer:
-        assert answer.read() == b"far\n"
+@long
+def test_services_over_the_remote_connection_to_a_sentence(far: Any, project: Project, writes: list[str]) -> None:
+    """By make alone, as a user does it; then a neighbour of that machine speaks to what is published there."""
+    before = look_at_strangers(far)
+    machine = {"ip": "10.179.1.11", "publish": [8000], "publish_without_key": True, "ephemeral": True}
+    machine |= {"roles": ["base_system", "stt_server"]}
+    project.infra["domains"]["it-far"]["machines"]["it-far2"] = machine
+    project.write()
+    project.done("sync")
+    with (project.folder / "host_vars" / "it-far2.yml").open("a", encoding="utf-8") as stream:
+        stream.writelines(f"{name}: {value}\n" for name, value in SPEECH.items())
+    plan = project.done("plan")
+    assert "server it-far\n" in plan.stdout, plan.stdout
+    assert "+ create instance it-far2 in it-far\n" in plan.stdout, plan.stdout
+    report = project.folder / "verify.json"
+    first = project.done("apply", f"ARGS=-e verify_json={report}")
+    assert first.changed("it-far2") > 0, "no role ran there"
+    hops = json.loads(report.read_text(encoding="utf-8"))
+    assert [hop["recognised"] for hop in hops if hop["hop"] == "STT server"] == [SENTENCE]
+    assert project.reconcile()["changed"] is False
+    assert writes == []
+    assert project.done("apply").changed() == 0
+    url = f"http://{address(NAME)}:8000/v1/audio/transcriptions"
+    form = ["-F", f"file=@{ROOT / 'data/clips/en.wav'}", "-F", "model=whisper-1", "-F", "response_format=text"]
+    heard = subprocess.run(["curl", "-sS", "--fail-with-body", *form, url], check=True, capture_output=True, text=True)
+    assert heard.stdout.strip() == SENTENCE
+    assert look_at_strangers(far) == before
 
 
+@long
+def test_a_domain_that_moves_from_here_to_there_and_its_data(project: Project) -> None:
+    """As docs/how-to/another-machine.md says it."""
+    domain = {"subnet_id": 2, "ephemeral": True, "machines": {}}
+    domain["machines"] = {"it-go1": {"ip": "10.179.2.10", "storage_volumes": {"notes": {"path": "/srv/notes"}}}}
+    project.infra["domains"]["it-go"] = domain
+    project.reconcile()
+    incus("exec", "it-go1", "--project", "it-go", "--", "sh", "-c", "echo mine >/srv/notes/one")
+    domain["remote"] = "it-far"
+    answer = project.reconcile(check=True)
+    assert answer["new"] == ["it-go1"]
+    for kept in ("instance it-go1 in it-go", "volume default/notes in it-go"):
+        [note] = [note for note in answer["notes"] if note.startswith(kept)]
+        assert note.startswith(f"{kept} is on server it-far in infra.yml now, and anew there: what this one holds")
+    project.reconcile()
+    machine = ("it-far:it-go1", "--project", "it-go")
+    incus("stop", "it-go1", "--project", "it-go")
+    there(project, "stop", *machine)
+    # fmt: off
+    there(project, "storage", "volume", "copy", "default/notes", "it-far:default/notes", "--refresh", "--mode", "push",
+          "--project", "it-go", "--target-project", "it-go")
+    # fmt: on
+    there(project, "start", *machine)
+    assert there(project, "exec", *machine, "--", "cat", "/srv/notes/one") == "mine"
+    project.reconcile(prune=True)
+    assert "it-go" not in incus("project", "list", "--format", "csv", "--columns", "n").split()
+    answer = project.reconcile()
+    assert (answer["changed"], answer["notes"]) == (False, [])
+
+
+@long
 def test_a_server_that_is_off_and_one_that_hangs(far: Any, project: Project, writes: list[str]) -> None:
+    machines = [name for domain in project.infra["domains"].values() for name in domain["machines"]]
     for down, up, said in (
         ("systemctl stop incus.socket incus", "systemctl start incus", "nothing listens there"),
         ("", "", "does not answer"),
@@ -150,7 +223,7 @@ def test_a_server_that_is_off_and_one_that_hangs(far: Any, project: Project, wri
                 [note] = answer["notes"]
                 assert note.startswith("server it-far (") and said in note, note
                 assert note.endswith("nothing was looked at or changed there")
-                assert (answer["unreached"], answer["plan"]) == (["it-far1"], [])
+                assert (answer["unreached"], answer["plan"]) == (machines, [])
         finally:
             far(up) if up else incus("resume", NAME)
     far("timeout 30 bash -c 'until incus list >/dev/null; do sleep 0.5; done'")
