@@ -10,7 +10,9 @@ the server itself. What neither the kernel nor the server tells is not guessed f
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -39,6 +41,17 @@ ETHERNET = "1"
 BROADCAST = "broadcast"
 """What Incus says of the same; tunnels are point-to-point. (What kind of interface it is says too little: the one of a
 server that is a container itself is unknown to Incus.)"""
+
+Door = tuple[str, int]
+"""An address and a TCP port there."""
+
+KNOCK = 1.0
+"""Seconds for an answer at a port of another machine; a firewall that drops says as much as one that refuses."""
+
+NOBODYS = 1
+"""A port that nobody has: who answers there too answers at all."""
+
+KNOCKERS = 8
 
 
 @dataclass(frozen=True)
@@ -73,8 +86,8 @@ class HostReader(Protocol):
     def has_interface(self, name: str) -> bool:
         """Whether it has a network interface of that name."""
 
-    def listeners(self) -> tuple[Listener, ...]:
-        """Who listens at its ports, as far as can be seen."""
+    def listeners(self, doors: Collection[Door]) -> tuple[Listener, ...]:
+        """Who listens at its ports, as far as can be seen; `doors` are those that matter."""
 
     def existing_folders(self, paths: Collection[str]) -> frozenset[Key]:
         """Which of these folders are there."""
@@ -114,8 +127,9 @@ class LocalHost:
         """From /sys."""
         return Path("/sys/class/net", name).exists()
 
-    def listeners(self) -> tuple[Listener, ...]:
+    def listeners(self, doors: Collection[Door]) -> tuple[Listener, ...]:
         """From the kernel's tables of sockets."""
+        del doors
         return read_listeners()
 
     def existing_folders(self, paths: Collection[str]) -> frozenset[Key]:
@@ -194,14 +208,24 @@ class RemoteHost:
         except IncusNotFoundError:
             return False
 
-    def listeners(self) -> tuple[Listener, ...]:
-        """Its Incus: nothing tells who else listens there."""
+    def listeners(self, doors: Collection[Door]) -> tuple[Listener, ...]:
+        """Its Incus, and whoever answers at one of the doors: no server tells who else listens there."""
         found = []
         for address in self._client.get(path_of(), **self._of)["environment"].get("addresses") or ():
             host, _colon, port = address.rpartition(":")
             if not host.startswith("["):
                 found.append(Listener("tcp", host or ANY, int(port), "Incus itself"))
-        return tuple(found)
+        asked = [*doors, *dict.fromkeys((address, NOBODYS) for address, _port in doors)]
+        with ThreadPoolExecutor(KNOCKERS) as knockers:
+            answered = {door for door, said in zip(asked, knockers.map(answers, asked), strict=True) if said}
+        return (
+            *found,
+            *(
+                Listener("tcp", *door, "somebody who answers there")
+                for door in doors
+                if door in answered and (door[0], NOBODYS) not in answered
+            ),
+        )
 
     def existing_folders(self, paths: Collection[str]) -> frozenset[Key]:
         """None: a folder of this machine is none of that one."""
@@ -210,6 +234,15 @@ class RemoteHost:
 
     def _state(self, name: str) -> Any:
         return self._client.get(path_of("networks", name, "state"), **self._of)
+
+
+def answers(door: Door) -> bool:
+    """Whether a connection to it is taken."""
+    try:
+        socket.create_connection(door, KNOCK).close()
+    except OSError:
+        return False
+    return True
 
 
 def routed() -> tuple[tuple[str, IPv4Network], ...]:

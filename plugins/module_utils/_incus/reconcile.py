@@ -31,6 +31,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.images import S
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import Key, url
 from ansible_collections.anklume.stt.plugins.module_utils._incus.observe import Found, Observed, observe
 from ansible_collections.anklume.stt.plugins.module_utils._incus.plan import Options, Plan, places, plan
+from ansible_collections.anklume.stt.plugins.module_utils._incus.published import takes
 from ansible_collections.anklume.stt.plugins.module_utils._incus.servers import Server
 from ansible_collections.anklume.stt.plugins.module_utils._incus.transport import IncusUnreachableError
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
@@ -173,8 +174,9 @@ def _look(
     options = replace(options, now=datetime.now(UTC))
     wanted = Desired(model.project_name) if absent else desired(model, host, places(model, observed, options))
     wanted = replace(wanted, elsewhere=elsewhere)
-    if wanted.published and not observed.members:
-        host = replace(host, listeners=reader.listeners())
+    # of a cluster that this machine is in, it knows its own ports alone
+    if wanted.published and (reader.name or not observed.members):
+        host = replace(host, listeners=reader.listeners(_new_doors(wanted, observed)))
     folders = reader.existing_folders([key.name for key in wanted.resources if key.kind == "folder"])
     todo = plan(wanted, observed, host, options, folders)
     new = {s.what.key for s in todo.steps if s.what.action == "create" and s.what.key.kind == "instance"}
@@ -183,6 +185,21 @@ def _look(
     if faults:
         raise IncusError("\n".join(faults))
     return _Look(server, wanted, replace(todo, server=server.name), sources)
+
+
+def _new_doors(wanted: Desired, observed: Observed) -> list[tuple[str, int]]:
+    """What is to be published that no instance publishes yet: who answers there now is somebody else."""
+    held = [
+        listen
+        for one in observed.found.values()
+        for path, listen in one.fields.items()
+        if path.startswith("devices/") and path.endswith("/listen")
+    ]
+    return [
+        (one.address, one.port)
+        for one in wanted.published
+        if one.protocol == "tcp" and not any(takes(listen, "tcp", one.address, one.port) for listen in held)
+    ]
 
 
 def _wait_for_others(client: Client, observed: Observed, projects: set[str]) -> bool:

@@ -151,6 +151,21 @@ def test_first_apply_and_again(far: Any, project: Project, writes: list[str]) ->
 
 
 @long
+def test_a_port_there_that_somebody_has(far: Any, project: Project, writes: list[str]) -> None:
+    machine = project.infra["domains"]["it-far"]["machines"]["it-far1"]
+    machine["publish"] = [8080, 8000]
+    far("systemd-run -q --unit it-theirs python3 -m http.server 8000")
+    try:
+        far("timeout 20 bash -c 'until (: </dev/tcp/127.0.0.1/8000) 2>/dev/null; do sleep 0.2; done'")
+        with pytest.raises(IncusError, match=r"port 8000 .* is taken on server it-far by somebody who answers there"):
+            project.reconcile()
+        assert writes == []
+    finally:
+        far("systemctl stop it-theirs")
+        machine["publish"] = [8080]
+
+
+@long
 def test_services_over_the_remote_connection_to_a_sentence(far: Any, project: Project, writes: list[str]) -> None:
     """By make alone, as a user does it; then a neighbour of that machine speaks to what is published there."""
     before = look_at_strangers(far)

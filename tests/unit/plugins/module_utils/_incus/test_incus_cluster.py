@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError, InfraError
+from ansible_collections.anklume.stt.plugins.module_utils._incus import host_reader as reader_module
 from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcile as reconcile_module
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
 from ansible_collections.anklume.stt.plugins.module_utils._incus.cluster import Member, meant
@@ -53,6 +54,7 @@ def remote(tmp_path: Path) -> Iterator[Remote]:
 def apply(remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Apply]:
     """Applies; `remote.writes` is what was written by that."""
     monkeypatch.setattr(reconcile_module, "PAUSE", 0)
+    monkeypatch.setattr(reader_module, "answers", lambda _door: False)
     with Client(HttpsTransport("far", [remote.address], remote.credentials)).closing() as client:
         there = Server("far", client, RemoteHost(client, "far"))
 
@@ -245,6 +247,19 @@ def test_what_is_published_moves_with_its_machine(remote: Remote, apply: Apply) 
         "PUT /1.0/instances/lab-b",
         "PUT /1.0/instances/lab-b/state",
     ]
+
+
+def test_what_is_published_on_a_member_is_free_there(
+    remote: Remote, apply: Apply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = (Publication(8000, 80),)
+    monkeypatch.setattr(reader_module, "answers", lambda door: door == ("192.168.7.21", 8000))
+    with pytest.raises(IncusError, match=r"port 8000 of 192\.168\.7\.21 is taken on server far by somebody who"):
+        apply(lab(publish=door))
+    apply(lab(publish=door, target="n1"))
+    # its own door is no stranger's
+    monkeypatch.setattr(reader_module, "answers", lambda door: door == ("192.168.7.20", 8000))
+    assert apply(lab(publish=door, target="n1"))["changed"] is False
 
 
 def test_a_machine_with_a_volume_is_not_moved(remote: Remote, apply: Apply) -> None:

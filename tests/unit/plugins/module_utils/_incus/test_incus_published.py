@@ -369,7 +369,7 @@ def test_listeners_of_this_host() -> None:
 
 def test_listeners_are_looked_up_only_where_something_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = Listener("tcp", "0.0.0.0", 8443, "nginx (pid 9)")
-    monkeypatch.setattr(LocalHost, "listeners", lambda _self: (taken,))
+    monkeypatch.setattr(LocalHost, "listeners", lambda _self, _doors: (taken,))
     monkeypatch.setattr(reconcile_module, "resolve", lambda *_arguments: ({}, []))
     monkeypatch.setattr(reconcile_module, "observe", lambda _client, _reader: (Observed(), HOST))
     with pytest.raises(IncusError, match="nginx"):

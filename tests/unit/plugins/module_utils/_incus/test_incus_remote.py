@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError
+from ansible_collections.anklume.stt.plugins.module_utils._incus import host_reader as reader_module
 from ansible_collections.anklume.stt.plugins.module_utils._incus import https_transport as transport_module
 from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcile as reconcile_module
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
@@ -113,7 +114,9 @@ def test_what_another_machine_is_comes_from_it(remote: Remote, client: Client, r
     assert host.mtu == 1400
     assert ("eno1", IPv4Network("192.168.7.0/24")) in host.links
     assert set(host.addresses) == set(map(IPv4Address, ("192.168.7.20", "10.66.0.2", "203.0.113.9")))
-    assert reader.listeners() == (Listener("tcp", "127.0.0.1", int(remote.address.rpartition(":")[2]), "Incus itself"),)
+    assert reader.listeners(()) == (
+        Listener("tcp", "127.0.0.1", int(remote.address.rpartition(":")[2]), "Incus itself"),
+    )
 
 
 def test_a_server_that_is_a_container_itself(remote: Remote, client: Client, reader: RemoteHost) -> None:
@@ -170,6 +173,35 @@ def test_what_cannot_be_published_there(remote: Remote, client: Client, reader: 
         reconcile([there], model(domain("lab", 3, named)), Options())
     assert f"port {port} of 127.0.0.1 is taken on server far by Incus itself" in str(refused.value)
     assert "voice.local cannot be announced: nothing of ours runs on another machine" in str(refused.value)
+
+
+def test_who_answers_at_a_port_there_is_not_shut_out(
+    remote: Remote, client: Client, reader: RemoteHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger, socket.create_server(("127.0.0.1", 0)) as closed:
+        taken, free = stranger.getsockname()[1], closed.getsockname()[1]
+        closed.close()
+        doors = [("127.0.0.1", taken), ("127.0.0.1", free)]
+        said = Listener("tcp", "127.0.0.1", taken, "somebody who answers there")
+        assert reader.listeners(doors)[1:] == (said,)
+        # something between here and there that answers for all
+        monkeypatch.setattr(reader_module, "NOBODYS", taken)
+        assert reader.listeners(doors)[1:] == ()
+        monkeypatch.undo()
+        remote.interfaces["eno1"]["state"]["addresses"][0]["address"] = "127.0.0.1"
+        remote.images["debian/13"] = "f00"
+        there = Server("", client, RemoteHost(client, "far", ["127.0.0.1"]))
+        published = model(domain("lab", 3, machine(publish=(Publication(taken, 80),))))
+        with pytest.raises(IncusError, match=f"port {taken} of 127.0.0.1 is taken on server far by somebody who"):
+            reconcile([there], published, Options())
+        assert remote.writes == []
+        free_one = model(domain("lab", 3, machine(publish=(Publication(free, 80),))))
+        assert reconcile([there], free_one, Options(), check=True)["new"] == ["lab-ai"]
+        monkeypatch.setattr(reader_module, "answers", lambda _door: False)
+        reconcile([there], published, Options())
+        monkeypatch.undo()
+        # that it is open now is our own doing
+        assert reconcile([there], published, Options())["changed"] is False
 
 
 def test_one_connection_for_many_requests_and_the_second_address(remote: Remote) -> None:
@@ -346,8 +378,9 @@ class TestServers:
         assert back["notes"] == []
 
     def test_each_server_takes_its_own_addresses_of_the_local_network(
-        self, project: Path, both: Model, here: Server, remote: Remote
+        self, project: Path, both: Model, here: Server, remote: Remote, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(reader_module, "answers", lambda _door: False)
         remote.images["debian/13"] = "f00"
         door = (Publication(8000, 80),)
         machines = (machine("far-ai", "far-lab", "10.100.4.10", publish=door),)
