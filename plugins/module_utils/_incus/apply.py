@@ -39,6 +39,8 @@ POLL = 0.15
 LOOK = threading.Lock()
 ATTEMPTS = 6
 VANISHED = "bridge children interfaces"
+DEFINED = "already defined on member"
+"""What Incus says, as of a bad request, of a network that is defined on a member before."""
 
 
 class Journal:
@@ -213,9 +215,12 @@ class _Worker:
     def _define(self, body: Mapping[str, Any]) -> None:
         """A network on each member of a cluster, before it is made on all; an interrupted run may have begun that."""
         for member in self.members:
-            with contextlib.suppress(IncusConflictError):
-                part = {"name": body["name"], "type": body["type"]}
+            part = {"name": body["name"], "type": body["type"]}
+            try:
                 self.client.send("POST", path_of("networks"), part, target=member, project="default")
+            except IncusError as error:
+                if DEFINED not in str(error):
+                    raise
 
     def _update(self, key: Key, changes: tuple[Change, ...]) -> None:
         """Change our fields of what is there now; the rest stays as it is."""

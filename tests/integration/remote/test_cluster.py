@@ -87,13 +87,14 @@ def project(first: Any, tmp_path_factory: pytest.TempPathFactory) -> Project:
             "storage_volumes": {"models": {"path": "/srv/models"}},
         },
     }
+    where = {"subnet_id": 3, "remote": "it-cluster"}
     project.infra = {
         "project_name": "it-cluster",
         "global": {
             "base_subnet": "10.179",
             "remotes": {"it-cluster": {"address": [address(name) for name in NAMES]}},
         },
-        "domains": {"it-g": {"subnet_id": 3, "remote": "it-cluster", "ephemeral": True, "machines": machines}},
+        "domains": {"it-g": {"description": "Three", **where, "ephemeral": True, "machines": machines}},
     }
     project.write()
     token = first("incus config trust add it-cluster --quiet | tail -n 1")

@@ -279,6 +279,10 @@ def _handler(remote: Remote) -> type[BaseHTTPRequestHandler]:
             query = dict(parse_qsl(url.query))
             with remote.lock:
                 remote.writes.append(f"{self.command} {url.path}{f' at {at}' if (at := query.get('target')) else ''}")
+                if url.path == "/1.0/networks" and at in remote.defined.get(body["name"], ()):
+                    said = f'The network is already defined on member "{at}"'
+                    self._say({"type": "error", "error": said, "error_code": 400})
+                    return
                 remote.write(self.command, unquote(url.path), query, body)
             self._say({"type": "sync", "metadata": None})
 

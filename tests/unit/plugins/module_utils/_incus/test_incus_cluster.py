@@ -287,6 +287,11 @@ def test_an_address_that_a_stranger_has_on_another_member(remote: Remote, apply:
     assert remote.writes == []
 
 
+def test_a_network_that_is_defined_on_a_member_already(remote: Remote, apply: Apply) -> None:
+    remote.defined["net-lab"] = {"n2"}
+    assert sorted(apply(lab())["new"]) == ["lab-a", "lab-b"]
+
+
 @pytest.mark.parametrize(("status", "owner"), [("Pending", None), ("Errored", "mine")])
 def test_a_network_that_was_made_on_some_members_only_is_made_anew(
     remote: Remote, apply: Apply, status: str, owner: str | None
