@@ -98,6 +98,14 @@ class Project:
         assert run.status == 0, run.why
         return run
 
+    def incus(self, *words: str) -> str:
+        """The client of Incus, with what the project is trusted by."""
+        environment = {**os.environ, "INCUS_CONF": str(self.folder / "secrets" / "incus")}
+        command = ["incus", *words]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout.strip()
+
     def reconcile(self, *, check: bool = False, absent: bool = False, **options: Any) -> dict[str, Any]:
         """The same as apply, in this process: what it writes can be counted."""
         self.write()

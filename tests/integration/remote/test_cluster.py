@@ -124,6 +124,7 @@ def test_first_apply_and_again(first: Any, project: Project, writes: list[str]) 
     answer = project.reconcile()
     assert sorted(answer["new"]) == ["it-g1", "it-g2", "it-g3"]
     assert places(first) == {"it-g1": "n2", "it-g2": "n1", "it-g3": "n3"}
+    assert project.incus("exec", "it-cluster:it-g3", "--project", "it-g", "--", "hostname") == "it-g3"
     assert [one["address"] for one in answer["published"]] == [address(NAMES[2])]
     volumes = json.loads(query(first, "GET", "/1.0/storage-pools/default/volumes/custom?recursion=1&project=it-g"))
     assert [(one["name"], one["location"]) for one in volumes["metadata"]] == [("models", "n3")]
@@ -155,6 +156,9 @@ def test_a_member_that_dies_and_comes_back(first: Any, project: Project, writes:
         assert answer["unreached"] == ["it-g3", "it-g5"]
         assert not any("it-g3" in write or "/networks" in write for write in writes)
         assert places(first) == {"it-g1": "n2", "it-g2": "n1", "it-g3": "n3", "it-g4": "n2"}
+        # as docs/how-to/cluster.md says it for the member that remote-add reached
+        project.incus("remote", "set-url", "it-cluster", f"https://{address(NAMES[1])}:8443")
+        assert project.incus("exec", "it-cluster:it-g2", "--project", "it-g", "--", "hostname") == "it-g2"
     finally:
         incus("start", NAMES[2])
         inside(NAMES[2], "until systemctl start incus; do sleep 0.5; done")
