@@ -202,6 +202,10 @@ class _Worker:
             self._send("POST", key, body, target=resource.place)
         except OperationForgottenError:
             self.client.get(path, **query)
+        # Incus 6.0 forgets what a network is called that it makes on several members
+        text = body.get("description") if key.kind == "network" and self.members else None
+        if text and self.client.get(path, **query)["description"] != text:
+            self._update(key, (Change("description", "", text),))
 
     def _move(self, key: Key, place: str) -> None:
         """A stopped instance to another member."""

@@ -207,6 +207,8 @@ class Remote:
                 if key.kind == "network":
                     if method == "POST":
                         assert self.defined.pop(key.name, set()) == set(self.members), "not defined on all members"
+                        if self.members:  # as 6.0.4 does
+                            found[key] = replace(found[key], fields={**found[key].fields, "description": ""})
                     self.bridges.add(key.name)
                 if key.kind == "project" and method == "POST":
                     default = Key("profile", key.name, "default")

@@ -287,6 +287,14 @@ def test_an_address_that_a_stranger_has_on_another_member(remote: Remote, apply:
     assert remote.writes == []
 
 
+def test_a_network_has_its_description_at_once(remote: Remote, apply: Apply) -> None:
+    wanted = lab()
+    wanted = replace(wanted, domains=(replace(wanted.domains[0], description="Three"),))
+    apply(wanted)
+    assert remote.observed.found[Key("network", "default", "net-lab")].fields["description"] == "Three"
+    assert (apply(wanted)["changed"], remote.writes) == (False, [])
+
+
 def test_a_network_that_is_defined_on_a_member_already(remote: Remote, apply: Apply) -> None:
     remote.defined["net-lab"] = {"n2"}
     assert sorted(apply(lab())["new"]) == ["lab-a", "lab-b"]
