@@ -108,6 +108,12 @@ def places(host: Any) -> dict[str, str]:
     return {one["name"]: one["location"] for one in found}
 
 
+def snapshots(host: Any) -> list[str]:
+    """The names of those that were taken of the machine that moves."""
+    found = json.loads(query(host, "GET", "/1.0/instances/it-g2/snapshots?project=it-g"))["metadata"]
+    return [url.rpartition("/")[2].partition("?")[0] for url in found]
+
+
 def wait_until(host: Any, status: str) -> None:
     """Until the cluster has seen how the third member is."""
     end = time.monotonic() + 90
@@ -176,9 +182,12 @@ def test_a_machine_moves_when_it_is_confirmed(first: Any, project: Project, writ
     answer = project.reconcile()
     assert (answer["changed"], writes) == (False, [])
     assert "instance it-g2 in it-g is on n1, infra.yml says n2: confirm=it-g2" in answer["notes"][0]
+    taken = snapshots(first)
+    assert taken, "none was taken before the change in the last test"
     answer = project.reconcile(confirm=frozenset({"it-g2"}))
     assert [step["action"] for step in answer["plan"]] == ["stop", "move", "start"]
     assert places(first)["it-g2"] == "n2"
+    assert snapshots(first) == taken
     writes.clear()
     answer = project.reconcile()
     assert (answer["changed"], answer["notes"], writes) == (False, [], [])
