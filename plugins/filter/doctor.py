@@ -11,7 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.anklume.stt.plugins.filter.stt_server import role_defaults
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._doctor import checklist, gather, table
+from ansible_collections.anklume.stt.plugins.module_utils._doctor import checklist, docker_rules, gather, table
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.catalogue import RULES
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.examine import examine
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import Snapshot
@@ -28,6 +28,11 @@ def doctor_instances(hostvars: Machines, machines: list[str]) -> list[dict[str, 
 def doctor_asked(host: Mapping[str, Any], hostvars: Machines, machines: list[str]) -> list[str]:
     """The machines that can be asked now."""
     return gather.asked({name: hostvars[name] for name in machines}, host)
+
+
+def doctor_compose(machine: Mapping[str, Any]) -> str:
+    """The folder of the service of Docker Compose on a machine; empty where it has none."""
+    return docker_rules.folder(machine)
 
 
 def doctor_fits(hostvars: Machines, machines: list[str]) -> list[dict[str, Any]]:
@@ -81,6 +86,7 @@ def _snapshots(answers: Mapping[str, Any], hostvars: Machines, told: Mapping[str
     snapshots = [gather.host_snapshot(answers["host"], answers["planned"], answers.get("judged", ()))]
     for name, one in told.items():
         roles = [role for role in BY_ROLE if f"role_{role}" in hostvars[name].get("group_names", [])]
+        roles += [docker_rules.ROLE] if docker_rules.folder(hostvars[name]) else []
         snapshots.append(gather.machine_snapshot(hostvars[name], roles, one))
     return snapshots
 
@@ -98,6 +104,7 @@ class FilterModule:
         return {
             "doctor_asked": doctor_asked,
             "doctor_checklist": doctor_checklist,
+            "doctor_compose": doctor_compose,
             "doctor_findings": doctor_findings,
             "doctor_fits": doctor_fits,
             "doctor_instances": doctor_instances,

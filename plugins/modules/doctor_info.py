@@ -77,6 +77,12 @@ options:
   backups:
     description: Of a machine, the folder whose newest backup is looked at and read to its end.
     type: path
+  compose:
+    description:
+      - Of a host with Docker, the folder of C(compose.yaml); its container and the firewall are looked at.
+      - When it is empty, the machine has none.
+    type: str
+    default: ""
   secrets:
     description: Of the Incus host, the folder of secrets that is to be closed to others.
     type: path
@@ -152,6 +158,7 @@ def main() -> None:
             "https": {"type": "dict", "options": HTTPS},
             "keyless_port": {"type": "int", "no_log": False},
             "backups": {"type": "path"},
+            "compose": {"type": "str", "default": ""},
             "secrets": {"type": "path"},
             "nvidia_smi": {"type": "path"},
             **SOCKET,
@@ -165,7 +172,7 @@ def main() -> None:
     else:
         units = units_of_roles(params["roles"]) + (["caddy"] if params["https"] else [])
         port, folder = params["keyless_port"] or 0, params["backups"] or ""
-        said = instance(units, params["https"], params["nvidia_smi"] or "", port, folder)
+        said = instance(units, params["https"], params["nvidia_smi"] or "", port, folder, compose=params["compose"])
     told = {name: one.data() for name, one in said.items()}
     module.exit_json(changed=False, host=params["host"], kind=params["kind"], said=told)
 

@@ -57,5 +57,16 @@ def test_what_is_asked_for(tmp_path: Path) -> None:
     assert not Path(kept[0]).exists()
 
 
+def test_hosts_with_docker_are_looked_at_too(tmp_path: Path) -> None:
+    (tmp_path / "docker.yml").write_text("all: {}\n")
+    alone = doctor(tmp_path, 0, TELL)[1]
+    assert f"-i\n{tmp_path}/docker.yml\n" in alone and "/inventory" not in alone
+    (tmp_path / "inventory").mkdir()
+    both = subprocess.run([tmp_path / "scripts/doctor"], env=os.environ | {"PROJECT": str(tmp_path)}, check=False)
+    assert both.returncode == 0
+    arguments = (tmp_path / "arguments").read_text()
+    assert f"-i\n{tmp_path}/inventory\n-i\n{tmp_path}/docker.yml\n" in arguments
+
+
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert doctor(tmp_path, 0, TELL, JSON=str(tmp_path / "none/told.json"))[0] == 2

@@ -13,7 +13,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._doctor.network_rules 
 
 _FORWARD = "fwd."
 """How Incus names the chain of each of its bridges."""
-_CUT = next(rule for rule in RULES if rule.code == "NET-03")
+CUT = next(rule for rule in RULES if rule.code == "NET-03")
 
 
 def warnings(nft: str, interfaces: str, host: str) -> Iterator[str]:
@@ -27,13 +27,20 @@ def warnings(nft: str, interfaces: str, host: str) -> Iterator[str]:
             "ufw is active here, and a port that Docker publishes goes past it: who reaches the host reaches the"
             " service; stt_server_host: 127.0.0.1 keeps it to the host, and stt_server_api_key asks for a key"
         )
+    for name in cut(nft, interfaces):
+        mend = "; ".join(command.format(bridge=name) for command in CUT.fix)
+        yield f"{CUT.title}, and so cuts the instances of Incus at {name} ({CUT.code}): {mend}"
+
+
+def cut(nft: str, interfaces: str) -> Iterator[str]:
+    """The bridges of Incus whose packets another program's chain drops."""
+    rules = Ruleset(nft)
     incus = {chain["name"].removeprefix(_FORWARD) for chain in rules.chains if chain["table"] == OURS}
     for name, address in _addresses(interfaces).items():
         bridge = {"name": name, "address": address}
         ways = (rules.accepts(chain, bridge, keys=("iifname", "iif")) for chain in rules.dropping("forward"))
         if name in incus and not all(ways):
-            mend = "; ".join(command.format(bridge=name) for command in _CUT.fix)
-            yield f"{_CUT.title}, and so cuts the instances of Incus at {name} ({_CUT.code}): {mend}"
+            yield name
 
 
 def _this_host_alone(host: str) -> bool:

@@ -126,7 +126,7 @@ AFTER = (
     Item("services start with their machine", ("SVC-09",), _no_hops),
     Item("secrets are closed to others", ("CFG-08",), _said("secrets")),
     Item("disks have room, quotas included", ("DSK-0[1-3]", "DSK-05", "DSK-06")),
-    Item("firewalls let the instances through", ("NET-0?", "NET-10"), _no_bridge),
+    Item("firewalls let the instances through", ("NET-0?", "NET-1[02]"), _no_bridge),
     Item("nothing but 80 and 443 is open to the network outside", ("NET-11",), _no_door),
     Item("alerts are loaded, and arrive", ("MON-02",), _no_alerts),
     WARNINGS,

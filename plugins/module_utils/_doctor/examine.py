@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
+from ansible_collections.anklume.stt.plugins.module_utils._doctor import docker_rules
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.rules import ERROR, SEVERITIES, Evidence, Rule
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.snapshot import (
     INCUS_HOST,
@@ -103,8 +104,10 @@ def _commands(rule: Rule, evidence: Evidence, snapshot: Snapshot) -> tuple[str, 
         "host": snapshot.host,
         "instance": str(machine.get("ansible_incus_host", snapshot.host)),
         "project": str(machine.get("ansible_incus_project", "default")),
+        "compose": docker_rules.folder(machine),
     }
-    filled = [command.format_map(_Names({**place, **evidence.names})) for command in rule.fix]
+    fix = docker_rules.in_docker(rule.fix) if docker_rules.ROLE in snapshot.roles else rule.fix
+    filled = [command.format_map(_Names({**place, **evidence.names})) for command in fix]
     return tuple(command_on(machine, command[1:].strip()) if command.startswith("@") else command for command in filled)
 
 

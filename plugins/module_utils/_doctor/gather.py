@@ -28,7 +28,9 @@ VARIABLES = (
     "ansible_incus_remote",
     "ansible_port",
     "ansible_user",
+    "group_names",
     "open_webui_stt_url",
+    "stt_compose_folder",
 )
 """Those of a machine that rules and fixes read."""
 
@@ -131,7 +133,7 @@ def _drift(role: str, look: Answers) -> list[str]:
     lines += [f"differs: {model}" for model in (look.get("speech_models") or {}).get("differing", [])]
     if look.get("under_way"):
         lines.append("differs: a change of release was begun and not ended")
-    units = {**look.get("units", {}), BY_ROLE[role].unit: look}
+    units = {**look.get("units", {}), **({BY_ROLE[role].unit: look} if role in BY_ROLE else {})}
     return lines + [f"needs a restart: {unit}" for unit, one in units.items() if one.get("needs_restart")]
 
 

@@ -388,9 +388,11 @@ def instance(
     nvidia_smi: str = "",
     keyless_port: int = 0,
     backups: str = "",
+    *,
+    compose: str = "",
 ) -> dict[str, Said]:
-    """Units and their logs, disks, GPU, the certificate of the page, an answer without a key, and backups."""
-    shown = _units(units)
+    """Units and their logs, disks, GPU, the certificate of the page, an answer without a key, backups, a container."""
+    shown = _units(units) if units else Said("systemctl show", skipped="it has no unit of ours")
     looks: dict[str, Callable[[], Said]] = {
         "disk": lambda: run("df", "-Ph", "-x", "tmpfs", "-x", "devtmpfs", "-x", "overlay", "/", "/var/lib"),
         "mounts": _mounts,
@@ -405,7 +407,52 @@ def instance(
         looks["keyless"] = lambda: keyless(keyless_port)
     if backups:
         looks["backups"] = lambda: newest(backups)
+    if compose:
+        looks |= _docker(f"{compose}/compose.yaml")
     return {"units": shown, **together(looks)}
+
+
+CONTAINER = """\
+State={{.State.Status}}
+Health={{with .State.Health}}{{.Status}}{{end}}
+OOMKilled={{.State.OOMKilled}}
+ExitCode={{.State.ExitCode}}
+Restarts={{.RestartCount}}
+StartedAt={{.State.StartedAt}}
+Error={{.State.Error}}"""
+"""What `docker inspect` is asked for."""
+
+
+def _docker(compose: str) -> dict[str, Callable[[], Said]]:
+    """The container of a service of Compose and its log, in the place of a unit's; and what Docker has to do with."""
+    seen = _container(compose)
+    return {
+        "container": lambda: seen,
+        "journal speaches": lambda: _container_log(compose, seen),
+        "nft": lambda: _as_root(run("nft", "-j", "-t", "list", "ruleset")),
+        "addresses": lambda: run("ip", "-j", "-4", "address"),
+    }
+
+
+def _container(compose: str) -> Said:
+    said = run("docker", "compose", "-f", compose, "ps", "--all", "--quiet", "speaches")
+    found = re.findall(r"(?m)^[0-9a-f]{64}$", said.text)
+    if said.status or said.skipped or not found:
+        return Said(said.command, said.text if said.status else "", said.status, said.skipped)
+    seen = run("docker", "inspect", "--format", CONTAINER, found[0])
+    return Said(f"docker inspect {found[0][:12]}", seen.text, seen.status, seen.skipped)
+
+
+def _container_log(compose: str, seen: Said) -> Said:
+    """As of a unit: of one that runs the lines of its last start alone."""
+    block = dict(re.findall(r"(?m)^(\w+)=(.*)$", seen.text))
+    if "StartedAt" not in block:
+        return Said("docker compose logs", skipped="there is no container")
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - RECENT))
+    if block["State"] == "running" and int(block["Restarts"] or 0) == 0:
+        since = max(since, block["StartedAt"])
+    begin = ("docker", "compose", "-f", compose, "logs", "--no-color", "--no-log-prefix", "--tail", "80")
+    return run(*begin, "--since", since, "speaches")
 
 
 def keyless(port: int) -> Said:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ansible_collections.anklume.stt.plugins.module_utils._doctor import docker_rules
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.gather import on_incus
 from ansible_collections.anklume.stt.plugins.module_utils._doctor.rules import (
     WARNING,
@@ -184,7 +185,7 @@ RULES = (
         title="a service is stopped",
         cause="It starts with the machine, and somebody has stopped it since.",
         fix=("@ systemctl enable --now {unit}",),
-        look=_stopped,
+        look=either(_stopped, docker_rules.stopped),
     ),
     Rule(
         code="SVC-02",
@@ -192,7 +193,7 @@ RULES = (
         cause="It ends soon after each start, and systemd starts it anew until it gives up. The last lines of its log"
         " say why.",
         fix=("@ journalctl -u {unit} -n 50", "make apply"),
-        look=_loops,
+        look=either(_loops, docker_rules.loops),
     ),
     Rule(
         code="SVC-03",
@@ -209,7 +210,7 @@ RULES = (
         title="a service was killed, as memory was full",
         cause="Its own limit MemoryMax, or the memory of the machine, is less than model and recordings need.",
         fix=("@ systemctl show {unit} -p MemoryMax -p MemoryPeak", "make fit"),
-        look=_killed_inside,
+        look=either(_killed_inside, docker_rules.killed),
         hides=("SVC-02", "HOP-*"),
     ),
     Rule(
@@ -222,6 +223,7 @@ RULES = (
             r"|(?i:address already in use)|Errno 98\b",
             "refused *",
             "journal *",
+            "container",
         ),
         hides=("SVC-01", "SVC-02", "HOP-*", "CFG-05"),
     ),
@@ -230,7 +232,7 @@ RULES = (
         title="a service of infra.yml is not installed",
         cause="The machine has the role, and its unit is not there: apply has not come so far.",
         fix=("make apply",),
-        look=_not_there,
+        look=either(_not_there, docker_rules.not_written),
         hides=("HOP-*", "CFG-01", "CFG-05", "TLS-*"),
     ),
     Rule(
