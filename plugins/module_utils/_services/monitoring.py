@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE, SERVICES, Service
 from ansible_collections.anklume.stt.plugins.module_utils._services.names import Place, host_names
@@ -67,6 +68,7 @@ def plan(given: Variables, machine: str, groups: Mapping[str, Any], hostvars: Va
 
     `given` are the role's variables, `machine` the name of the machine that has the role.
     """
+    groups, hostvars = _with_others(given["monitoring_stt_servers"], groups, hostvars)
     served = list(_served(groups, hostvars))
     stt = [name for service, name in served if service.role == "stt_server"]
     keys = {name: api_key(hostvars[name].get("stt_server_api_key"), name, project_dir) for name in stt}
@@ -113,6 +115,14 @@ def plan(given: Variables, machine: str, groups: Mapping[str, Any], hostvars: Va
 
 SECRETS = ("webhook_url", "watchdog_url", "mail_password")
 """What is written into Alertmanager's configuration and may be a secret: an address often holds a token."""
+
+
+def _with_others(others: Variables, groups: Mapping[str, Any], hostvars: Variables) -> tuple[Config, Variables]:
+    """The hosts with Docker as machines with an STT server: those of the inventory, and those that a variable names."""
+    known = {name: {"ansible_host": name, **given} for name, given in others.items() if isinstance(given, Mapping)}
+    docker = [name for name in groups.get("stt_compose", []) if name not in known]
+    servers = [*groups.get("role_stt_server", []), *docker, *known]
+    return {**groups, "role_stt_server": servers}, ChainMap(known, cast("dict[str, Any]", hostvars))
 
 
 def _served(groups: Mapping[str, Any], hostvars: Variables) -> Iterator[tuple[Service, str]]:
@@ -325,6 +335,9 @@ def faults(given: Variables, machines: Iterable[str]) -> Iterator[str]:
         yield "monitoring_mail_to needs monitoring_mail_from and monitoring_mail_server, as mail.example.org:587"
     if bool(given["monitoring_mail_user"]) != bool(given["monitoring_mail_password"]):
         yield "monitoring_mail_user and monitoring_mail_password go together: give both or neither"
+    for name, variables in given["monitoring_stt_servers"].items():
+        if not (isinstance(variables, Mapping) and variables.get("ansible_host")):
+            yield f"monitoring_stt_servers: {name} has no ansible_host; give its address, as 192.168.1.20"
     for name, where in given["monitoring_nodes"].items():
         if not re.fullmatch(r"\S+:\d+", str(where)):
             yield f"monitoring_nodes: {name} is {where}; give an address with its port, as 10.100.3.7:9100"

@@ -157,6 +157,22 @@ def test_a_balancer_is_asked_like_a_service_and_for_its_numbers(project: Path) -
     assert defaults["stt_balancer_metrics_port"] == BALANCER_METRICS
 
 
+def test_hosts_with_docker_are_asked_like_other_stt_servers(project: Path) -> None:
+    (project / "secrets/attic-speaches-api-key").write_text("attic's\n")
+    attic = {"ansible_host": "192.168.1.20", "stt_server_port": 8001, "stt_server_api_key": "auto"}
+    named = planned(project, stt_servers={"attic": attic | {"stt_server_language": "fr"}})
+    known = planned(project, GROUPS | {"stt_compose": ["attic"]}, {"attic": attic})
+    for found in (named, known):
+        assert targets(jobs(found)["stt-attic"]) == {"attic": "192.168.1.20:8001"}
+        assert targets(jobs(found)["stt-sentence"])["attic"] == "http://192.168.1.20:8001/v1/audio/transcriptions"
+        assert found["keys"][f"{FOLDER}/keys/attic"] == "attic's"
+        assert {"stt-ai", "stt-bare"} <= set(jobs(found)) and found["faults"] == []
+    sentence = yaml.safe_load(named["blackbox"])["modules"]["sentence-attic"]["http"]
+    assert sentence["body"] == request((CLIPS / "fr.wav").read_bytes(), "fr")
+    # one that answers its own host alone cannot be asked
+    assert "stt-attic" not in jobs(planned(project, stt_servers={"attic": attic | {"stt_server_host": "127.0.0.1"}}))
+
+
 @pytest.mark.parametrize("off", [{"wyoming_enabled": False}, {"wyoming_host": "127.0.0.1"}])
 def test_what_is_turned_off_or_answers_its_own_machine_alone_is_not_asked(project: Path, off: dict[str, Any]) -> None:
     found = planned(project, hosts={"bridge": HOSTS["bridge"] | off, "ai": {"ollama_host": "127.0.0.1:11434"}})
@@ -211,6 +227,8 @@ def test_mail_webhook_and_watchdog(project: Path) -> None:
         ({"webhook_url": "10.0.0.1:5001"}, "monitoring_webhook_url is no address"),
         ({"mail_to": ["a@x.org"]}, "monitoring_mail_to needs monitoring_mail_from and monitoring_mail_server"),
         ({"mail_user": "stt"}, "monitoring_mail_user and monitoring_mail_password go together"),
+        ({"stt_servers": {"attic": {"stt_server_port": 8001}}}, "attic has no ansible_host; give its address"),
+        ({"stt_servers": {"attic": "192.168.1.20:8001"}}, "attic has no ansible_host; give its address"),
         ({"nodes": {"box": "192.168.1.5"}}, "monitoring_nodes: box is 192.168.1.5; give an address with its port"),
     ],
 )
