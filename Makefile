@@ -89,12 +89,13 @@ apply-stt: venv ## the STT role alone
 	@$(call play,stt)
 verify: venv ## every hop from the instance to a recognised sentence, as a table; changes nothing
 	@$(call play,verify)
+docker_yml = $(if $(shell ls $(call quote,$(PROJECT)/docker.yml) 2>/dev/null),-i $(call quote,$(PROJECT)/docker.yml))
 doctor: venv ## what is wrong, why, and the command that mends it; CHECK=NET-03 FAIL_ON=warning JSON=file
 	@FAIL_ON=$(call quote,$(FAIL_ON)) CHECK=$(call quote,$(CHECK)) JSON=$(call quote,$(JSON)) scripts/doctor $(ARGS)
 doctor-metrics: venv ## what the doctor finds, for node-exporter; TO=file
 	@$(if $(TO),,$(error where to? make $@ TO=/var/lib/prometheus/node-exporter/doctor.prom))python scripts/doctor_textfile.py $(call quote,$(TO))
 preflight: venv ## ready or not, as a list: WHEN=before the first apply, WHEN=after (usual) for production, SLOW=1 with long recordings
-	@$(call local_play,preflight) -i $(INVENTORY) -e preflight_when=$(call quote,$(or $(WHEN),after)) $(if $(SLOW),-e preflight_slow=true) $(if $(JSON),-e preflight_json=$(call quote,$(JSON)))
+	@$(call local_play,preflight) -i $(INVENTORY) $(docker_yml) -e preflight_when=$(call quote,$(or $(WHEN),after)) $(if $(SLOW),-e preflight_slow=true) $(if $(JSON),-e preflight_json=$(call quote,$(JSON)))
 logs: venv ## the logs of all services in one stream, with machine and unit; SINCE=-1h FOLLOW=1
 	@python scripts/logs.py $(INVENTORY) $(call quote,$(or $(SINCE),-10min)) $(if $(FOLLOW),--follow)
 bench-service: venv ## how fast your STT server is, as a table and a plot, in PROJECT/bench; QUICK=1 (3 minutes at most) MACHINE=name FORCE=1
@@ -360,19 +361,23 @@ bench-lanes: venv-test $(ACCURACY_VENV)/.stamp ## voice commands beside an hour-
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_lanes.py $(ARGS)
 bench-request: venv-test $(ACCURACY_VENV)/.stamp ## what a voice command costs, part by part, and the first one after a start (5 minutes)
 	@$(ACCURACY_VENV)/bin/python tests/bench/bench_request.py $(ARGS)
-# Docker, out of Debian's packages too, with a registry; and what is fetched beside the image
-DOCKER := .cache/docker/usr/sbin/dockerd
+# Docker, out of Debian's packages too, with a registry and an SSH server; and what is fetched beside the image
+# what came to it last: a folder that is older is fetched anew
+DOCKER := .cache/docker/usr/sbin/sshd
 $(DOCKER):
 	@rm -rf .cache/docker && mkdir -p .cache/docker
-	@cd .cache/docker && apt-get -qq -o APT::Sandbox::User=root download docker.io docker-registry containerd runc tini \
+	@cd .cache/docker && apt-get -qq -o APT::Sandbox::User=root download docker.io docker-registry containerd runc tini openssh-server libwrap0 \
 	  && for package in *.deb; do dpkg-deb -x "$$package" .; done && rm -- *.deb
 	@touch $@
 .cache/docker/index/.stamp: $(DOCKER) roles/stt_server/files/speaches/requirements-py312.txt
 	@python tests/stand_ins/docker_images.py $(@D)
 	@touch $@
+.cache/docker/speaches/.stamp: $(DOCKER) roles/stt_server/files/speaches/requirements-py312.txt requirements-accuracy-test.txt
+	@rm -rf $(@D) && python tests/stand_ins/docker_images.py --speaches $(@D)
+	@touch $@
 .PHONY: test-docker
 # in namespaces of its own, with all its processes: nobody's firewall is touched, and no daemon is left
-test-docker: venv-test $(DOCKER) .cache/docker/index/.stamp ## the role stt_compose, and the move from an older server, on a real Docker
+test-docker: venv-test $(DOCKER) .cache/docker/index/.stamp $(if $(SPEACHES_ARCHIVE),.cache/docker/speaches/.stamp) ## the role stt_compose, and the move from an older server, on a real Docker; SPEACHES_ARCHIVE=path with Speaches itself too
 	@unshare --net --mount --pid --fork --kill-child --mount-proc sh -c 'ip link set lo up && exec "$$@"' - pytest -q $(ARGS) tests/integration/docker
 bench-balancer: venv-test engine-venv $(HAPROXY) ## what the balancer carries before 1 to 8 servers, stand-ins, and what a request costs in it (1 minute)
 	@$(ENGINE_VENV)/bin/python tests/bench/bench_balancer.py $(ARGS)

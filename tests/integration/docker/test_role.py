@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import socket
 
 import pytest
-from conftest import SENTENCE, Docker, Project, transcribed
+from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import normalise_words
+from conftest import SENTENCE, SPEACHES, Docker, Project, transcribed
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long"),
@@ -22,6 +25,14 @@ COMPOSE = ("compose", "HOST=attic")
 def container(docker: Docker, project: Project) -> str:
     """The id of the one that serves."""
     return docker("compose", "-f", project.made / "compose.yaml", "ps", "-q", "speaches")
+
+
+def findings(project: Project) -> list[str]:
+    """What the doctor finds on the host. This machine's Incus, if it has one, is another matter."""
+    told = project.folder / "doctor.json"
+    done = project.make("doctor", f"JSON={told}")
+    assert told.exists(), done.output
+    return [one["code"] for one in json.loads(told.read_text())["findings"] if one["host"] == "attic"]
 
 
 def test_it_is_started_proved_and_left_alone(project: Project, docker: Docker) -> None:
@@ -46,9 +57,11 @@ def test_it_is_started_proved_and_left_alone(project: Project, docker: Docker) -
     assert (verified.status, verified.changed()) == (0, 0), verified.output
     assert "running, healthy" in verified.said and SENTENCE in verified.said
 
+    assert findings(project) == []
     docker("compose", "-f", project.made / "compose.yaml", "stop")
     broken = project.make("compose-verify")
     assert broken.status != 0 and "exited" in broken.said and "4 of 4 hops are broken" in broken.said
+    assert findings(project) == ["SVC-01"]
     assert project.make(*COMPOSE).changed("attic") == 1
     assert transcribed(URL, project.key) == (200, SENTENCE)
 
@@ -82,3 +95,37 @@ def test_a_first_start_that_fails_says_where_its_log_is(project: Project, deaf: 
     failed = project.make(*COMPOSE)
     assert failed.status != 0
     assert "Its log: docker compose -f" in failed.said
+
+
+def test_a_port_that_somebody_else_has_is_found(project: Project, docker: Docker) -> None:
+    with socket.create_server(("0.0.0.0", 8001)):
+        failed = project.make(*COMPOSE)
+        assert failed.status != 0 and "address already in use" in failed.output
+        assert findings(project) == ["SVC-05"]
+    assert (done := project.make(*COMPOSE)).status == 0, done.why
+    assert findings(project) == []
+
+
+def test_it_comes_over_ssh(project: Project, docker: Docker, sshd: dict[str, object]) -> None:
+    project.reach(sshd)
+    planned = project.make(*COMPOSE, "ARGS=--check --diff")
+    assert planned.status == 0, planned.why
+    assert not project.made.exists()
+    first = project.make(*COMPOSE)
+    assert first.status == 0, first.why
+    assert transcribed(URL, project.key) == (200, SENTENCE)
+    again = project.make(*COMPOSE)
+    assert (again.status, again.changed("attic")) == (0, 0), again.output
+    assert "Accepted publickey for root" in (docker.folder / "ssh/log").read_text()
+
+
+@pytest.mark.skipif(not os.environ.get("SPEACHES_ARCHIVE"), reason="SPEACHES_ARCHIVE names no archive of Speaches")
+def test_speaches_itself_hears_a_sentence(project: Project, docker: Docker, itself: str) -> None:
+    project.set(stt_compose_image=itself, stt_server_model="base", stt_server_model_source=SPEACHES / "base")
+    first = project.make(*COMPOSE)
+    assert first.status == 0, (first.why, docker("logs", container(docker, project)))
+    status, text = transcribed(URL, project.key)
+    assert (status, normalise_words(text)) == (200, normalise_words(SENTENCE))
+    assert transcribed(URL, "another")[0] == 403
+    again = project.make(*COMPOSE)
+    assert (again.status, again.changed("attic")) == (0, 0), again.output
