@@ -58,6 +58,24 @@ def test_the_readme_says_the_same_way_as_the_first_hour() -> None:
     assert tutorial[: len(commands)] == commands
 
 
+@pytest.mark.parametrize(
+    ("page", "other"),
+    [
+        ("with-docker.md", "z-dockerem.md"),
+        ("coming-from-faster-whisper-server.md", "przejscie-z-faster-whisper-server.md"),
+    ],
+)
+def test_a_translation_has_the_same_commands_and_names(page: str, other: str) -> None:
+    def said(name: str) -> tuple[list[str], list[list[str]], list[int]]:
+        text = (ROOT / "docs/how-to" / name).read_text()
+        blocks = re.findall(r"^```\w+\n(.*?)^```", text, re.M | re.S)
+        commands = [re.sub(r"(?m)[ ]*(?<!\$)#.*$", "", block) for block in blocks]
+        rows = [sorted(set(re.findall(r"`[^`]+`", row))) for row in re.findall(r"(?m)^\|.*\|$", text)]
+        return commands, rows, [len(level) for level in re.findall(r"(?m)^(#+) ", re.sub(r"(?s)```.*?```", "", text))]
+
+    assert said(page) == said(other)
+
+
 def test_every_target_that_the_pages_name_is_in_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z][a-z -]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     known = {name for line in targets for name in line.split()}
