@@ -7,8 +7,10 @@ It understands the sentences of data/clips, by their digests, and nothing else; 
 cache of Hugging Face that it is given. Its requests take a while, and it ends those that it has begun before it stops.
 
 usage: speech_in_docker.py            STAND_IN=old: the old server; new: the new one; english: one that understands
-                                      nothing else; deaf: one that understands nothing at all
+                                      nothing else; deaf: one that understands nothing at all; other: one that the
+                                      factory was not written for
        speech_in_docker.py health     as the new one's health check
+       speech_in_docker.py check      as the factory looks whether it is the right one
 """
 
 from __future__ import annotations
@@ -140,4 +142,7 @@ def health() -> None:
 
 
 if __name__ == "__main__":
-    (health if sys.argv[1:] == ["health"] else serve)()
+    if KIND == "other":
+        sys.exit("this image is not the one that the factory mends: the source of Speaches is another one")
+    if sys.argv[1:] != ["check"]:
+        (health if sys.argv[1:] == ["health"] else serve)()

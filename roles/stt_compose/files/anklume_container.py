@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Starts Speaches, mended, in its published image, once it is clear that this is the image that our factory mends.
 
-usage: python -m anklume_container [health]
+usage: python -m anklume_container [check | health]
+       check ends once that is clear, and starts nothing
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ def main(arguments: list[str]) -> None:
         sys.exit(ill(os.environ["UVICORN_PORT"], secrets.get("API_KEY", "")) or None)
     if wrong := list(differences(read("versions.json"))):
         sys.exit(f"this image is not the one that the factory mends: {'; '.join(wrong)}: {CURE}")
+    if arguments == ["check"]:
+        return
     os.environ.update(secrets)
     import_module("anklume_speaches").main()  # it imports all that was looked at
 

@@ -73,6 +73,10 @@ class Docker:
         """An image, with a stand-in where no other is named, in the registry; its name with the digest."""
         tag = f"{REGISTRY}/{name}"
         docker_images.load(tag, self.folder / tar, f"ENV STAND_IN={kind}")
+        return self.pushed(tag)
+
+    def pushed(self, tag: str) -> str:
+        """An image that is here, in the registry; its name with the digest."""
         self("push", "-q", tag)
         return self("inspect", "--format", "{{index .RepoDigests 0}}", tag)
 

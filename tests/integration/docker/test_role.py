@@ -12,7 +12,7 @@ import socket
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import normalise_words
-from conftest import SENTENCE, SPEACHES, Docker, Project, transcribed
+from conftest import REGISTRY, SENTENCE, SPEACHES, Docker, Project, transcribed
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long"),
@@ -90,6 +90,17 @@ def test_what_fails_gives_way_to_what_served_before(project: Project, docker: Do
     assert (again.status, again.changed("attic")) == (0, 0), again.output
 
 
+def test_another_image_is_refused_while_what_serves_goes_on(project: Project, docker: Docker, new: str) -> None:
+    assert (done := project.make(*COMPOSE)).status == 0, done.why
+    serves = container(docker, project)
+    project.set(stt_compose_image=docker.image("speaches:other", "other"))
+    failed = project.make(*COMPOSE)
+    assert failed.status != 0
+    assert "the source of Speaches is another one. What served before was put back" in failed.said
+    assert container(docker, project) == serves
+    assert transcribed(URL, project.key) == (200, SENTENCE)
+
+
 def test_a_first_start_that_fails_says_where_its_log_is(project: Project, deaf: str) -> None:
     project.set(stt_compose_image=deaf)
     failed = project.make(*COMPOSE)
@@ -129,3 +140,12 @@ def test_speaches_itself_hears_a_sentence(project: Project, docker: Docker, itse
     assert transcribed(URL, "another")[0] == 403
     again = project.make(*COMPOSE)
     assert (again.status, again.changed("attic")) == (0, 0), again.output
+
+    # one that somebody has changed
+    tag = f"{REGISTRY}/speaches:changed"
+    docker("run", "--name", "changed", itself, "sh", "-c", "echo >>src/speaches/main.py")
+    docker("commit", "changed", tag)
+    project.set(stt_compose_image=docker.pushed(tag))
+    failed = project.make(*COMPOSE)
+    assert failed.status != 0 and "the source of Speaches is another one" in failed.said, failed.output
+    assert transcribed(URL, project.key)[0] == 200

@@ -284,6 +284,12 @@ class TestFactory:
         for _ in range(2):  # Python leaves its own files beside the source
             assert self.run(home).stdout == "the key\n"
 
+    def test_it_can_be_asked_without_starting_anything(self, home: Path) -> None:
+        done = self.run(home, "check")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        (home / "speaches/main.py").write_text("# changed\n")
+        assert "the source of Speaches is another one" in self.run(home, "check").stderr
+
     def test_another_package_is_refused_in_one_line(self, home: Path) -> None:
         self.write(home, pytest="0.1", nothing_like_it="2")
         done = self.run(home)
