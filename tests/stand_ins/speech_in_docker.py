@@ -8,7 +8,7 @@ cache of Hugging Face that it is given. Its requests take a while, and it ends t
 
 usage: speech_in_docker.py            STAND_IN=old: the old server; new: the new one; english: one that understands
                                       nothing else; deaf: one that understands nothing at all; other: one that the
-                                      factory was not written for
+                                      factory was not written for; falls: one that ends at once
        speech_in_docker.py health     as the new one's health check
        speech_in_docker.py check      as the factory looks whether it is the right one
 """
@@ -144,5 +144,7 @@ def health() -> None:
 if __name__ == "__main__":
     if KIND == "other":
         sys.exit("this image is not the one that the factory mends: the source of Speaches is another one")
+    if KIND == "falls" and not sys.argv[1:]:
+        sys.exit("there is not enough memory for the model")
     if sys.argv[1:] != ["check"]:
         (health if sys.argv[1:] == ["health"] else serve)()

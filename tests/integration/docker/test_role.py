@@ -9,6 +9,7 @@ import json
 import os
 import re
 import socket
+import time
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import normalise_words
@@ -106,6 +107,15 @@ def test_a_first_start_that_fails_says_where_its_log_is(project: Project, deaf: 
     failed = project.make(*COMPOSE)
     assert failed.status != 0
     assert "Its log: docker compose -f" in failed.said
+
+
+def test_one_that_ends_again_and_again_is_not_waited_for(project: Project, docker: Docker) -> None:
+    project.set(stt_compose_image=docker.image("speaches:falls", "falls"))
+    begun = time.monotonic()
+    failed = project.make(*COMPOSE)
+    assert failed.status != 0 and "there is not enough memory for the model. Its log:" in failed.said, failed.output
+    assert time.monotonic() - begun < 120
+    assert findings(project) == ["SVC-02"]
 
 
 def test_a_port_that_somebody_else_has_is_found(project: Project, docker: Docker) -> None:
