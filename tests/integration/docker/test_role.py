@@ -121,7 +121,7 @@ def test_one_that_ends_again_and_again_is_not_waited_for(project: Project, docke
 def test_a_port_that_somebody_else_has_is_found(project: Project, docker: Docker) -> None:
     with socket.create_server(("0.0.0.0", 8001)):
         failed = project.make(*COMPOSE)
-        assert failed.status != 0 and "address already in use" in failed.output
+        assert failed.status != 0 and "address already in use" in failed.said, failed.output
         assert findings(project) == ["SVC-05"]
     assert (done := project.make(*COMPOSE)).status == 0, done.why
     assert findings(project) == []

@@ -133,3 +133,17 @@ def test_verify_asks_for_nothing_that_an_apply_settles_first() -> None:
             left += re.findall(r"__stt_server_\w+", str(settled.get(name, "")))
     assert "__stt_server_spoken" in needed
     assert "__stt_server_fit" not in needed
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"msg": "Action failed.", "rc": 1, "stderr": " Container x  Created\nanother source\n"}, "another source"),
+        ({"msg": "A 'failed_when' expression evaluated to 'True'.", "rc": 0, "stderr": "no memory"}, "no memory"),
+        ({"msg": "it hears something else"}, "it hears something else"),
+        ({"msg": "it hears something else", "stderr": ""}, "it hears something else"),
+        ({}, "the service does not answer"),
+    ],
+)
+def test_why_a_service_in_docker_failed_is_what_was_printed(result: dict[str, Any], said: str) -> None:
+    assert value("stt_compose", "__stt_compose_failure", {"ansible_failed_result": result}) == said
