@@ -49,6 +49,7 @@ def test_from_nothing_to_a_container_in_it(host: Any, tmp_path: Path) -> None:
 @pytest.fixture
 def monitor_host(host: Any, tmp_path: Path) -> Callable[..., ansible_runs.Run]:
     """`make monitor-host` of a project on it: the playbook, whose own machine is the container."""
+    host("apt-get -qq install -y --no-install-recommends curl")
     done = host.play(tmp_path, "incus_host", incus_host_bridge_address=f"{BRIDGE}/24")
     assert done.status == 0, done.output
     # the project's folder is seen in it under the same path
