@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,9 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.transport impor
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 
 READERS = 4
+ELECTION = 15
+"""How often a cluster is looked at anew, a second apart, while none of its members answers."""
+PAUSE = 1.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,23 @@ class Observed:
 
 
 def observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
-    """Read everything that a plan compares, several lists at the same time."""
+    """Read everything that a plan compares, several lists at the same time.
+
+    A member that has just died takes the answers of all others with it, until they have elected a leader.
+    """
+    for _look in range(ELECTION):
+        observed, host = _observe(client, reader)
+        if not observed.members or host.members:
+            return observed, host
+        time.sleep(PAUSE)
+    reasons = ", ".join(f"{name}: {reason}" for name, reason in observed.down.items())
+    raise IncusUnreachableError(
+        f"no member of the cluster of {host.words} answers ({reasons}): wait until one does, and run this again"
+    )
+
+
+def _observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
+    """One look."""
     before = reader.addresses()
     with ThreadPoolExecutor(READERS) as readers:
 

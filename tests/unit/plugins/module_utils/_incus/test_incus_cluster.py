@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import IncusError, InfraError
 from ansible_collections.anklume.stt.plugins.module_utils._incus import host_reader as reader_module
+from ansible_collections.anklume.stt.plugins.module_utils._incus import observe as observe_module
 from ansible_collections.anklume.stt.plugins.module_utils._incus import reconcile as reconcile_module
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client
 from ansible_collections.anklume.stt.plugins.module_utils._incus.cluster import Member, meant
@@ -171,6 +173,30 @@ def test_what_is_on_a_member_that_is_down_is_left_alone(remote: Remote, apply: A
     del remote.members["n2"]["down"]
     answer = apply(both)
     assert (answer["changed"], answer["notes"], answer["unreached"], remote.writes) == (False, [], [], [])
+
+
+def test_while_the_members_elect_a_leader_they_are_waited_for(
+    remote: Remote, apply: Apply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(lab())
+    looks: list[float] = []
+
+    def look_again(pause: float) -> None:
+        looks.append(pause)
+        if len(looks) == 3:
+            for name in ("n1", "n3"):
+                remote.members[name].pop("down")
+
+    monkeypatch.setattr(observe_module, "time", SimpleNamespace(sleep=look_again))
+    for member in remote.members.values():
+        member["down"] = ""
+    answer = apply(lab())
+    assert (answer["changed"], answer["unreached"], len(looks)) == (False, ["lab-b"], 3)
+    for member in remote.members.values():
+        member["down"] = ""
+    with pytest.raises(IncusError, match=r"no member of the cluster of server far answers \(n1: .*run this again"):
+        apply(lab())
+    assert remote.writes == []
 
 
 def test_the_others_go_on_while_one_is_down(remote: Remote, apply: Apply) -> None:
