@@ -33,8 +33,8 @@ from ansible_collections.anklume.stt.plugins.module_utils._incus.transport impor
 from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Model
 
 READERS = 4
-ELECTION = 15
-"""How often a cluster is looked at anew, a second apart, while none of its members answers."""
+SETTLES = 30.0
+"""Seconds for which a member is asked again that the cluster calls online, and that does not answer."""
 PAUSE = 1.0
 
 
@@ -93,21 +93,24 @@ class Observed:
 def observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
     """Read everything that a plan compares, several lists at the same time.
 
-    A member that has just died takes the answers of all others with it, until they have elected a leader.
+    A member that has just died takes the answers of healthy ones with it while these elect a leader: what does not
+    answer is down when the cluster says so too, or after a while.
     """
-    for _look in range(ELECTION):
-        observed, host = _observe(client, reader)
-        if not observed.members or host.members:
-            return observed, host
+    end = time.monotonic() + SETTLES
+    observed, host, silent = _observe(client, reader)
+    while silent and time.monotonic() < end:
         time.sleep(PAUSE)
-    reasons = ", ".join(f"{name}: {reason}" for name, reason in observed.down.items())
-    raise IncusUnreachableError(
-        f"no member of the cluster of {host.words} answers ({reasons}): wait until one does, and run this again"
-    )
+        observed, host, silent = _observe(client, reader)
+    if observed.members and not host.members:
+        reasons = ", ".join(f"{name}: {reason}" for name, reason in observed.down.items())
+        raise IncusUnreachableError(
+            f"no member of the cluster of {host.words} answers ({reasons}): wait until one does, and run this again"
+        )
+    return observed, host
 
 
-def _observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
-    """One look."""
+def _observe(client: Client, reader: HostReader) -> tuple[Observed, Host, set[str]]:
+    """One look, and the members that do not answer although the cluster calls them online."""
     before = reader.addresses()
     with ThreadPoolExecutor(READERS) as readers:
 
@@ -137,8 +140,9 @@ def _observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
     if not members:
         found = [_found(*one) for one in bodies]
         host = of_one(reader, networks, server.result(), resources.result(), before)
-        return Observed({one.key: one for one in found}, _busy(operations.result())), host
+        return Observed({one.key: one for one in found}, _busy(operations.result())), host, set()
 
+    online = {one.name for one in members.values() if not one.down}
     for name, body, _pool in bodies:  # Incus takes a while to see that one is gone
         at = body.get("location", "")
         if name == "instance" and body["status"] == "Error" and not body.get("config") and not members[at].down:
@@ -157,9 +161,8 @@ def _observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
     found = [_found(*one, clustered=True) for one in bodies]
     here = with_answers(Host(remote=reader.name), server.result(), resources.result(), default, pools)
     whole = together(here, list(machines.values())) if machines else here
-    return Observed({one.key: one for one in found}, _busy(operations.result()), members), replace(
-        whole, members=machines, cluster=tuple(members.values())
-    )
+    host = replace(whole, members=machines, cluster=tuple(members.values()))
+    return Observed({one.key: one for one in found}, _busy(operations.result()), members), host, online - set(machines)
 
 
 def _found(kind: str, body: Mapping[str, Any], pool: str, *, clustered: bool = False) -> Found:

@@ -8,11 +8,11 @@ The cluster is a stand-in that speaks the REST API over real TLS.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,6 +56,7 @@ def remote(tmp_path: Path) -> Iterator[Remote]:
 def apply(remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Apply]:
     """Applies; `remote.writes` is what was written by that."""
     monkeypatch.setattr(reconcile_module, "PAUSE", 0)
+    monkeypatch.setattr(observe_module, "SETTLES", 0)
     monkeypatch.setattr(reader_module, "answers", lambda _door: False)
     with Client(HttpsTransport("far", [remote.address], remote.credentials)).closing() as client:
         there = Server("far", client, RemoteHost(client, "far"))
@@ -175,23 +176,29 @@ def test_what_is_on_a_member_that_is_down_is_left_alone(remote: Remote, apply: A
     assert (answer["changed"], answer["notes"], answer["unreached"], remote.writes) == (False, [], [], [])
 
 
-def test_while_the_members_elect_a_leader_they_are_waited_for(
-    remote: Remote, apply: Apply, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("silent", [("n1",), ("n1", "n3")], ids=["one", "all"])
+def test_members_are_waited_for_while_they_elect_a_leader(
+    remote: Remote, apply: Apply, monkeypatch: pytest.MonkeyPatch, silent: tuple[str, ...]
 ) -> None:
     apply(lab())
+    remote.members["n2"]["down"] = "no heartbeat"
     looks: list[float] = []
 
     def look_again(pause: float) -> None:
-        looks.append(pause)
-        if len(looks) == 3:
-            for name in ("n1", "n3"):
-                remote.members[name].pop("down")
+        looks.extend([pause] * (pause == observe_module.PAUSE))
+        if len(looks) == 3 and "down" in remote.members[silent[0]]:
+            for name in silent:
+                del remote.members[name]["down"]
 
-    monkeypatch.setattr(observe_module, "time", SimpleNamespace(sleep=look_again))
-    for member in remote.members.values():
-        member["down"] = ""
+    monkeypatch.setattr(observe_module, "SETTLES", 60)
+    monkeypatch.setattr(time, "sleep", look_again)
+    for name in silent:
+        remote.members[name]["down"] = ""
     answer = apply(lab())
     assert (answer["changed"], answer["unreached"], len(looks)) == (False, ["lab-b"], 3)
+
+
+def test_a_cluster_of_which_no_member_answers(remote: Remote, apply: Apply) -> None:
     for member in remote.members.values():
         member["down"] = ""
     with pytest.raises(IncusError, match=r"no member of the cluster of server far answers \(n1: .*run this again"):
