@@ -25,8 +25,8 @@ class Member:
 
     name: str
     groups: tuple[str, ...] = ()
-    address: str = ""
-    """Where the others reach it."""
+    door: tuple[str, int] = ("", 0)
+    """Where the others reach it: address and port."""
     down: str = ""
     """Why nothing can be asked of it; "" while it answers."""
 
@@ -39,10 +39,11 @@ def members_of(client: Client, server: Mapping[str, Any]) -> dict[str, Member]:
         body["server_name"]: Member(
             body["server_name"],
             tuple(body.get("groups") or ()),
-            urlsplit(body["url"]).hostname or "",
+            (url.hostname or "", url.port or 443),
             _first_words(body.get("message") or "it is off, or cut off") if body["status"] == "Offline" else "",
         )
         for body in client.get(path_of("cluster", "members"), recursion="1")
+        for url in [urlsplit(body["url"])]
     }
 
 

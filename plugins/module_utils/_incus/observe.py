@@ -18,7 +18,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._base.errors import In
 from ansible_collections.anklume.stt.plugins.module_utils._incus.client import Client, path_of
 from ansible_collections.anklume.stt.plugins.module_utils._incus.cluster import Member, members_of
 from ansible_collections.anklume.stt.plugins.module_utils._incus.host import Host, together, with_answers
-from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import HostReader, RemoteHost
+from ansible_collections.anklume.stt.plugins.module_utils._incus.host_reader import HostReader, RemoteHost, answers
 from ansible_collections.anklume.stt.plugins.module_utils._incus.objects import (
     IMAGE_MARK,
     KEYS_MARK,
@@ -34,7 +34,7 @@ from ansible_collections.anklume.stt.plugins.module_utils._infra.model import Mo
 
 READERS = 4
 SETTLES = 30.0
-"""Seconds for which a member is asked again that the cluster calls online, and that does not answer."""
+"""Seconds for which a cluster is looked at again while what it says of a member is not so."""
 PAUSE = 1.0
 
 
@@ -93,14 +93,14 @@ class Observed:
 def observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
     """Read everything that a plan compares, several lists at the same time.
 
-    A member that has just died takes the answers of healthy ones with it while these elect a leader: what does not
-    answer is down when the cluster says so too, or after a while.
+    When a member has died, healthy ones give no answer or are called offline until they have elected a leader and heard
+    of each other: what the cluster says of a member and what it is like have to agree, or stay as they are for a while.
     """
     end = time.monotonic() + SETTLES
-    observed, host, silent = _observe(client, reader)
-    while silent and time.monotonic() < end:
+    observed, host, settled = _observe(client, reader)
+    while not settled and time.monotonic() < end:
         time.sleep(PAUSE)
-        observed, host, silent = _observe(client, reader)
+        observed, host, settled = _observe(client, reader)
     if observed.members and not host.members:
         reasons = ", ".join(f"{name}: {reason}" for name, reason in observed.down.items())
         raise IncusUnreachableError(
@@ -109,8 +109,8 @@ def observe(client: Client, reader: HostReader) -> tuple[Observed, Host]:
     return observed, host
 
 
-def _observe(client: Client, reader: HostReader) -> tuple[Observed, Host, set[str]]:
-    """One look, and the members that do not answer although the cluster calls them online."""
+def _observe(client: Client, reader: HostReader) -> tuple[Observed, Host, bool]:
+    """One look, and whether those members answer that the cluster calls online, and no others."""
     before = reader.addresses()
     with ThreadPoolExecutor(READERS) as readers:
 
@@ -140,16 +140,16 @@ def _observe(client: Client, reader: HostReader) -> tuple[Observed, Host, set[st
     if not members:
         found = [_found(*one) for one in bodies]
         host = of_one(reader, networks, server.result(), resources.result(), before)
-        return Observed({one.key: one for one in found}, _busy(operations.result())), host, set()
+        return Observed({one.key: one for one in found}, _busy(operations.result())), host, True
 
-    online = {one.name for one in members.values() if not one.down}
+    told = list(members.values())
     for name, body, _pool in bodies:  # Incus takes a while to see that one is gone
         at = body.get("location", "")
         if name == "instance" and body["status"] == "Error" and not body.get("config") and not members[at].down:
             members[at] = replace(members[at], down="it does not answer")
     machines: dict[str, Host] = {}
     for member in [one for one in members.values() if not one.down]:
-        there = RemoteHost(client, reader.name, [member.address], member.name)
+        there = RemoteHost(client, reader.name, [member.door[0]], member.name)
         try:
             hardware = client.get(path_of("resources"), target=member.name)
             answer = client.get(path_of(), target=member.name)
@@ -162,7 +162,8 @@ def _observe(client: Client, reader: HostReader) -> tuple[Observed, Host, set[st
     here = with_answers(Host(remote=reader.name), server.result(), resources.result(), default, pools)
     whole = together(here, list(machines.values())) if machines else here
     host = replace(whole, members=machines, cluster=tuple(members.values()))
-    return Observed({one.key: one for one in found}, _busy(operations.result()), members), host, online - set(machines)
+    settled = not any(answers(one.door) if one.down else one.name not in machines for one in told)
+    return Observed({one.key: one for one in found}, _busy(operations.result()), members), host, settled
 
 
 def _found(kind: str, body: Mapping[str, Any], pool: str, *, clustered: bool = False) -> Found:

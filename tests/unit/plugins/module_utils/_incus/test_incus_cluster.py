@@ -57,6 +57,7 @@ def apply(remote: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     """Applies; `remote.writes` is what was written by that."""
     monkeypatch.setattr(reconcile_module, "PAUSE", 0)
     monkeypatch.setattr(observe_module, "SETTLES", 0)
+    monkeypatch.setattr(observe_module, "answers", lambda _door: False)
     monkeypatch.setattr(reader_module, "answers", lambda _door: False)
     with Client(HttpsTransport("far", [remote.address], remote.credentials)).closing() as client:
         there = Server("far", client, RemoteHost(client, "far"))
@@ -176,24 +177,26 @@ def test_what_is_on_a_member_that_is_down_is_left_alone(remote: Remote, apply: A
     assert (answer["changed"], answer["notes"], answer["unreached"], remote.writes) == (False, [], [], [])
 
 
-@pytest.mark.parametrize("silent", [("n1",), ("n1", "n3")], ids=["one", "all"])
-def test_members_are_waited_for_while_they_elect_a_leader(
-    remote: Remote, apply: Apply, monkeypatch: pytest.MonkeyPatch, silent: tuple[str, ...]
+@pytest.mark.parametrize("said", ["", "No heartbeat for 25s"], ids=["online", "offline"])
+@pytest.mark.parametrize("healthy", [("n1",), ("n1", "n3")], ids=["one", "all"])
+def test_healthy_members_are_waited_for_when_one_has_died(
+    remote: Remote, apply: Apply, monkeypatch: pytest.MonkeyPatch, healthy: tuple[str, ...], said: str
 ) -> None:
     apply(lab())
-    remote.members["n2"]["down"] = "no heartbeat"
+    for name in healthy:
+        remote.members[name]["down"] = said
+    remote.members["n2"]["down"] = "No heartbeat for 25s"
     looks: list[float] = []
 
     def look_again(pause: float) -> None:
         looks.extend([pause] * (pause == observe_module.PAUSE))
-        if len(looks) == 3 and "down" in remote.members[silent[0]]:
-            for name in silent:
+        if len(looks) == 3 and "down" in remote.members[healthy[0]]:
+            for name in healthy:
                 del remote.members[name]["down"]
 
     monkeypatch.setattr(observe_module, "SETTLES", 60)
+    monkeypatch.setattr(observe_module, "answers", lambda door: door != ("192.168.7.21", 8443))
     monkeypatch.setattr(time, "sleep", look_again)
-    for name in silent:
-        remote.members[name]["down"] = ""
     answer = apply(lab())
     assert (answer["changed"], answer["unreached"], len(looks)) == (False, ["lab-b"], 3)
 
