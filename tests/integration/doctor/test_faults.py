@@ -47,8 +47,11 @@ LARGE = (
     "incus restart inner --force; test $(incus exec inner -- cat /sys/class/net/eth0/mtu) -le"
     " $(cat /sys/class/net/eth0/mtu)"
 )
-# as Debian 13 sets it up, dnsmasq serves the host alone, and is in nobody's way
-EVERYWHERE = "echo interface=incusbr0 >/etc/dnsmasq.d/theirs.conf"
+# Debian tells its dnsmasq, in a file of the package of Incus, to leave the bridge alone
+ON_THE_BRIDGE = (
+    "mv /etc/dnsmasq.d/incus /root; printf 'interface=incusbr0\\nbind-interfaces\\n' >/etc/dnsmasq.d/theirs.conf"
+)
+OFF_THE_BRIDGE = "systemctl stop dnsmasq; rm /etc/dnsmasq.d/theirs.conf; mv /root/incus /etc/dnsmasq.d"
 # as the bridge has it; the way out of the container that stands for the host may take less
 WAY_OUT = "ip link set eth0 mtu 1500"
 
@@ -118,17 +121,9 @@ FAULTS = (
     Fault(
         "another dnsmasq has taken the port of the bridge's",
         "INC-07",
-        f"pkill -KILL -x dnsmasq; sleep 1; {EVERYWHERE}; systemctl start dnsmasq",
+        f"pkill -KILL -x dnsmasq; sleep 1; {ON_THE_BRIDGE}; systemctl start dnsmasq",
         LEASE,
-        "rm -f /etc/dnsmasq.d/theirs.conf",
-    ),
-    Fault(
-        "another dnsmasq was there before Incus",
-        "INC-07",
-        f"systemctl stop incus.socket incus; pkill -KILL -x dnsmasq; sleep 1; {EVERYWHERE};"
-        " systemctl start dnsmasq; systemctl start incus.socket incus",
-        LEASE,
-        "rm -f /etc/dnsmasq.d/theirs.conf",
+        OFF_THE_BRIDGE,
     ),
     Fault("the daemon is stopped", "INC-01", "systemctl stop incus.socket incus", "timeout 10 incus list"),
     Fault(
