@@ -13,8 +13,10 @@ from pathlib import Path
 
 import ansible_runs
 import pytest
+from real_compose import COMPOSE
 
 ROOT = Path(__file__).resolve().parents[3]
+LONG = pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="five seconds for a run: make test-long")
 INVENTORY = "all: {children: {stt_compose: {hosts: {attic: {ansible_connection: local}}}}}\n"
 
 
@@ -46,14 +48,17 @@ def compose(project: Path, arguments: str = "") -> ansible_runs.Run:
     return make(project, "compose", "HOST=attic", f"ARGS={arguments}")
 
 
-def test_it_is_written_once_and_compose_takes_it(project: Path) -> None:
-    made = project / "made"
+@LONG
+def test_what_it_would_write_is_shown_without_keys(project: Path) -> None:
     planned = compose(project, "--check --diff")
     assert planned.status == 0, planned.why
     assert 'host_ip: "0.0.0.0"' in planned.output and "(secret)" in planned.output
     assert "def create_app" not in planned.output
-    assert not made.exists() and not (project / "secrets").exists()
+    assert not (project / "made").exists() and not (project / "secrets").exists()
 
+
+def test_it_is_written_once_and_compose_takes_it(project: Path) -> None:
+    made = project / "made"
     done = compose(project)
     assert done.status == 0, done.why
     key = (project / "secrets/attic-speaches-api-key").read_text()
@@ -65,11 +70,12 @@ def test_it_is_written_once_and_compose_takes_it(project: Path) -> None:
     assert list(made.glob("hub/models--Systran--faster-whisper-tiny/snapshots/*/model.bin"))
     assert compose(project).changed("attic") == 0
 
-    command = [ROOT / ".venv/bin/docker-compose", "config", "--quiet"]
+    command = [COMPOSE, "config", "--quiet"]
     taken = subprocess.run(command, cwd=made, capture_output=True, text=True, check=False)
     assert (taken.returncode, taken.stderr) == (0, "")
 
 
+@LONG
 def test_what_cannot_be_had_is_said_before_anything_is_written(project: Path) -> None:
     with (project / "host_vars/attic.yml").open("a") as file:
         file.write("stt_server_memory_max: 75%\nstt_server_engine: faster_whisper\n")
@@ -86,6 +92,7 @@ def test_without_an_inventory_it_says_what_to_write(tmp_path: Path) -> None:
     assert f"there is no docker.yml in {tmp_path}: write it" in said
 
 
+@LONG
 def test_an_old_server_is_taken_over(tmp_path: Path) -> None:
     project, old = tmp_path / "my project", tmp_path / "old one/compose.yaml"
     project.mkdir()
@@ -102,6 +109,7 @@ def test_an_old_server_is_taken_over(tmp_path: Path) -> None:
     assert make(project, "migrate", f"FROM={old}", "NAME=attic").changed("localhost") == 0
 
 
+@LONG
 def test_a_move_needs_room_for_both(project: Path, tmp_path: Path) -> None:
     """A stand-in for the command docker says of one container that it runs; all else would be written down."""
     inspected = tmp_path / "old.json"

@@ -24,13 +24,13 @@ from ansible_collections.anklume.stt.plugins.filter.compose import FilterModule
 from ansible_collections.anklume.stt.plugins.filter.stt_server import role_defaults
 from ansible_collections.anklume.stt.plugins.module_utils._infra.render import to_yaml
 from ansible_collections.anklume.stt.plugins.module_utils._services import compose
+from real_compose import COMPOSE
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles/stt_server"
 GOLDEN = ROOT / "tests/unit/golden_compose"
 LOCK = (ROLE / "files/speaches/requirements-py312.txt").read_text()
 FILTERS = FilterModule().filters()
-COMPOSE = Path(sys.executable).with_name("docker-compose")
 
 TURBO = "mobiuslabsgmbh/faster-whisper-large-v3-turbo"
 KEY = 'ke"y with $HOME, \\ and #'

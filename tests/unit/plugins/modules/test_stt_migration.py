@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.anklume.stt.plugins.modules import stt_migration
 from module_runner import run_module
+from real_compose import COMPOSE
 
-COMPOSE = Path(sys.executable).with_name("docker-compose")
 FILE = """\
 services:
   stt:

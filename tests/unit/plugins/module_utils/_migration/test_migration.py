@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ from ansible_collections.anklume.stt.plugins.module_utils._migration.mapping imp
 from ansible_collections.anklume.stt.plugins.module_utils._migration.sources import Old, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_compose import COMPOSE
 
 CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("cases.yml").read_text(encoding="utf-8"))
 GOOD = [case for case in CASES if "refused" not in case]
-COMPOSE = Path(sys.executable).with_name("docker-compose")
 ROOT = Path(__file__).resolve().parents[5]
 KNOWN: dict[str, Any] = {}
 for _role in ("stt_server", "stt_compose"):
@@ -184,7 +184,7 @@ ANYTHING = st.recursive(
 KEYS = ["image", "environment", "env_file", "ports", "volumes", "secrets", "extends", "strange"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 if os.environ.get("ANKLUME_TEST_LONG") else 40, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), ANYTHING), ANYTHING, ANYTHING)
 def test_whatever_a_service_says_ends_in_variables_or_in_a_word(said: Any, secrets: Any, elsewhere: Any) -> None:
     document = {"services": {"stt": said, "other": elsewhere}, "secrets": secrets}
