@@ -35,6 +35,8 @@ class Line(NamedTuple):
     style: Style = ""
 
 
+_OWN_WORDS = re.compile(r".*The filter plugin 'anklume\.stt\.\w+' failed: ", re.DOTALL)
+"""What Ansible puts before what a filter of this collection refuses."""
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -309,7 +311,8 @@ def explain(result: Mapping[str, Any]) -> list[str]:
     if result.get("censored"):
         return [str(result["censored"])]
     said = result.get("msg", "")
-    message = [str(part) for part in said] if isinstance(said, list) else str(said).strip().splitlines()
+    said = said if isinstance(said, list) else _OWN_WORDS.sub("", str(said)).strip().splitlines()
+    message = [str(part) for part in said]
     command, status = result.get("cmd"), result.get("rc")
     if command is not None and status and "non-zero return code" in "\n".join(message or ["non-zero return code"]):
         words = " ".join(map(str, command)) if isinstance(command, list) else str(command)

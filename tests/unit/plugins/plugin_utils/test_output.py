@@ -130,6 +130,10 @@ class TestErrors:
                 {"msg": "apt failed: no route", "cmd": "apt", "rc": 100, "stderr": "no route"},
                 ["apt failed: no route", "no route"],
             ),
+            (
+                {"msg": "Task failed: 'a': The filter plugin 'anklume.stt.migration_plan' failed: wait a day"},
+                ["wait a day"],
+            ),
             ({"msg": "it crashed", "module_stderr": "Killed"}, ["it crashed", "Killed"]),
             ({"msg": "it crashed: Killed", "module_stderr": "Killed"}, ["it crashed: Killed"]),
         ],
