@@ -367,6 +367,7 @@ DOCKER := .cache/docker/usr/sbin/sshd
 $(DOCKER):
 	@rm -rf .cache/docker && mkdir -p .cache/docker
 	@cd .cache/docker && apt-get -qq -o APT::Sandbox::User=root download docker.io docker-registry containerd runc tini openssh-server libwrap0 \
+	  $$(apt-cache show docker-cli 2>/dev/null | awk '/^Package:/ {print $$2; exit}') \
 	  && for package in *.deb; do dpkg-deb -x "$$package" .; done && rm -- *.deb
 	@touch $@
 .cache/docker/index/.stamp: $(DOCKER) roles/stt_server/files/speaches/requirements-py312.txt

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import ansible_runs
 import pytest
+from real_compose import COMPOSE
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests/stand_ins"))
@@ -63,6 +65,26 @@ class Docker:
 
     folder: Path
 
+    @functools.cached_property
+    def knows_cdi(self) -> bool:
+        """Whether the daemon is of version 25 or later."""
+        said = subprocess.run(["dockerd", "--version"], capture_output=True, text=True, check=True).stdout
+        return int(re.findall(r"\d+", said)[0]) >= 25
+
+    def stand_in_gpu(self) -> None:
+        """What NVIDIA's Container Toolkit has on a host, for two GPUs: the hook of its runtime, and its CDI file."""
+        for name in ("bin", "cdi"):
+            (self.folder / name).mkdir()
+        hook = self.folder / "bin/nvidia-container-runtime-hook"
+        hook.write_text("#!/bin/sh\n")
+        hook.chmod(0o755)
+        os.environ["PATH"] += f":{hook.parent}"
+        devices = [{"name": name, "containerEdits": {"env": [f"BY_CDI={name}"]}} for name in ("all", "0", "1")]
+        given = {"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": devices}
+        (self.folder / "cdi/nvidia.json").write_text(json.dumps(given))
+        told = {"features": {"cdi": True}, "cdi-spec-dirs": [str(self.folder / "cdi")]} if self.knows_cdi else {}
+        (self.folder / "daemon.json").write_text(json.dumps(told))
+
     def __call__(self, *words: object) -> str:
         """What a command prints, which has to succeed."""
         done = subprocess.run(["docker", *map(str, words)], capture_output=True, text=True, check=False)
@@ -93,7 +115,7 @@ def docker() -> Iterator[Docker]:
         folder = Path(tempfile.mkdtemp(prefix="stt-docker-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "config/cli-plugins").mkdir(parents=True)
-        (folder / "config/cli-plugins/docker-compose").symlink_to(ROOT / ".venv/bin/docker-compose")
+        (folder / "config/cli-plugins/docker-compose").symlink_to(COMPOSE)
         stored = f"storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}"
         (folder / "registry.yml").write_text(f"version: 0.1\n{stored}\nhttp: {{addr: '{REGISTRY}'}}\n")
         os.environ["PATH"] = f"{BINARIES}/bin:{BINARIES}/sbin:{os.environ['PATH']}"
@@ -110,9 +132,11 @@ def docker() -> Iterator[Docker]:
         start("docker-registry", "serve", folder / "registry.yml")
         start(sys.executable, "-m", "http.server", "8100", "--directory", INDEX)
         folders = ["--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid"]
-        # no firewall is needed here: what is published is handed on by Docker's own proxy
-        start("dockerd", "-H", os.environ["DOCKER_HOST"], "--iptables=false", *folders)
         docker = Docker(folder)
+        docker.stand_in_gpu()
+        # no firewall is needed here: what is published is handed on by Docker's own proxy
+        settings = ["--iptables=false", "--config-file", folder / "daemon.json"]
+        start("dockerd", "-H", os.environ["DOCKER_HOST"], *settings, *folders)
         running = ["docker", "info"]
         try:
             until(lambda: subprocess.run(running, capture_output=True, check=False).returncode == 0)
@@ -240,6 +264,18 @@ def project(tmp_path: Path, docker: Docker, new: str) -> Iterator[Project]:
     yield made
     for name in docker("ps", "-aq").split():
         docker("rm", "-f", name)
+
+
+def as_the_page_says(page: str, after: str, folder: Path, instead: dict[str, object]) -> str:
+    """The block of commands that stands in a page after some words, run in a folder, and what it prints."""
+    text = (ROOT / f"docs/how-to/{page}.md").read_text()
+    (commands,) = re.findall(re.escape(after) + r"\n+```sh\n(.*?)```", text, re.DOTALL)
+    for said, here in instead.items():
+        commands = commands.replace(said, str(here))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "ARGS"))}
+    done = subprocess.run(["bash", "-euc", commands], cwd=folder, env=kept, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout[-3000:], done.stderr[-3000:])
+    return done.stdout
 
 
 def transcribed(url: str, key: str = "") -> tuple[int, str]:
