@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, SENTENCE, Docker, Project, transcribed, until
+from conftest import CLIP, ROOT, SENTENCE, Docker, Project, as_the_page_says, transcribed, until
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long"),
@@ -316,3 +316,19 @@ def test_servers_that_hear_different_things_are_not_switched(
     assert webui.asks == OLD and state(docker) == ("true", "always")
     assert (done := project.make("migrate-back", "NAME=attic")).status == 0, done.why
     back(docker, webui)
+
+
+def test_by_hand_it_is_as_the_page_says(docker: Docker, project: Project, old: Path, tmp_path: Path) -> None:
+    (tmp_path / "hello.wav").write_bytes(CLIP.read_bytes())
+    project.set(stt_compose_started="true")
+    assert (done := project.make("migrate", f"FROM={old}", "NAME=attic")).status == 0, done.why
+    here = {
+        "/opt/stt-compose": project.made,
+        "make compose": f"make -C {ROOT} PROJECT={project.folder} compose",
+        "http://attic": "http://127.0.0.1",
+        "curl": f"curl -fsS -H 'Authorization: Bearer {KEY}'",
+    }
+    printed = as_the_page_says("coming-from-faster-whisper-server", "By hand it is the same:", tmp_path, here)
+    assert printed.count(f'"text": "{SENTENCE}"') == 2
+    assert state(docker) == ("false", "always")
+    assert transcribed(NEW, KEY) == (200, SENTENCE)

@@ -9,11 +9,12 @@ import json
 import os
 import re
 import socket
+import subprocess
 import time
 
 import pytest
 from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import normalise_words
-from conftest import REGISTRY, SENTENCE, SPEACHES, Docker, Project, transcribed
+from conftest import CLIP, REGISTRY, SENTENCE, SPEACHES, Docker, Project, as_the_page_says, transcribed, until
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("ANKLUME_TEST_LONG"), reason="minutes long: make test-long"),
@@ -65,6 +66,15 @@ def test_it_is_started_proved_and_left_alone(project: Project, docker: Docker) -
     assert findings(project) == ["SVC-01"]
     assert project.make(*COMPOSE).changed("attic") == 1
     assert transcribed(URL, project.key) == (200, SENTENCE)
+
+
+def test_it_can_be_started_by_hand_as_the_page_says(project: Project) -> None:
+    project.set(stt_compose_started="false")
+    assert (done := project.make(*COMPOSE)).status == 0, done.why
+    (project.folder / "hello.wav").write_bytes(CLIP.read_bytes())
+    here = {"/opt/stt-compose": project.made, "@hello": f"@{project.folder}/hello", "$KEY": project.key}
+    printed = as_the_page_says("with-docker", "needs no Docker itself. On the host, then:", project.folder, here)
+    assert f'"text": "{SENTENCE}"' in printed
 
 
 def test_another_key_reaches_what_runs(project: Project) -> None:
@@ -138,6 +148,49 @@ def test_it_comes_over_ssh(project: Project, docker: Docker, sshd: dict[str, obj
     again = project.make(*COMPOSE)
     assert (again.status, again.changed("attic")) == (0, 0), again.output
     assert "Accepted publickey for root" in (docker.folder / "ssh/log").read_text()
+
+
+def test_what_is_wrong_with_docker_is_found(
+    project: Project, docker: Docker, sshd: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (done := project.make(*COMPOSE)).status == 0, done.why
+
+    def is_now(health: str) -> bool:
+        return f'"Status": "{health}"' in docker("inspect", container(docker, project))
+
+    (model,) = project.made.glob("hub/models--*")
+    aside = model.rename(project.folder / "aside")
+    until(lambda: is_now("unhealthy"), 90)
+    assert set(findings(project)) == {"SVC-12", "CFG-05"}
+    aside.rename(model)
+    until(lambda: is_now("healthy"), 30)
+    assert findings(project) == []
+
+    # of another host; what of this one Docker cuts is NET-03
+    bridge = "ip link add incusbr9 type bridge && ip address add 10.9.9.1/24 dev incusbr9"
+    subprocess.run(["sh", "-ec", bridge], check=True)
+    rules = "table inet incus { chain fwd.incusbr9 { type filter hook forward priority filter; } }\n"
+    rules += "table ip filter { chain FORWARD { type filter hook forward priority filter; policy drop; } }\n"
+    project.reach(sshd)
+    try:
+        subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+        assert findings(project) == ["NET-12"]
+    finally:
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        subprocess.run(["ip", "link", "delete", "incusbr9"], check=True)
+
+    project.reach({"ansible_connection": "local"})
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{project.folder}/nobody.sock")
+    assert findings(project) == ["SVC-13"]
+
+
+def test_where_cdi_is_not_turned_on_that_is_said(project: Project, docker: Docker) -> None:
+    if docker.knows_cdi:
+        pytest.skip("this Docker knows it")
+    project.set(stt_server_device="cuda", stt_server_gpu="RTX 3060")
+    failed = project.make(*COMPOSE)
+    assert failed.status != 0 and "has CDI not turned on (it is there from 25 on" in failed.said, failed.output
+    assert not project.made.exists()
 
 
 @pytest.mark.skipif(not os.environ.get("SPEACHES_ARCHIVE"), reason="SPEACHES_ARCHIVE names no archive of Speaches")
