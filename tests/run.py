@@ -80,7 +80,7 @@ PARTS = (
     Part("edge_tts", "edge-test", 40, ALONE),
     Part("clients", "test-clients", 60, ALONE),
     Part("archive", "test-archive", 120, ALONE, long=True),
-    Part("docker", "test-docker", 240, ALONE, long=True),
+    Part("docker", "test-docker", 1500, ALONE, long=True),
     Part("older", "test-older", 600, ALONE, long=True),
     Part("parakeet_size", "bench-parakeet", 400, ALONE, long=True),
     Part("bench", "bench", 300, ALONE, long=True),
