@@ -278,7 +278,7 @@ def as_the_page_says(page: str, after: str, folder: Path, instead: dict[str, obj
     return done.stdout
 
 
-def transcribed(url: str, key: str = "") -> tuple[int, str]:
+def transcribed(url: str, key: str = "", seconds: float = 30) -> tuple[int, str]:
     """A sentence by HTTP: the status, and the answer."""
     begin = '--b\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n'
     file = begin.format("file", '; filename="en.wav"').encode() + CLIP.read_bytes()
@@ -286,7 +286,7 @@ def transcribed(url: str, key: str = "") -> tuple[int, str]:
     headers = {"Content-Type": "multipart/form-data; boundary=b"} | ({"Authorization": f"Bearer {key}"} if key else {})
     request = urllib.request.Request(f"{url}/audio/transcriptions", file + rest.encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
             return answer.status, answer.read().decode().strip()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
