@@ -17,7 +17,7 @@ author:
   - the anklume.stt authors (@anklume)
 description:
   - Finds the recording of a sentence that this collection brings, in a language; the English one where it has none.
-positional: model
+positional: model, engine
 options:
   _input:
     description: The language, as V(fr). Empty for none in particular.
@@ -28,6 +28,10 @@ options:
       - The id of the model that is to hear it.
       - A model of Vosk knows one language, which its name tells. Where no sentence is in that, C(text) is empty, for
         nobody can tell what it will hear.
+    type: str
+    default: ""
+  engine:
+    description: The server's engine. With V(vosk) the model V(auto) is the one of the language.
     type: str
     default: ""
 """

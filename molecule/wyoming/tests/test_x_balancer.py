@@ -165,19 +165,23 @@ def test_one_is_taken_out_and_in_again(second: Any) -> None:
 
 
 @long
-def test_a_server_that_lies_and_one_with_another_key_are_named(second: Any, project: Path) -> None:
+def test_a_server_that_lies_one_with_another_key_and_one_that_was_taken_out_are_named(
+    second: Any, project: Path
+) -> None:
     second.check_output(f"cat >/run/liar.py <<'END'\n{LIES}END\nsystemd-run -q --unit liar python3 /run/liar.py")
     extra = [{"name": "liar", "url": LIAR}, {"name": "other", "url": "http://10.173.1.10:8000", "api_key": "wrong"}]
     report = f"{project}/liar.json"
+    second.check_output(f"stt-balancer drain {NAME}")
     status, said = play(project, "anklume.stt.verify", stt_balancer_extra_servers=extra, verify_json=report)
-    second.check_output("systemctl stop liar")
+    second.check_output(f"systemctl stop liar; stt-balancer ready {NAME}")
     assert status and "hops are broken" in said
     bad = {hop["hop"]: hop["detail"] for hop in json.loads(Path(report).read_text()) if not hop["ok"]}
-    assert set(bad) == {"balancer to liar", "balancer to other"}
+    assert set(bad) == {"balancer to liar", "balancer to other", f"balancer to {NAME}"}
     assert (
         bad["balancer to liar"].startswith("it says that it is healthy, and ") and "no GPU" in bad["balancer to liar"]
     )
     assert "401" in bad["balancer to other"]
+    assert re.search(r"was taken out \((DRAIN|MAINT)\)", bad[f"balancer to {NAME}"])
 
 
 def test_the_second_run_changes_nothing(second: Any, project: Path) -> None:

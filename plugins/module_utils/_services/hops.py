@@ -115,19 +115,23 @@ def _session(session: Answer, next_step: str) -> Hop:
 def _stt_balancer(machine: Answer, answers: Answer) -> list[Hop]:
     """The balancer, each STT server behind it, and the way through it."""
     counted, journal = answers["counted"], logs(machine, BY_ROLE["stt_balancer"].unit)
+    states = dict(line.split()[:2] for line in answers["shown"].get("stdout", "").splitlines())
     told = counted.get("json", {}) if counted.get("status") == 200 else {}
     up = f"{told['up']} of {told['servers']} servers take requests" if told else counted.get("msg", "no answer")
     return [
         _unit("stt_balancer", machine, answers["seen"]),
         _hop(f"port {answers['port']}", bool(told and told["up"]), up, journal),
-        *(_behind(answer, answers["each"], answers["spoken"]) for answer in answers["each"]),
+        *(_behind(answer, answers["each"], states.get(answer["item"]["name"], "")) for answer in answers["each"]),
         _sentence("balancer", answers["heard"], answers["spoken"], journal),
     ]
 
 
-def _behind(answer: Answer, each: Iterable[Answer], spoken: str) -> Hop:
-    """One of the servers: where it is well it may be of no use, for another model, or for what HAProxy cannot see."""
-    name, meant = answer["item"]["name"], answer["item"].get("models")
+def _behind(answer: Answer, each: Iterable[Answer], state: str) -> Hop:
+    """One of the servers, of whose states HAProxy tells one.
+
+    Where it is well it may be of no use, as it was taken out, for another model, or for what HAProxy cannot see.
+    """
+    name, meant, spoken = answer["item"]["name"], answer["item"].get("models"), answer["item"]["spoken"]["text"]
     hop = _sentence(f"balancer to {name}", answer, spoken, f"is {name} well, with the right key? make apply")
     models = _models(answer)
     # those that are to have the same; of a server elsewhere nobody may know what it is to have
@@ -136,6 +140,9 @@ def _behind(answer: Answer, each: Iterable[Answer], spoken: str) -> Hop:
     if answer.get("healthy") and models and not hop["ok"]:
         hop["detail"] = f"it says that it is healthy, and {hop['detail']}"
         hop["next_step"] = f"stt-balancer drain {name} takes it out; then look at its log"
+    elif hop["ok"] and state in ("DRAIN", "MAINT"):
+        hop["ok"], hop["next_step"] = False, f"stt-balancer ready {name} puts it in again"
+        hop["detail"] = f"it is well, and was taken out ({state}): nothing is sent there"
     elif hop["ok"] and models != usual:
         hop["ok"], hop["next_step"] = False, f"give {name} the model of the others"
         hop["detail"] = f"it serves {models} and not {usual}, as the others do"

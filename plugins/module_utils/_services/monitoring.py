@@ -79,6 +79,7 @@ def plan(given: Variables, machine: str, groups: Mapping[str, Any], hostvars: Va
             "name": f"sentence-{name}",
             "language": str(hostvars[name].get("stt_server_language") or ""),
             "model": str(hostvars[name].get("stt_server_model") or ""),
+            "engine": str(hostvars[name].get("stt_server_engine") or ""),
             "key_file": key_files[name],
         }
         for name in stt

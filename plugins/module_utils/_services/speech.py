@@ -29,12 +29,15 @@ def role_folder(role: str) -> Path:
     return _COLLECTION / "roles" / role
 
 
-def spoken_clip(language: str | None = None, model: str = "") -> dict[str, str]:
+def spoken_clip(language: str | None = None, model: str = "", engine: str = "") -> dict[str, str]:
     """A spoken sentence, the English one if there is none in this language: its recording (path, sha256) and text.
 
     A model of Vosk is asked for its own language alone; where none of the sentences is in that, no text is expected.
+    With the engine vosk the model "auto" is the one of the language.
     """
     alone = vosk_language(model) if kind_of(model) is VOSK else ""
+    if (engine, model) == ("vosk", "auto"):
+        alone = (language or "").partition("-")[0].lower()
     clip = dict(_clips().get(language or alone, _clips()["en"]))
     return clip if alone in ("", clip["language"]) else {**clip, "language": alone, "text": ""}
 
@@ -58,6 +61,14 @@ _SAID = {
     "it": "Buongiorno, oggi il tempo è bello.",
     "pl": "Dzień dobry, dzisiaj świeci słońce.",
 }
+
+
+def clip_of(variables: Mapping[str, Any]) -> dict[str, str]:
+    """The spoken sentence for the STT server of a machine, by its variables."""
+    language, model, engine = (
+        str(variables.get(f"stt_server_{name}") or "") for name in ("language", "model", "engine")
+    )
+    return spoken_clip(language, model, engine)
 
 
 def sentence_to_say(language: str) -> dict[str, str]:

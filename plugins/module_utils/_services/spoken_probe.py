@@ -53,7 +53,7 @@ def _body(path: str, language: str) -> str:
 
 
 def sentences(wanted: Iterable[Mapping[str, str]], timeout: int = 60, remark: str = "") -> str:
-    """The modules of a blackbox exporter, each with its name, language, model and the file of the server's key, if any.
+    """The modules of a blackbox exporter, each with name, language, model, engine and the file of its key, if any.
 
     A sound stands there once, however many servers are to hear it. A model in whose language there is none has to
     answer, whatever it is. `remark` is said beside a key's file.
@@ -61,7 +61,7 @@ def sentences(wanted: Iterable[Mapping[str, str]], timeout: int = 60, remark: st
     written: set[str] = set()
     modules = []
     for one in wanted:
-        clip = spoken_clip(one["language"], one.get("model", ""))
+        clip = spoken_clip(one["language"], one.get("model", ""), one.get("engine", ""))
         language = clip["language"]
         key = f"      authorization: {{credentials_file: {one['key_file']}}}{remark}\n" if one["key_file"] else ""
         modules.append(

@@ -10,13 +10,18 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.anklume.stt.plugins.module_utils._base.errors import Error
-from ansible_collections.anklume.stt.plugins.module_utils._services.speech import behind, server_keys
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import (
+    behind,
+    clip_of,
+    server_keys,
+    spoken_clip,
+)
 
 Variables = Mapping[str, Any]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -40,6 +45,8 @@ class Server:
     """Whether it is none of this inventory: no key of a client goes there."""
     models: Sequence[str] = ()
     """All names of the models that it has, the first one's first; empty where nobody knows."""
+    spoken: Mapping[str, str] = field(default_factory=spoken_clip)
+    """The sentence that proves it, in a language that it hears."""
 
     @property
     def authority(self) -> str:
@@ -135,6 +142,7 @@ def _own(
             int(found["stt_server_queue"]),
             server_keys(hostvars[name], name, project_dir),
             models=models.get(name, ()),
+            spoken=clip_of(hostvars[name]),
         )
 
 
@@ -152,7 +160,8 @@ def _extra(server: Variables) -> Server:
     key = server.get("api_key") or ""
     workers, queue = int(server.get("workers") or 1), int(server.get("queue") or 16)
     keys, tls, models = [key] if key else [], url.scheme == "https", server.get("models") or ()
-    return Server(server["name"], url.hostname, port, workers, queue, keys, tls, True, models)
+    spoken = spoken_clip(model=models[0] if models else "")
+    return Server(server["name"], url.hostname, port, workers, queue, keys, tls, True, models, spoken)
 
 
 def _told(server: Server, own: bool, found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -172,6 +181,7 @@ def _told(server: Server, own: bool, found: Iterable[Mapping[str, Any]]) -> dict
         "extra": server.extra,
         "has_key": bool(server.keys),
         "models": list(server.models),
+        "spoken": dict(server.spoken),
         "checked_in": next((f"short{route['name']}" for route in found if server.name in route["servers"]), ""),
         "short": max(1, server.workers + server.queue - long),
         "long": long,

@@ -87,3 +87,6 @@ def test_a_model_of_vosk_is_asked_for_its_own_language() -> None:
     polish = spoken_clip("", "alphacep/vosk-model-small-pl-0.22")
     assert (polish["language"], polish["text"], polish["path"]) == ("pl", "", spoken_clip("en")["path"])
     assert spoken_clip("pl", "alphacep/vosk-model-small-pl-0.22") == polish
+    assert spoken_clip("pl", "auto", "vosk") == spoken_clip("pl-PL", "auto", "vosk") == polish
+    assert spoken_clip("fr", "auto", "vosk") == spoken_clip("fr")
+    assert spoken_clip("pl", "auto", "speaches") == spoken_clip("en")

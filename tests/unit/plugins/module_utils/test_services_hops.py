@@ -291,12 +291,15 @@ def test_edge_tts_that_does_not_answer(heard: dict[str, Any]) -> None:
 
 
 def behind(name: str, **answer: Any) -> dict[str, Any]:
-    return {"item": {"name": name}, **HEARD, **answer}
+    return {"item": {"name": name, "spoken": {"text": FOX}}, **HEARD, **answer}
 
 
 def balancer(*each: dict[str, Any], **answers: Any) -> dict[str, dict[str, Any]]:
     counted = {"status": 200, "json": {"release": "haproxy-1", "servers": 2, "up": 2}}
     given = {"seen": UP, "counted": counted, "each": each, "heard": HEARD, "port": 8000, "spoken": FOX}
+    given["shown"] = {
+        "stdout": "one  UP  0 in work  3 short and 0 long so far\ntwo  UP  1 in work  3 short and 0 long so far"
+    }
     return {hop["hop"]: hop for hop in hops("stt_balancer", MACHINE, given | answers)}
 
 
@@ -309,9 +312,10 @@ def test_a_balancer_whose_servers_all_hear() -> None:
 
 
 def test_a_server_behind_the_balancer_that_is_of_no_use_is_named_with_its_reason() -> None:
-    refused = {"item": {"name": "key"}, "healthy": True, "msg": "HTTP 401: Incorrect API key provided"}
-    gone = {"item": {"name": "gone"}, "healthy": False, "msg": "connection refused"}
-    liar = {"item": {"name": "liar"}, "healthy": True, "models": ["a/b"], "msg": "HTTP 500: no"}
+    refused, gone, liar = ({"item": behind(name)["item"]} for name in ("key", "gone", "liar"))
+    refused |= {"healthy": True, "msg": "HTTP 401: Incorrect API key provided"}
+    gone |= {"healthy": False, "msg": "connection refused"}
+    liar |= {"healthy": True, "models": ["a/b"], "msg": "HTTP 500: no"}
     seen = balancer(behind("one"), behind("two"), behind("other", models=["c/d"]), refused, gone, liar)
     assert {name for name, hop in seen.items() if not hop["ok"]} == {
         *("balancer to other", "balancer to key", "balancer to gone", "balancer to liar"),
@@ -323,9 +327,26 @@ def test_a_server_behind_the_balancer_that_is_of_no_use_is_named_with_its_reason
     assert seen["balancer to liar"]["next_step"].startswith("stt-balancer drain liar")
 
 
+@pytest.mark.parametrize("state", ["DRAIN", "MAINT"])
+def test_a_server_that_was_taken_out_is_named_with_what_puts_it_in_again(state: str) -> None:
+    seen = balancer(behind("one"), behind("two"), shown={"stdout": f"one  {state}  0 in work\ntwo  UP  0 in work"})
+    assert [name for name, hop in seen.items() if not hop["ok"]] == ["balancer to one"]
+    assert seen["balancer to one"]["detail"] == f"it is well, and was taken out ({state}): nothing is sent there"
+    assert seen["balancer to one"]["next_step"] == "stt-balancer ready one puts it in again"
+
+
+def test_a_server_behind_the_balancer_is_judged_by_its_own_sentence() -> None:
+    french, polish = "Bonjour, la reconnaissance vocale fonctionne.", ""
+    one = behind("one", text=french) | {"item": {"name": "one", "spoken": {"text": french}}}
+    two = behind("two", text="odd", wer=1.0) | {"item": {"name": "two", "spoken": {"text": polish}}}
+    seen = balancer(one, two)
+    assert [hop["ok"] for hop in seen.values()] == [True] * 5
+    assert seen["balancer to one"]["spoken"] == french
+
+
 @pytest.mark.parametrize("counted", [{"status": -1, "msg": "connection refused"}, {"msg": "timed out"}])
 def test_a_balancer_that_does_not_answer(counted: dict[str, Any]) -> None:
-    seen = balancer(behind("one"), seen=DOWN, counted=counted, heard={"msg": "connection refused"})
+    seen = balancer(behind("one"), seen=DOWN, counted=counted, shown={}, heard={"msg": "connection refused"})
     assert [name for name, hop in seen.items() if hop["ok"]] == ["balancer to one"]
     assert seen["port 8000"]["detail"] == counted["msg"]
 

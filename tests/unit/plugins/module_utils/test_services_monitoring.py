@@ -98,6 +98,10 @@ def test_each_stt_server_is_to_hear_a_sentence_in_its_language(project: Path) ->
         # no sentence of ours is Polish: the model has to answer, and what it says is not looked at
         ({"stt_server_model": "vosk-small-pl"}, "en", "pl", ""),
         ({"stt_server_model": "vosk-small-pl", "stt_server_language": "pl"}, "en", "pl", ""),
+        (
+            {"stt_server_model": "auto", "stt_server_engine": "vosk", "stt_server_language": "de"},
+            *("en", "de", ""),
+        ),
         ({"stt_server_model": "parakeet-v2"}, "en", "en", spoken_clip("en")["text"]),
     ],
 )

@@ -14,6 +14,7 @@ from ansible_collections.anklume.stt.plugins.filter.stt_server import role_defau
 from ansible_collections.anklume.stt.plugins.module_utils._services.speech import (
     server_at,
     speaking_machine,
+    spoken_clip,
     stt_machines,
 )
 
@@ -36,6 +37,17 @@ def test_the_servers_are_those_of_the_inventory_that_are_turned_on() -> None:
     assert [server["name"] for server in plan({"two": TWO | {"stt_server_enabled": False}})["servers"]] == ["one"]
     assert [server["name"] for server in plan(stt_balancer_machines=["two"])["servers"]] == ["two"]
     assert plan()["refused"] == []
+
+
+def test_each_server_is_proved_by_a_sentence_in_its_language() -> None:
+    hosts = {
+        "one": ONE | {"stt_server_language": "fr"},
+        "two": TWO | {"stt_server_engine": "vosk", "stt_server_model": "auto", "stt_server_language": "de"},
+    }
+    office = extra(models=["vosk-small-pl"])
+    spoken = [server["spoken"] for server in plan(hosts, stt_balancer_extra_servers=office)["servers"]]
+    assert [(each["language"], bool(each["text"])) for each in spoken] == [("fr", True), ("de", False), ("pl", False)]
+    assert [server["spoken"] for server in plan()["servers"]] == [spoken_clip("en")] * 2
 
 
 def extra(**server: Any) -> list[dict[str, Any]]:
