@@ -55,8 +55,9 @@ RETURN = r"""
 _value:
   description:
     - C(servers), each with C(name), C(address), C(url), C(host), C(tls), C(own) (whether the balancer gives it a key of
-      its own), C(extra), C(has_key), C(models), C(spoken) (the sentence that proves it), C(checked_in) (where HAProxy
-      looks at it), and in C(short) and C(long) how many requests of a kind it gets at once.
+      its own), C(instead) (those of this kind that have its models), C(extra), C(has_key), C(models), C(spoken) (the
+      sentence that proves it), C(checked_in) (where HAProxy looks at it), and in C(short) and C(long) how many requests
+      of a kind it gets at once.
     - C(routes), each with C(name), C(models), C(servers); the first is for requests that name none of them.
     - C(server_keys) by server, C(asks_key), C(client_keys) as digests, C(resolves) (whether names have to be looked
       up); C(refused) says why it cannot be had.

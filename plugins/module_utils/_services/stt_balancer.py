@@ -68,8 +68,8 @@ def balancer_plan(
 
     `given` are the role's variables, `machines` those with an STT server, `defaults` the variables of the role
     stt_server where nobody sets them, `models` by machine the names of those that its server has. `servers` are told
-    apart by `own`: to these the balancer goes by an entry of its own, which gives them their key. `client_keys` are the
-    digests that `asks_key` compares with.
+    apart by `own`: to these the balancer goes by an entry of its own, which gives them their key, and goes to those in
+    `instead` where one cannot be reached. `client_keys` are the digests that `asks_key` compares with.
     """
     try:
         servers = [
@@ -81,10 +81,10 @@ def balancer_plan(
         return nothing | {"servers": [], "routes": [], "refused": [str(error)]}
     keys = client_keys(given["stt_balancer_api_key"], servers)
     # those that let in whoever the balancer lets in, and nobody else, look at the client's key themselves
-    own = {server.name for server in servers if server.extra or not set(keys) <= set(server.keys)}
+    own = [server.name for server in servers if server.extra or not set(keys) <= set(server.keys)]
     found = routes(servers)
     return {
-        "servers": [_told(server, server.name in own, found) for server in servers],
+        "servers": [_told(server, own, found) for server in servers],
         "routes": found,
         "asks_key": bool(keys and own),
         "resolves": any(_is_name(server.host) for server in servers),
@@ -164,21 +164,23 @@ def _extra(server: Variables) -> Server:
     return Server(server["name"], url.hostname, port, workers, queue, keys, tls, True, models, spoken)
 
 
-def _told(server: Server, own: bool, found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _told(server: Server, own: Sequence[str], found: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """A server in the words of the configuration: how many requests each of its entries sends there at once.
 
     One recording more than there are workers waits at the server, so that it need not wait for the next. The short
     ones may fill what is left of the server's queue: its own lane has them go first.
     """
     long = server.workers + 1
+    having = [route["servers"] for route in found if server.name in route["servers"]]
     return {
         "name": server.name,
         "address": server.authority,
         "url": f"{'https' if server.tls else 'http'}://{server.authority}/v1",
         "host": server.host,
         "tls": server.tls,
-        "own": own,
+        "own": server.name in own,
         "extra": server.extra,
+        "instead": [name for name in own if name != server.name and all(name in names for names in having)],
         "has_key": bool(server.keys),
         "models": list(server.models),
         "spoken": dict(server.spoken),

@@ -101,6 +101,8 @@ def test_keys_of_their_own_are_given_to_the_servers_and_compared_before(made: di
     ]
     assert KEY not in config and "first-key" not in config
     assert "tarpit deny_status 401" in config
+    instead = "server two unix@/run/stt-balancer/two.sock track server_two/two backup"
+    assert section(config, "listen server_one ")[-1] == instead
     assert (files["key"], made["clients"]["key"], made["plain"]["key"]) == ("first-key", "theirs", "")
 
 

@@ -89,6 +89,17 @@ def test_a_server_that_not_every_client_opens_gets_its_key_from_the_balancer() -
     assert own(same, stt_balancer_extra_servers=extra()) == [False, False, True]
 
 
+def test_in_place_of_such_a_server_one_serves_that_has_all_its_models() -> None:
+    both = TWO | {"stt_server_extra_models": ["base"]}
+    hosts = {"one": ONE, "two": both, "three": {"ansible_host": "10.1.1.13", "stt_server_api_key": "third"}}
+    servers = plan(hosts, ("one", "two", "three"))["servers"]
+    assert {server["name"]: server["instead"] for server in servers} == {
+        "one": ["two", "three"],
+        "two": [],
+        "three": ["one", "two"],
+    }
+
+
 def test_a_client_of_the_balancer_is_given_a_key_that_it_takes() -> None:
     assert server_at(URL, "", MACHINES, HOSTS, "/none") == {"url": URL, "api_key": "first", "aliases": ["whisper-1"]}
     own = HOSTS | {"lb": BALANCER | {"stt_balancer_api_key": "clients"}}
