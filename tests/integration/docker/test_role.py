@@ -210,7 +210,8 @@ def test_speaches_itself_hears_a_sentence(project: Project, docker: Docker, itse
 
     # one that somebody has changed
     tag = f"{REGISTRY}/speaches:changed"
-    docker("run", "--name", "changed", itself, "sh", "-c", "echo >>src/speaches/main.py")
+    change = "open('src/speaches/main.py', 'a').write('# changed')"
+    docker("run", "--name", "changed", itself, "python", "-c", change)
     docker("commit", "changed", tag)
     project.set(stt_compose_image=docker.pushed(tag))
     failed = project.make(*COMPOSE)
