@@ -373,16 +373,18 @@ def wait_for_address(client: Client, key: Key, address: str | None) -> None:
     """Until an instance runs and has `address` (None: any IPv4 address, "": none needed)."""
     path, query = url(key)
     end = time.monotonic() + ADDRESS_TIMEOUT
+    has: list[str] = []
     while time.monotonic() < end:
         with LOOK:  # to look into an instance costs Incus a process: one at a time, however many are waited for
             state = client.get(f"{path}/state", **query)
-            if state["status"] == "Running" and (address == "" or _has_address(state, address)):
+            has = _addresses(state)
+            if state["status"] == "Running" and (address == "" or (address in has if address else has)):
                 return
             time.sleep(POLL / 3)
         time.sleep(POLL)
     raise IncusError(
-        f"no {f'address {address}' if address else 'IPv4 address'} within {ADDRESS_TIMEOUT:g} s: "
-        f"see incus console --show-log {key.name} --project {key.project}"
+        f"no {f'address {address}' if address else 'IPv4 address'} within {ADDRESS_TIMEOUT:g} s"
+        f"{f', but {has[0]}' if has else ''}: see incus console --show-log {key.name} --project {key.project}"
     )
 
 
@@ -416,15 +418,15 @@ def forget_old_snapshots(client: Client, key: Key, prefix: str) -> None:
         delete_snapshot(client, key, name)
 
 
-def _has_address(state: Mapping[str, Any], wanted: str | None) -> bool:
-    found = [
+def _addresses(state: Mapping[str, Any]) -> list[str]:
+    """The IPv4 addresses of an instance."""
+    return [
         address["address"]
         for name, interface in (state["network"] or {}).items()
         if name != "lo"
         for address in interface["addresses"]
         if address["family"] == "inet" and address["scope"] == "global"
     ]
-    return wanted in found if wanted else bool(found)
 
 
 def _make_folder(path: Path, mode: int = 0o755) -> None:

@@ -203,7 +203,9 @@ def test_a_field_that_somebody_changed_meanwhile(memory: Memory, tmp_path: Path)
 
 def test_an_address_that_never_comes(memory: Memory, tmp_path: Path) -> None:
     todo = plan(desired(model(domain("lab", 3, machine(ip="10.100.3.99"))), HOST), Observed(), HOST, Options())
-    with pytest.raises(IncusError, match=r"no address 10\.100\.3\.99 within .* incus console --show-log lab-ai"):
+    with pytest.raises(
+        IncusError, match=r"no address 10\.100\.3\.99 within .* s, but 10\.100\.3\.10: see incus console .* lab-ai"
+    ):
         run(memory, todo, tmp_path)
 
 
