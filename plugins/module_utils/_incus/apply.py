@@ -37,6 +37,7 @@ STOP_TIMEOUT = 30
 ADDRESS_TIMEOUT = 120.0
 POLL = 0.15
 LOOK = threading.Lock()
+LEASE = threading.Lock()
 ATTEMPTS = 6
 VANISHED = "bridge children interfaces"
 DEFINED = "already defined on member"
@@ -311,8 +312,10 @@ class _Worker:
             name: {k: v for k, v in body["devices"][name].items() if k != "ipv4.address"}
             for name in interfaces & set(body["devices"])
         }
-        for devices in (gone, back):
-            self.client.send("PUT", path, {**kept, "devices": {**body["devices"], **devices}}, **query)
+        with LEASE:  # Incus finds it in a file that dnsmasq writes anew while another one goes: one at a time
+            self.client.send("PUT", path, {**kept, "devices": {**body["devices"], **gone}}, **query)
+            time.sleep(POLL)
+        self.client.send("PUT", path, {**kept, "devices": {**body["devices"], **back}}, **query)
 
     def wait(self, what: StepId, address: str | None) -> None:
         """Until the instance runs and has its IPv4 address."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,34 @@ def test_an_address_that_never_comes(memory: Memory, tmp_path: Path) -> None:
         IncusError, match=r"no address 10\.100\.3\.99 within .* s, but 10\.100\.3\.10: see incus console .* lab-ai"
     ):
         run(memory, todo, tmp_path)
+
+
+def test_addresses_that_change_hands_are_given_back_one_at_a_time(
+    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply_module, "POLL", 0.1)
+    monkeypatch.setattr(apply_module, "wait_for_address", lambda *_words: None)
+    given_back: list[float] = []
+    send = memory.send
+
+    def timed(method: str, path: str, body: Any = None, **words: str) -> None:
+        if any(device["type"] == "none" for device in (body or {}).get("devices", {}).values()):
+            given_back.append(time.monotonic())
+        send(method, path, body, **words)
+
+    memory.send = timed  # type: ignore[method-assign]
+    addresses = ["10.100.3.10", "10.100.3.11"]
+    before, after = (
+        model(domain("lab", 3, machine(ip=first), machine("lab-b", ip=second)))
+        for first, second in (addresses, addresses[::-1])
+    )
+    for name, address in zip(("lab-ai", "lab-b"), addresses, strict=True):
+        eth0 = {"type": "nic", "network": "net-lab", "ipv4.address": address}
+        rest = dict.fromkeys(("architecture", "description", "ephemeral", "profiles"), "")
+        memory.there[f"/1.0/instances/{name}"] = {"config": {}, "devices": {"eth0": eth0}, **rest}
+    todo = plan(desired(after, HOST), applied(before), HOST, Options(backup=False))
+    run(memory, todo, tmp_path, workers=8)
+    assert len(given_back) == 2 and given_back[1] - given_back[0] >= 0.1
 
 
 def test_a_folder_that_cannot_be_made(memory: Memory, tmp_path: Path) -> None:
