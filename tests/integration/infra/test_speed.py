@@ -74,14 +74,16 @@ def test_a_plan_of_250_new_machines_asks_none_of_them(tmp_path):
     lines += [f"  bp{n}: {{subnet_id: {n}, machines: {{bp{n}-m: {{roles: [base_system]}}}}}}" for n in range(250)]
     (tmp_path / "infra.yml").write_text("\n".join(lines), encoding="utf-8")
     environment = os.environ | {"PROJECT": str(tmp_path), "ANSIBLE_NOCOLOR": "true"}
+    seconds = []
     for command in (["anklume.stt.sync"], ["-i", str(tmp_path / "inventory"), "anklume.stt.plan", "--check", "--diff"]):
         before = os.times()
         done = subprocess.run(
             ["ansible-playbook", *command], env=environment, cwd="/", capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    after = os.times()
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert "+ create instance bp249-m in bp249" in done.stdout
     assert "bp249-m " not in done.stdout.partition("PLAY RECAP")[2]
-    seconds = after.children_user + after.children_system - before.children_user - before.children_system
-    assert seconds <= 6, f"{seconds} s of CPU for the plan"
+    sync, plan = seconds
+    assert plan <= 2.5 * sync, f"{plan} s of CPU for the plan, {sync} s for sync"
