@@ -32,9 +32,10 @@ PAGE = """\
 
 def configuration(language: str) -> str:
     """All of it."""
-    if spoken_clip(language)["language"] != language:
+    clip = spoken_clip(language)
+    if clip["language"] != language:
         raise SystemExit(f"blackbox.py: no sentence in {language!r}; see data/clips/sentences.json")
-    probe = {"name": "sentence", "language": language, "key_file": KEY}
+    probe = {"name": "sentence", "spoken": clip, "key_file": KEY}
     return HEAD + sentences([probe], remark="  # leave this line out where the server has no key") + PAGE
 
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.catalogue import BY_ROLE, SERVICES, Service
 from ansible_collections.anklume.stt.plugins.module_utils._services.names import Place, host_names
-from ansible_collections.anklume.stt.plugins.module_utils._services.speech import api_key
+from ansible_collections.anklume.stt.plugins.module_utils._services.speech import api_key, clip_of
 from ansible_collections.anklume.stt.plugins.module_utils._services.spoken_probe import sentences
 
 Variables = Mapping[str, Any]
@@ -75,14 +75,7 @@ def plan(given: Variables, machine: str, groups: Mapping[str, Any], hostvars: Va
     key_files = {name: f"{FOLDER}/keys/{name}" if key else "" for name, key in keys.items()}
     pages = {name: _page_name(name, hostvars[name]) for service, name in served if _is_page(service, hostvars[name])}
     probes = [
-        {
-            "name": f"sentence-{name}",
-            "language": str(hostvars[name].get("stt_server_language") or ""),
-            "model": str(hostvars[name].get("stt_server_model") or ""),
-            "engine": str(hostvars[name].get("stt_server_engine") or ""),
-            "key_file": key_files[name],
-        }
-        for name in stt
+        {"name": f"sentence-{name}", "spoken": clip_of(hostvars[name]), "key_file": key_files[name]} for name in stt
     ]
     jobs = [_own(given)]
     jobs += [_metrics(name, _target(BY_ROLE["stt_server"], name, hostvars[name]), key_files[name]) for name in stt]

@@ -10,9 +10,9 @@ import functools
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.anklume.stt.plugins.module_utils._services.openai_audio import normalise_words
-from ansible_collections.anklume.stt.plugins.module_utils._services.speech import spoken_clip
 
 BOUNDARY = "anklume-sentence"
 RUN = 3
@@ -52,16 +52,16 @@ def _body(path: str, language: str) -> str:
     return f"&{language} !!binary |\n" + textwrap.indent(encoded.rstrip(), " " * 8)
 
 
-def sentences(wanted: Iterable[Mapping[str, str]], timeout: int = 60, remark: str = "") -> str:
-    """The modules of a blackbox exporter, each with name, language, model, engine and the file of its key, if any.
+def sentences(wanted: Iterable[Mapping[str, Any]], timeout: int = 60, remark: str = "") -> str:
+    """The modules of a blackbox exporter, each with its name, its spoken clip and the file of the server's key, if any.
 
-    A sound stands there once, however many servers are to hear it. A model in whose language there is none has to
-    answer, whatever it is. `remark` is said beside a key's file.
+    A sound stands there once, however many servers are to hear it. Where the clip has no text the server has to answer,
+    whatever it is. `remark` is said beside a key's file.
     """
     written: set[str] = set()
     modules = []
     for one in wanted:
-        clip = spoken_clip(one["language"], one.get("model", ""), one.get("engine", ""))
+        clip = one["spoken"]
         language = clip["language"]
         key = f"      authorization: {{credentials_file: {one['key_file']}}}{remark}\n" if one["key_file"] else ""
         modules.append(
