@@ -87,6 +87,7 @@ Answers = Callable[[Event], bytes]
 def served() -> Iterator[Callable[[Answers], WyomingClient]]:
     """A client of a server that answers an event with bytes; it closes after the first that are none."""
     listener = socket.create_server(("127.0.0.1", 0))
+    serving: list[threading.Thread] = []
 
     def start(answers: Answers) -> WyomingClient:
         def serve() -> None:
@@ -101,10 +102,15 @@ def served() -> Iterator[Callable[[Answers], WyomingClient]]:
                             break
                         connection.sendall(answer)
 
-        threading.Thread(target=serve, daemon=True).start()
+        serving.append(threading.Thread(target=serve, daemon=True))
+        serving[-1].start()
         return WyomingClient("127.0.0.1", listener.getsockname()[1], timeout=1)
 
     yield start
+    # none may wait in accept once the number of this socket is that of another one
+    listener.shutdown(socket.SHUT_RDWR)
+    for thread in serving:
+        thread.join(1)
     listener.close()
 
 

@@ -61,7 +61,6 @@ def hub() -> Iterator[str]:
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Hub) as server:
-        server.socket.settimeout(1)  # a connection that is gone before it is taken must not hold it
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
