@@ -49,7 +49,7 @@ def state(wheel: Path) -> str:
         check=True,
         capture_output=True,
         text=True,
-    ).stdout.split("\0")
+    ).stdout.split("\0")[:-1]
     files = {name: os.lstat(CHECKOUT / name) for name in listed if os.path.lexists(CHECKOUT / name)}
     seen = [(name, file.st_size, file.st_mtime_ns) for name, file in sorted(files.items())]
     return json.dumps([wheel.name, seen])
