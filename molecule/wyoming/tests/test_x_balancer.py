@@ -32,10 +32,11 @@ MACHINE = f"""\
         profiles: [default, cached]
         roles: [stt_server, stt_balancer]
 """
-LIAR = "http://10.173.1.11:8999"
+LIAR, STRANGER = "http://10.173.1.11:8999", "http://10.173.1.11:8998"
 LIES = """
-# a stand-in for a server that is well, as it says, and hears nothing
+# stand-ins for a server that is well, as it says, and hears nothing, and for one that hears with a model of its own
 import http.server
+import threading
 class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, status, text):
         self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -43,6 +44,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
     def do_POST(self): self.answer(500, b'{"error": {"message": "no GPU"}}')
     def do_GET(self): self.answer(200, b'{"data": [{"id": "anklume/whisper-test"}]}')
+class Stranger(Handler):
+    def do_POST(self): self.answer(200, b'{"text": "The quick brown fox jumps over the lazy dog."}')
+    def do_GET(self): self.answer(200, b'{"data": [{"id": "another/model"}]}')
+threading.Thread(target=http.server.ThreadingHTTPServer(("", 8998), Stranger).serve_forever).start()
 http.server.ThreadingHTTPServer(("", 8999), Handler).serve_forever()
 """
 
@@ -165,21 +170,25 @@ def test_one_is_taken_out_and_in_again(second: Any) -> None:
 
 
 @long
-def test_a_server_that_lies_one_with_another_key_and_one_that_was_taken_out_are_named(
-    second: Any, project: Path
-) -> None:
+def test_what_is_of_no_use_behind_the_balancer_is_named(second: Any, project: Path) -> None:
+    """A server that lies, one with another model, one with another key, and one that was taken out."""
     second.check_output(f"cat >/run/liar.py <<'END'\n{LIES}END\nsystemd-run -q --unit liar python3 /run/liar.py")
-    extra = [{"name": "liar", "url": LIAR}, {"name": "other", "url": "http://10.173.1.10:8000", "api_key": "wrong"}]
+    extra = [
+        {"name": "liar", "url": LIAR},
+        {"name": "stranger", "url": STRANGER},
+        {"name": "other", "url": "http://10.173.1.10:8000", "api_key": "wrong"},
+    ]
     report = f"{project}/liar.json"
     second.check_output(f"stt-balancer drain {NAME}")
     status, said = play(project, "anklume.stt.verify", stt_balancer_extra_servers=extra, verify_json=report)
     second.check_output(f"systemctl stop liar; stt-balancer ready {NAME}")
     assert status and "hops are broken" in said
     bad = {hop["hop"]: hop["detail"] for hop in json.loads(Path(report).read_text()) if not hop["ok"]}
-    assert set(bad) == {"balancer to liar", "balancer to other", f"balancer to {NAME}"}
+    assert set(bad) == {f"balancer to {name}" for name in ("liar", "stranger", "other", NAME)}
     assert (
         bad["balancer to liar"].startswith("it says that it is healthy, and ") and "no GPU" in bad["balancer to liar"]
     )
+    assert bad["balancer to stranger"] == "it serves another/model and not anklume/whisper-test, as the others do"
     assert "401" in bad["balancer to other"]
     assert re.search(r"was taken out \((DRAIN|MAINT)\)", bad[f"balancer to {NAME}"])
 
