@@ -14,6 +14,7 @@ from typing import Any
 
 import ansible_runs
 import pytest
+from suite import long
 
 DATA = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"]) / "tests" / "data"
 PROJECT = Path(os.environ["PROJECT"])
@@ -156,6 +157,7 @@ def test_verify_is_green_on_every_hop_and_changes_nothing(project: Path) -> None
         assert hops[name, hop]["recognised"] == "The quick brown fox jumps over the lazy dog."
 
 
+@long
 def test_the_bench_of_the_service_tells_how_fast_it_is(project: Path) -> None:
     told = run("python", str(DATA.parents[1] / "scripts/bench_service.py"), str(project), "--quick").output
     assert re.search(r"^model +anklume/whisper-test, int8 on cpu$", told, re.M), told

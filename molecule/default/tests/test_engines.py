@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from suite import DATA, engine
+from suite import DATA, LONG, engine
 from test_default import transcribe
 from test_stt_faults import play
 
@@ -23,12 +23,14 @@ CHAIN: tuple[tuple[str, dict[str, str], str, dict[str, str], set[str]], ...] = (
 MODELS = "find /var/lib/speaches/hub -path '*/snapshots/*' -type f -printf '%i %T@ %p\\n'"
 
 
-def test_from_whisper_by_parakeet_and_vosk_to_whisper(project: Path, machine: Any) -> None:
+def test_from_whisper_by_others_to_whisper(project: Path, machine: Any) -> None:
     host = machine("mdef-ai")
     clips = str(DATA / "clips")
     subprocess.run(["incus", "file", "push", "-r", "-q", clips, "mdef-ai/tmp/", "--project", "mdef"], check=True)
     models = set(host.check_output(MODELS).splitlines())
-    for name, variables, text, cannot, told in CHAIN:
+    # Vosk is gone to and come from in the scenario wyoming, too
+    chain = CHAIN if LONG else [link for link in CHAIN if link[0] != "vosk"]
+    for name, variables, text, cannot, told in chain:
         there = play(project, "stt", **variables)
         assert there.status == 0 and there.changed("mdef-ai") > 0, f"{name}: {there.why}"
         assert transcribe(host, "en-fox.wav", model="whisper-1")["text"] == text

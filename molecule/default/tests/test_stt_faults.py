@@ -13,6 +13,7 @@ from typing import Any
 
 import ansible_runs
 import pytest
+from suite import long
 
 HEALTH = "curl -sf --retry 30 --retry-delay 1 --retry-connrefused http://127.0.0.1:8000/health"
 
@@ -120,6 +121,7 @@ def test_a_damaged_release_that_serves_is_not_emptied(project: Path, ai: Any) ->
     assert after == [release, files] and beside
 
 
+@long
 def test_releases_in_their_former_folder_are_moved_and_stay_reachable_there(project: Path, ai: Any) -> None:
     ai.check_output("rm -f /opt/speaches && mv /opt/stt-server /opt/speaches")
     planned = play(project, "stt", "--check")
@@ -136,7 +138,6 @@ def test_releases_in_their_former_folder_are_moved_and_stay_reachable_there(proj
 def test_settings_that_were_written_before_a_kill_are_started_with(project: Path, ai: Any) -> None:
     pid = ai.check_output("systemctl show -P MainPID speaches")
     ai.check_output("touch /etc/speaches/speaches.env")
-    # one change: what the test above moved is as it should be
     restarted = play(project, "stt")
     assert restarted.status == 0 and restarted.changed() == 1, restarted.said
     assert ai.check_output("systemctl show -P MainPID speaches") != pid

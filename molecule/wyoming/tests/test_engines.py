@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from suite import engine
+from suite import engine, long
 from test_wyoming import ADDRESS, CLIPS, NAME, SENTENCES, client, play
 
 TEXT = SENTENCES["en-fox.wav"]
@@ -17,7 +17,7 @@ TEXT = SENTENCES["en-fox.wav"]
 
 @pytest.mark.parametrize(
     ("variables", "text"),
-    [(engine("parakeet"), TEXT), (engine("vosk"), TEXT.lower().rstrip(".")), ({}, TEXT)],
+    [pytest.param(engine("parakeet"), TEXT, marks=long), (engine("vosk"), TEXT.lower().rstrip(".")), ({}, TEXT)],
     ids=["parakeet", "vosk", "whisper"],
 )
 def test_another_engine_answers_through_the_bridge(

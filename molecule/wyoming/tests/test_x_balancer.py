@@ -158,7 +158,7 @@ def test_nothing_is_lost_where_a_server_is_cut_off(second: Any, machine: Any, pr
         first.check_output("systemd-run -q sh -c 'ip link set eth0 down; sleep 8; ip link set eth0 up'")
         load.until(60)
     assert load.all_heard()
-    assert max(load.seconds) < 12  # 5 of them until the cut is noticed
+    assert max(load.seconds) < 10  # 5 of them until the cut is noticed
     until_both_are_up(second)
 
 
