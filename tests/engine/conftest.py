@@ -53,7 +53,7 @@ SENTENCES = {
 }
 
 
-STEADY = {"api", "context", "forms", "fuzz", "metrics", "monitoring", "odd", "silence", "times"}
+STEADY = {"api", "bench_service", "context", "forms", "fuzz", "metrics", "monitoring", "odd", "silence", "times"}
 """Files whose tests measure no time, and may run beside others; `make test` leaves those of all other files alone."""
 
 

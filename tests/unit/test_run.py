@@ -28,6 +28,8 @@ far:
 >@touch far; echo three; $(call WAIT,near); sleep 0.3; echo four; touch far-ended
 last:
 >@ls begun far-ended
+claim:
+>@nice; cat /proc/self/autogroup
 bad:
 >@echo it is bad; false
 sleeps:
@@ -66,6 +68,16 @@ def test_two_rows_run_side_by_side_and_what_measures_time_after_them(
     assert re.search(r"=== far, beside the others\nthree\nfour\n=== far: passed, \d s of 9\n", said)
     assert "begun\nfar-ended\n=== last: passed" in said
     assert said.endswith("4 passed, 0 failed\n")
+
+
+def test_what_runs_beside_has_less_of_a_claim(run: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
+    """Among its own, and against containers where the kernel groups by session."""
+    parts(run, ("begin", run.INCUS), ("claim", run.BESIDE))
+    status = run.main("test", [])
+    grouped = Path("/proc/self/autogroup").exists()
+    assert status == (0 if grouped else 1)
+    said = capfd.readouterr().out
+    assert re.search(r"=== claim, beside the others\n10\n" + (r"/autogroup-\d+ nice 10\n" if grouped else ""), said)
 
 
 @pytest.mark.parametrize("place", ["FIRST", "INCUS", "BESIDE", "ALONE"])

@@ -107,6 +107,7 @@ def test_an_unreachable_registry_leaves_what_serves(project: Path, ai: Any) -> N
     assert serving == 0
 
 
+@long
 def test_a_damaged_release_that_serves_is_not_emptied(project: Path, ai: Any) -> None:
     release = ai.check_output("readlink -f /opt/stt-server/current")
     lock, files = ai.check_output(f"cat {release}/lock.sha256"), ai.check_output(f"find {release} | wc -l")
@@ -135,6 +136,7 @@ def test_releases_in_their_former_folder_are_moved_and_stay_reachable_there(proj
     ]
 
 
+@long
 def test_settings_that_were_written_before_a_kill_are_started_with(project: Path, ai: Any) -> None:
     pid = ai.check_output("systemctl show -P MainPID speaches")
     ai.check_output("touch /etc/speaches/speaches.env")
