@@ -155,7 +155,7 @@ def test_nothing_is_lost_where_a_server_is_cut_off(second: Any, machine: Any, pr
     first = machine(NAME)
     with Load(keys(project)[0]) as load:
         load.until(10)
-        first.check_output("systemd-run -q sh -c 'ip link set eth0 down; sleep 8; ip link set eth0 up'")
+        first.check_output("systemd-run -q sh -c 'ip link set eth0 down; sleep 20; ip link set eth0 up'")
         load.until(60)
     assert load.all_heard()
     assert max(load.seconds) < 10  # 5 of them until the cut is noticed

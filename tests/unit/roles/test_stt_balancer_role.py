@@ -82,6 +82,7 @@ def test_each_lane_has_every_server_with_a_limit_of_its_own(made: dict[str, Any]
         "server one 10.1.1.11:8000 track short/one",
         "server two 10.1.1.12:8001 track short/two",
     ]
+    assert "option http-server-close" in section(config, "defaults lane "), "a cut is noticed by a new connection"
     assert "tarpit" not in "".join(section(config, "frontend stt ")), "nobody has a key"
     assert (files["client.keys"], "listen server_" in config) == ("", False)
 
