@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import quota
 from conftest import started, until_all_answer
-from suite import ROOT, long
+from suite import ROOT
 
 OBJECTS = ("instances", "profiles", "networks", "network-acls", "storage-pools/default/volumes/custom", "projects")
 WRITTEN = r"^/(var/log|run|tmp|proc|sys|dev|root/\.ansible|var/lib/(systemd|open-webui|lxcfs|dhcp))|/\.cache/"
@@ -174,7 +174,6 @@ def out_of_memory(machine: Any, name: str, unit: str) -> Iterator[None]:
         subprocess.run([*incus, "unset", name, "limits.memory", "--project", "homelab"], check=True)
 
 
-@long
 def test_a_service_that_ends_at_once_and_one_that_the_kernel_has_killed(
     doctor: Callable[..., dict[str, Any]], ai: Any, webui: Any, project: Path
 ) -> None:

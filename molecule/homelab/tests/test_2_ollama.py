@@ -46,7 +46,6 @@ class TestWhatCannotBeInstalled:
         assert "SHA-256 digest is not 000" in run.said
         assert "0.32.7 serves on" in run.said
 
-    @long
     def test_a_truncated_archive(self, play: Play, tmp_path: Path) -> None:
         archive = tmp_path / "ollama.tgz"
         pack(archive, "0.33.0", padding_mib=1)
